@@ -1,0 +1,15 @@
+"""Trunks, backbones, heads and text towers, registered with MMAction2."""
+
+from .backbones import FrameMeanViT, STAdapter, STAdapterViT
+from .heads import VideoHead
+from .trunks import CLIPBlock, CLIPViT, Trunk
+
+__all__ = [
+    'CLIPBlock',
+    'CLIPViT',
+    'FrameMeanViT',
+    'STAdapter',
+    'STAdapterViT',
+    'Trunk',
+    'VideoHead',
+]

@@ -1,0 +1,34 @@
+"""A trunk applied to every frame, features averaged over time: no temporal modelling."""
+
+from einops import rearrange
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+
+
+@MODELS.register_module()
+class FrameMeanViT(BaseModule):
+    """Mean of the frames' class tokens; what the trunk's ``tune`` says is trained.
+
+    The baseline of ST-Adapter's Table 1: ``tune='none'`` is the linear probe,
+    ``'last_1'`` partial fine-tuning, ``'bias'`` BitFit, ``'all'`` full fine-tuning.
+    Its output does not depend on the order of the frames.
+
+    Args:
+        trunk: config of the pretrained image encoder.
+    """
+
+    def __init__(self, trunk: dict) -> None:
+        super().__init__()
+        self.trunk = MODELS.build(trunk)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, D), for any T."""
+        num_frames = video.shape[2]
+        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+        *blocks, last = self.trunk.blocks
+        for block in blocks:
+            x = block(x)
+        cls = last.feed_forward(last.attend(x, num_queries=1))
+        cls = rearrange(cls[:, 0], '(b t) d -> b t d', t=num_frames)
+        return self.trunk.final_norm(cls.mean(dim=1))

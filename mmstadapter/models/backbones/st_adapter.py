@@ -1,0 +1,235 @@
+"""ST-Adapter: small spatio-temporal adapters inside a frozen image transformer.
+
+Pan et al., "ST-Adapter: Parameter-Efficient Image-to-Video Transfer Learning for
+Action Recognition", NeurIPS 2022.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from einops import rearrange
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from ..ops.depthwise import depthwise_conv
+from ..ops.elementwise import keep_in_graph, quick_gelu
+
+POSITIONS = ('before_attn', 'after_attn', 'after_mlp')
+ACTIVATIONS = dict(none=lambda u: u, relu=F.relu, gelu=F.gelu, quick_gelu=quick_gelu)
+
+
+class STAdapter(nn.Module):
+    """Bottleneck with a depth-wise 3-D convolution over a clip's patch tokens.
+
+    ST-Adapter (Pan et al., NeurIPS 2022), Eq. 2. The class token passes through
+    unchanged. Starts as the identity: the convolution and all biases are zero, so
+    training begins from the image model. The released code has biases and no
+    activation, which is the default here; Eq. 2 has one after the convolution.
+
+    Args:
+        embed_dims: trunk width D.
+        bottleneck_dims: width d inside the adapter; 384 in the released ViT-B/16.
+        kernel_size: (time, height, width), odd so that T, h and w are kept;
+            (3, 1, 1) in the released models.
+        activation: ``'none'`` (released), ``'relu'``, ``'gelu'`` or ``'quick_gelu'``.
+
+    Raises:
+        ValueError: if a kernel size is even or the activation is unknown.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        bottleneck_dims: int = 384,
+        kernel_size: Sequence[int] = (3, 1, 1),
+        activation: str = 'none',
+    ) -> None:
+        super().__init__()
+        kernel_size = tuple(kernel_size)
+        if len(kernel_size) != 3 or any(k < 1 or k % 2 == 0 for k in kernel_size):
+            raise ValueError(
+                'STAdapter: kernel_size must be three odd numbers (time, height, width) so that '
+                f"T, h, w are kept, got {kernel_size}. Use (3, 1, 1) for the released models' setting."
+            )
+        if bottleneck_dims < 1:
+            raise ValueError(f'STAdapter: bottleneck_dims must be positive, got {bottleneck_dims}.')
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f'STAdapter: activation must be one of {", ".join(ACTIVATIONS)}, got {activation!r}.'
+            )
+        self.activation = activation
+        self.fc1 = nn.Linear(embed_dims, bottleneck_dims)
+        self.conv = nn.Conv3d(
+            bottleneck_dims, bottleneck_dims, kernel_size, groups=bottleneck_dims
+        )
+        self.fc2 = nn.Linear(bottleneck_dims, embed_dims)
+        for tensor in (self.conv.weight, self.conv.bias, self.fc1.bias, self.fc2.bias):
+            nn.init.zeros_(tensor)
+
+    def forward(self, x: Tensor, num_frames: int, grid: tuple[int, int], prefix: int = 1) -> Tensor:
+        """Adapt the patch tokens of whole clips.
+
+        Args:
+            x: tokens (B·T, prefix+N, D), clip-major.
+            num_frames: T.
+            grid: patches (h, w) with h·w = N.
+            prefix: tokens before the patches (class token), left as they are.
+
+        Returns:
+            (B·T, prefix+N, D).
+        """
+        u = self.fc1(x[:, prefix:])
+        u = rearrange(u, '(b t) (h w) d -> b t h w d', t=num_frames, h=grid[0])
+        u = depthwise_conv(u, self.conv.weight, self.conv.bias)
+        u = ACTIVATIONS[self.activation](u)
+        u = self.fc2(rearrange(u, 'b t h w d -> (b t) (h w) d'))
+        return torch.cat([x[:, :prefix], x[:, prefix:] + u], dim=1)
+
+
+@MODELS.register_module()
+class STAdapterViT(BaseModule):
+    """Frozen trunk with ST-Adapters between its layers; class tokens averaged over time.
+
+    Section 3.3 and Table 4 of the paper. The released K400 model has one adapter
+    a block after attention ("12x384"), the released SSv2 model one before and one
+    after ("24x384").
+
+    Args:
+        trunk: config of the pretrained image encoder.
+        bottleneck_dims, kernel_size, activation: see `STAdapter`.
+        positions: any of ``'before_attn'``, ``'after_attn'`` (= before the MLP) and
+            ``'after_mlp'`` (Table 4c).
+        blocks: which blocks have adapters: ``'all'``, ``'first_<n>'``,
+            ``'last_<n>'`` or a list of indices from 0 (Table 4b).
+        with_cp: recompute each block's activations in the backward pass; saves
+            about three quarters of the training memory for about a third more time.
+
+    Raises:
+        ValueError: for unknown positions or blocks.
+    """
+
+    def __init__(
+        self,
+        trunk: dict,
+        bottleneck_dims: int = 384,
+        kernel_size: Sequence[int] = (3, 1, 1),
+        positions: Sequence[str] = ('after_attn',),
+        blocks: str | Sequence[int] = 'all',
+        activation: str = 'none',
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__()
+        self.trunk = MODELS.build(trunk)
+        self.with_cp = with_cp
+        indices = select_blocks(blocks, len(self.trunk.blocks))
+        for position in check_positions(positions):
+            adapters = {
+                str(i): STAdapter(self.trunk.embed_dims, bottleneck_dims, kernel_size, activation)
+                for i in indices
+            }
+            setattr(self, position, nn.ModuleDict(adapters))
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, D), for any T."""
+        num_frames = video.shape[2]
+        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+        last = len(self.trunk.blocks) - 1
+        for i in range(last):
+            run = self.run_block if not self.with_cp else self._run_block_with_cp
+            x = run(x, i, num_frames)
+        x = self.adapt(x, 'before_attn', last, num_frames)
+        # The head reads the class token alone, and nothing follows that could carry
+        # a patch's change to it: the last block is computed for one query, and its
+        # later adapters, which the released models have, are not computed at all.
+        cls = self.trunk.blocks[last].attend(x, num_queries=1)
+        cls = self.trunk.blocks[last].feed_forward(cls)
+        cls = keep_in_graph(cls, self._idle_parameters())
+        return self.pool(cls, num_frames)
+
+    def run_block(self, x: Tensor, i: int, num_frames: int) -> Tensor:
+        """Block i with its adapters. (B·T, 1+N, D) -> same."""
+        block = self.trunk.blocks[i]
+        x = self.adapt(x, 'before_attn', i, num_frames)
+        x = block.attend(x)
+        x = self.adapt(x, 'after_attn', i, num_frames)
+        x = block.feed_forward(x)
+        return self.adapt(x, 'after_mlp', i, num_frames)
+
+    def _run_block_with_cp(self, x: Tensor, i: int, num_frames: int) -> Tensor:
+        return checkpoint(self.run_block, x, i, num_frames, use_reentrant=False)
+
+    def adapt(self, x: Tensor, position: str, i: int, num_frames: int) -> Tensor:
+        """The adapter of block i at a position, or x itself where there is none."""
+        adapters = getattr(self, position, {})
+        if str(i) not in adapters:
+            return x
+        return adapters[str(i)](x, num_frames, self.trunk.grid, self.trunk.num_prefix_tokens)
+
+    def pool(self, x: Tensor, num_frames: int) -> Tensor:
+        """Class tokens (B·T, >=1, D) -> (B, D): mean over time, then the final norm."""
+        cls = rearrange(x[:, 0], '(b t) d -> b t d', t=num_frames)
+        return self.trunk.final_norm(cls.mean(dim=1))
+
+    def _idle_parameters(self) -> list[nn.Parameter]:
+        """Trained parameters behind the last attention, which the class token never sees."""
+        last = str(len(self.trunk.blocks) - 1)
+        idle = [getattr(self, p, {}) for p in ('after_attn', 'after_mlp')]
+        return [p for adapters in idle if last in adapters for p in adapters[last].parameters()]
+
+    def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Every step with all tokens computed, for parity checks and drawings.
+
+        Yields:
+            ``('embed', x)``, then per block i ``('<i>.before_attn', x)`` ...
+            ``('<i>', x)`` with x of shape (B·T, 1+N, D), then ``('pooled', x)``, the
+            mean class token before the final norm, and ``('feature', x)``, (B, D).
+        """
+        num_frames = video.shape[2]
+        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+        yield 'embed', x
+        for i, block in enumerate(self.trunk.blocks):
+            for position, step in zip(POSITIONS, (block.attend, block.feed_forward, None)):
+                x = self.adapt(x, position, i, num_frames)
+                if str(i) in getattr(self, position, {}):
+                    yield f'{i}.{position}', x
+                x = x if step is None else step(x)
+            yield str(i), x
+        yield 'pooled', rearrange(x[:, 0], '(b t) d -> b t d', t=num_frames).mean(dim=1)
+        yield 'feature', self.pool(x, num_frames)
+
+
+def check_positions(positions: Sequence[str]) -> tuple[str, ...]:
+    """The positions in layer order, or an error that lists the choices."""
+    if isinstance(positions, str):
+        positions = (positions,)
+    if not positions or any(p not in POSITIONS for p in positions):
+        raise ValueError(
+            f'STAdapterViT: positions must be a non-empty choice of {", ".join(POSITIONS)}, '
+            f'got {tuple(positions)}.'
+        )
+    return tuple(p for p in POSITIONS if p in positions)
+
+
+def select_blocks(blocks: str | Sequence[int], num_blocks: int) -> list[int]:
+    """Indices of the chosen blocks: 'all', 'first_<n>', 'last_<n>' or a list.
+
+    Raises:
+        ValueError: if the choice is empty, unknown or outside the trunk.
+    """
+    if isinstance(blocks, str):
+        kind, _, number = blocks.partition('_')
+        count = int(number) if number.isdigit() else -1
+        if blocks == 'all':
+            return list(range(num_blocks))
+        if kind in ('first', 'last') and 1 <= count <= num_blocks:
+            start = 0 if kind == 'first' else num_blocks - count
+            return list(range(start, start + count))
+    elif blocks and all(isinstance(i, int) and 0 <= i < num_blocks for i in blocks):
+        return sorted(set(blocks))
+    raise ValueError(
+        "STAdapterViT: blocks must be 'all', 'first_<n>', 'last_<n>' or a non-empty list of indices "
+        f'from 0 to {num_blocks - 1}, got {blocks!r}.'
+    )

@@ -1,0 +1,1 @@
+"""Operators shared by trunks and backbones."""
