@@ -1,0 +1,250 @@
+"""The one place that mends the host packages, in memory; no file of theirs is touched.
+
+Each mend first looks whether it is still needed and does nothing otherwise; it says what
+fails without it, with which versions, and when it can go. ``import mmstadapter`` applies them
+all before anything of MMAction2's models is imported.
+"""
+
+import io
+import pickle
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.config.utils import _get_package_and_cfg_path
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.logging import HistoryBuffer
+from packaging.version import Version
+
+from . import shipped
+
+
+def mend() -> list[str]:
+    """Apply every mend that is needed; the names of those that were."""
+    return [function.__name__ for function in MENDS if function()]
+
+
+def supply_drn() -> bool:
+    """Let ``import mmaction.models`` work with the wheel of MMAction2 1.2.0.
+
+    Without it: ``ModuleNotFoundError: No module named 'mmaction.models.localizers.drn'``; the
+    wheel on PyPI lacks that sub-package (an action localiser), and its parent imports it. A
+    placeholder takes its place and says so when built. Can go with a wheel that has the folder.
+    """
+    name = 'mmaction.models.localizers'
+    spec = find_spec('mmaction')
+    if name in sys.modules or spec is None or spec.origin is None:
+        return False
+    if Path(spec.origin).with_name('models').joinpath('localizers', 'drn').is_dir():
+        return False
+
+    class DRN:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            raise ImportError(
+                'DRN: the mmaction2 1.2.0 wheel lacks mmaction/models/localizers/drn. '
+                "Install MMAction2 from its source to use this localiser; mmstadapter doesn't."
+            )
+
+    package, module = ModuleType(f'{name}.drn'), ModuleType(f'{name}.drn.drn')
+    package.__path__ = []
+    vars(package)['drn'], vars(module)['DRN'] = module, DRN
+    sys.modules |= {package.__name__: package, module.__name__: module}
+    return True
+
+
+def _history_method(owner: Any, name: str) -> Any:
+    """Stands in for ``getattr`` in checkpoints: serves HistoryBuffer's own statistics only."""
+    if owner is HistoryBuffer and name in HistoryBuffer()._statistics_methods:
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(
+        f'mmstadapter: a checkpoint asks for attribute {name!r} of {owner!r}; only the statistics '
+        'of mmengine.logging.HistoryBuffer are served. Load files of this kind with MMEngine '
+        'alone, and only if you trust their author.'
+    )
+
+
+def trust_training_state() -> bool:
+    """Let torch >= 2.6 read MMEngine's own training checkpoints with ``weights_only`` kept on.
+
+    Without it: ``UnpicklingError: Weights only load failed ... Unsupported global: GLOBAL
+    mmengine.logging.history_buffer.HistoryBuffer`` in ``mim test``, ``--resume``, ``load_from``;
+    MMEngine 0.10.7 stores the log history (NumPy arrays and ``getattr`` of its statistics)
+    beside the weights. Can go when MMEngine registers these types itself.
+    """
+    try:
+        _read_safely(_training_state())
+        return False
+    except pickle.UnpicklingError:
+        pass
+    multiarray = np._core.multiarray
+    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype]
+    allowed += [type(np.dtype(code)) for code in '?bhilqBHILQefd']
+    for function in (multiarray._reconstruct, multiarray.scalar):
+        # Files written under NumPy 1 say numpy.core.
+        allowed += [(function, f'numpy.{at}.multiarray.{function.__name__}') for at in _CORES]
+    allowed.append((_history_method, 'builtins.getattr'))
+    torch.serialization.add_safe_globals(allowed)
+    return True
+
+
+_CORES = ('_core', 'core')
+
+
+def _training_state() -> bytes:
+    history = HistoryBuffer([1.0], [1])
+    stream = io.BytesIO()
+    torch.save({'loss': history, 'lr': np.float64(1), 'iter': np.int64(1)}, stream)
+    return stream.getvalue()
+
+
+def _read_safely(data: bytes) -> Any:
+    return torch.load(io.BytesIO(data), weights_only=True)
+
+
+def leave_out_multimodal() -> bool:
+    """Keep ``import mmaction.models`` working beside a recent ``transformers``.
+
+    Without it: ``ImportError: cannot import name 'apply_chunking_to_forward' from
+    'transformers.modeling_utils'`` (or no module ``timm``): MMAction2 1.2.0 imports VindLU
+    whenever transformers is installed, which works up to 4.48.3. MMPretrain 1.2.0 does the
+    same with BLIP when pycocotools is there too. Both have placeholders for the case that
+    transformers is absent, and get those. Can go when both import with transformers 5.
+    """
+    try:
+        if Version(version('transformers')) <= Version('4.48.3') and find_spec('timm'):
+            return False
+    except PackageNotFoundError:
+        return False
+    left_out = False
+    for package in ('mmaction', 'mmpretrain'):
+        if f'{package}.models' in sys.modules or find_spec(package) is None:
+            continue
+        dependency = _import(f'{package}.utils.dependency')
+        left_out |= dependency.WITH_MULTIMODAL
+        dependency.WITH_MULTIMODAL = False
+    return left_out
+
+
+def _import(name: str) -> Any:
+    __import__(name)
+    return sys.modules[name]
+
+
+def inherit_shipped_configs() -> bool:
+    """Make ``_base_ = 'mmstadapter::stadapter_vit-b_k400.py'`` work in a user's config.
+
+    Without it: ``AssertionError: mmengine does not support to load mmstadapter config``, and a
+    ``ValueError`` for a name without a folder; MMEngine 0.10.7 has a fixed table of packages.
+    No ``_scope_`` is written into the inherited dicts: our configs name our classes with their
+    package and leave the default scope to MMAction2, and some readers of dicts
+    (``collate_fn``) would take it for an argument. Can go when MMEngine accepts any package.
+    """
+    try:
+        _get_package_and_cfg_path('mmstadapter::stadapter_vit-b_k400.py')
+        return False
+    except (AssertionError, ValueError):
+        pass
+    if getattr(Config._get_cfg_path, 'knows_mmstadapter', False):
+        return False
+    theirs = Config._get_cfg_path
+
+    def _get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        if cfg_path.startswith(shipped.PREFIX):
+            return str(shipped.config(cfg_path)), None
+        return theirs(cfg_path, filename)
+
+    vars(_get_cfg_path)['knows_mmstadapter'] = True
+    Config._get_cfg_path = staticmethod(_get_cfg_path)
+    return True
+
+
+def find_packages_without_pkg_resources() -> bool:
+    """Let configs inherit from ``mmaction::...`` under setuptools >= 82.
+
+    Without it: ``ModuleNotFoundError: No module named 'pkg_resources'`` from
+    ``mmengine/utils/package_utils.py``; setuptools 82 removed that module. The two functions
+    that use it are answered by importlib.metadata. Can go when MMEngine does so. (mim needs
+    setuptools < 82 all the same; ``mmstadapter train`` does not.)
+    """
+    if find_spec('pkg_resources') is not None:
+        return False
+    utils = _import('mmengine.utils.package_utils')
+    for ours in (is_installed, get_installed_path, package2module):
+        theirs = getattr(utils, ours.__name__)
+        if theirs is ours:
+            return False
+        for name, module in list(sys.modules.items()):
+            if name.startswith('mmengine') and getattr(module, ours.__name__, None) is theirs:
+                setattr(module, ours.__name__, ours)
+    return True
+
+
+def is_installed(package: str) -> bool:
+    """Whether a distribution or a module of this name can be found."""
+    try:
+        distribution(package)
+        return True
+    except PackageNotFoundError:
+        spec = find_spec(package)
+        return spec is not None and spec.origin is not None
+
+
+def get_installed_path(package: str) -> str:
+    """The folder of a package's module, by the name of its distribution or its own.
+
+    Raises:
+        ModuleNotFoundError: if there is none, or it is a namespace without a file.
+    """
+    spec = find_spec(package2module(package))
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f'{package} is not installed. Install it with pip.')
+    return str(Path(spec.origin).parent)
+
+
+def package2module(package: str) -> str:
+    """'mmaction2' -> 'mmaction', by the distribution's metadata; other names stay."""
+    try:
+        names = (distribution(package).read_text('top_level.txt') or package).split()
+    except PackageNotFoundError:
+        return package
+    return names[0]
+
+
+MENDS: tuple[Callable[[], bool], ...] = (
+    supply_drn,
+    trust_training_state,
+    leave_out_multimodal,
+    inherit_shipped_configs,
+    find_packages_without_pkg_resources,
+)
+
+
+def join_processes(cfg: Config) -> bool:
+    """Join the processes of ``--launcher pytorch`` on a machine without a GPU, with gloo.
+
+    Without it: ``RuntimeError: Found no NVIDIA driver on your system``, whatever backend the
+    config names: MMEngine 0.10.7 selects a CUDA device first, and then gives
+    DistributedDataParallel device ids, which CPU modules must not have. A group that exists is
+    used as it is, and an explicit ``model_wrapper_cfg`` wins over MMEngine's defaults. Called by
+    our tools before the runner is built; does nothing on a GPU, where MMEngine joins them.
+    Can go when MMEngine honours ``dist_cfg.backend`` on CPUs.
+    """
+    if cfg.get('launcher') != 'pytorch' or get_device() != 'cpu':
+        return False
+    wrapper = dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    cfg.model_wrapper_cfg = wrapper | (cfg.get('model_wrapper_cfg') or {}) | {'device_ids': None}
+    if not is_distributed():
+        torch.distributed.init_process_group('gloo')
+    return True
