@@ -136,15 +136,16 @@ TEMPORAL_FORMS: dict[str, Callable] = dict(
 GENERAL_FORMS: dict[str, Callable] = dict(conv3d=conv3d, frames_conv2d=frames_conv2d)
 
 
-def choose(kernel_size: tuple[int, int, int], device: str, dtype: torch.dtype) -> str:
-    """Name of the fastest measured form for a kernel on a device in a precision.
+def choose(kernel_size: tuple[int, int, int], device: str) -> str:
+    """Name of the form to use for a kernel on a device.
 
-    The figures are in ``benchmarks/depthwise_*.md``. A GPU takes the shifted
-    additions, which read and write each element a fixed number of times.
+    On CPUs by measurement, ``benchmarks/depthwise_*.md``. On GPUs the shifted
+    additions, which read and write each element a fixed number of times, and for
+    other kernels the 2-d form, since 3-d depth-wise convolution is reported slow there.
     """
     if kernel_size[1:] != (1, 1):
-        return 'frames_conv2d' if device == 'cpu' and dtype.itemsize >= 4 else 'conv3d'
-    return 'conv2d' if device == 'cpu' and dtype.itemsize >= 4 else 'shifted_adds'
+        return 'frames_conv2d'
+    return 'conv2d' if device == 'cpu' else 'shifted_adds'
 
 
 def depthwise_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -158,5 +159,5 @@ def depthwise_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (B, T, h, w, C).
     """
-    form = choose(tuple(weight.shape[2:]), x.device.type, x.dtype)
+    form = choose(tuple(weight.shape[2:]), x.device.type)
     return TEMPORAL_FORMS[form](x, weight, bias)
