@@ -1,0 +1,61 @@
+"""A tiny trunk, toy clips and deterministic weights, for our tests and for users' own."""
+
+from pathlib import Path
+
+import torch
+from mmaction.structures import ActionDataSample
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+TINY_ARCH = dict(
+    img_size=32, patch_size=8, embed_dims=32, num_layers=3, num_heads=2, output_dims=16
+)
+
+
+def tiny_trunk(**changes) -> dict:
+    """Config of a random 3-layer CLIP trunk for 32-pixel frames, 40 k parameters."""
+    return dict(type='mmstadapter.CLIPViT', arch=dict(TINY_ARCH)) | changes
+
+
+def toy_clips(batch: int = 2, num_frames: int = 4, size: int = 32, seed: int = 0) -> Tensor:
+    """Normalised random clips (B, 3, T, H, W) that are the same on every machine."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, 3, num_frames, size, size, generator=generator)
+
+
+def toy_samples(batch: int = 2, num_classes: int = 5) -> list[ActionDataSample]:
+    """Data samples with labels 0, 1, 2, ... below ``num_classes``."""
+    return [ActionDataSample().set_gt_label(i % num_classes) for i in range(batch)]
+
+
+@torch.no_grad()
+def fill(module: nn.Module, seed: int = 0, scale: float = 0.2) -> nn.Module:
+    """Give every parameter random values, so that nothing hides behind a zero.
+
+    Norm weights stay around one. Returns the module.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(module.named_parameters()):
+        noise = scale * torch.randn(parameter.shape, generator=generator)
+        is_norm_weight = 'ln_' in name and name.endswith('weight')
+        parameter.copy_(noise + 1 if is_norm_weight else noise)
+    return module
+
+
+def write_clip_file(path: str | Path, arch: dict | None = None, seed: int = 0) -> str:
+    """Write a random pretrained file of the tiny trunk under OpenAI's names.
+
+    Args:
+        path: a .safetensors file to write.
+        arch: sizes as in `CLIPViT`'s arch dict; the tiny ones by default.
+        seed: another seed gives another trunk.
+
+    Returns:
+        The path, for ``trunk.checkpoint``.
+    """
+    from .models import CLIPViT  # models import the host; keep this module light
+
+    trunk = fill(CLIPViT(arch or dict(TINY_ARCH), with_proj=True), seed)
+    tensors = {f'visual.{n}': t.detach().contiguous() for n, t in trunk.state_dict().items()}
+    save_file(tensors, str(path))
+    return str(path)

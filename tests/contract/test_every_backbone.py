@@ -1,0 +1,125 @@
+"""What every registered backbone keeps, on the tiny trunk."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from torch import nn
+
+from mmstadapter.engine.tuned_checkpoint import drop_frozen
+from mmstadapter.models import Trunk, backbones
+from mmstadapter.testing import fill, tiny_trunk, toy_clips, write_clip_file
+
+# Every backbone with the options worth sweeping. A new backbone adds its rows here.
+CASES = {
+    'frame_mean': dict(type='mmstadapter.FrameMeanViT'),
+    'frame_mean-bias': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='bias')),
+    'frame_mean-last': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='last_1')),
+    'st_adapter': dict(type='mmstadapter.STAdapterViT', bottleneck_dims=8),
+    'st_adapter-two': dict(
+        type='mmstadapter.STAdapterViT', bottleneck_dims=8, positions=('before_attn', 'after_attn')
+    ),
+    'st_adapter-all': dict(
+        type='mmstadapter.STAdapterViT',
+        bottleneck_dims=8,
+        kernel_size=(3, 3, 3),
+        positions=('before_attn', 'after_attn', 'after_mlp'),
+    ),
+    'st_adapter-last': dict(
+        type='mmstadapter.STAdapterViT', bottleneck_dims=8, blocks='last_1', with_cp=True
+    ),
+}
+KEYS = Path(__file__).parents[1] / 'keys'
+
+
+def build(case: str, checkpoint: str | None = None) -> nn.Module:
+    """The backbone of a case, inside a model as the host builds it."""
+    config = dict(CASES[case])
+    config['trunk'] = tiny_trunk(checkpoint=checkpoint) | config.get('trunk', {})
+    return nn.ModuleDict(dict(backbone=MODELS.build(config)))
+
+
+def test_the_sweep_sees_every_registered_backbone():
+    registered = {name for name in backbones.__all__ if MODELS.get(name) is not None}
+    swept = {case['type'].split('.')[1] for case in CASES.values()}
+    assert registered == swept
+    assert len(CASES) == 7
+
+
+@pytest.mark.parametrize('case', CASES)
+class TestEveryBackbone:
+    def test_gives_one_feature_a_clip(self, case):
+        assert build(case)['backbone'](toy_clips(batch=3)).shape == (3, 32)
+
+    def test_one_clip_does_not_see_another(self, case):
+        model = fill(build(case)).eval()['backbone']
+        together = model(toy_clips(batch=2))
+        apart = torch.cat([model(clip[None]) for clip in toy_clips(batch=2)])
+        torch.testing.assert_close(together, apart)
+
+    def test_trunk_stays_in_eval_after_train_and_train_returns_self(self, case):
+        model = build(case)
+        assert model.train() is model
+        trunk = model['backbone'].trunk
+        assert trunk.training == (trunk.tune != 'none')
+
+    def test_only_tuned_parameters_get_gradients(self, case):
+        model = fill(build(case))
+        feature = model['backbone'](toy_clips())
+        head = nn.Linear(32, 1)
+        head(feature).sum().backward()
+        with_grad = {n for n, p in model.named_parameters() if p.grad is not None}
+        tuned = {n for n, p in model.named_parameters() if p.requires_grad}
+        assert with_grad == tuned
+
+    def test_a_frozen_trunk_stays_bit_equal_through_a_step(self, case):
+        model = fill(build(case))
+        frozen = {n: p.clone() for n, p in model.named_parameters() if not p.requires_grad}
+        tuned = [p for p in model.parameters() if p.requires_grad]
+        if tuned:
+            optimiser = torch.optim.AdamW(tuned, lr=0.1, weight_decay=0.1)
+            model['backbone'](toy_clips()).sum().backward()
+            optimiser.step()
+        assert all(torch.equal(model.get_parameter(n), p) for n, p in frozen.items())
+
+    def test_tuned_checkpoint_round_trip_is_bit_equal(self, case, tmp_path):
+        path = write_clip_file(tmp_path / 'clip.safetensors', seed=5)
+        model = build(case, path)
+        model['backbone'].init_weights()
+        fill_tuned(model)
+        kept = drop_frozen(model, model.state_dict())
+        again = build(case, path)
+        again.load_state_dict(kept, strict=True)
+        assert torch.equal(model['backbone'](toy_clips()), again['backbone'](toy_clips()))
+        frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+        assert frozen and not frozen & kept.keys()
+
+    def test_other_resolutions_run(self, case):
+        config = dict(CASES[case])
+        config['trunk'] = tiny_trunk(img_size=48) | config.get('trunk', {})
+        assert MODELS.build(config)(toy_clips(size=48)).shape == (2, 32)
+
+    def test_any_frame_count_runs(self, case):
+        model = build(case)['backbone']
+        assert [len(model(toy_clips(1, num_frames=t))) for t in (1, 3, 8)] == [1, 1, 1]
+
+    def test_key_names_match_the_contract(self, case):
+        names = '\n'.join(build(case).state_dict()) + '\n'
+        assert names == (KEYS / f'{case}.txt').read_text()
+
+
+def fill_tuned(model: nn.Module) -> None:
+    """Random values for what is trained."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+
+
+def test_no_backbone_writes_into_its_trunk():
+    for case in CASES:
+        trunk = build(case)['backbone'].trunk
+        assert isinstance(trunk, Trunk)
+        assert not trunk._forward_hooks and not trunk._forward_pre_hooks
