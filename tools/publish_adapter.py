@@ -1,0 +1,54 @@
+"""Write the tuned part of a trained checkpoint as one safetensors file.
+
+    python tools/publish_adapter.py CONFIG CHECKPOINT OUT.safetensors [--labels FILE]
+
+The file holds adapters, classifier and statistics, and in its metadata the method, the
+config, the trunk's fingerprint, the label names and the preprocessing. It loads wherever
+MMAction2 takes a checkpoint, and loading it executes no code.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+
+import mmstadapter
+from mmstadapter import host
+
+
+def main() -> None:
+    """Load the checkpoint onto its trunk and write the adapter file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('out', type=Path)
+    parser.add_argument('--labels', type=Path, help='label names, one a line')
+    parser.add_argument('--force', action='store_true', help='replace an existing file')
+    args = parser.parse_args()
+    if args.out.suffix != '.safetensors':
+        parser.error(f'OUT must end in .safetensors, got {args.out}')
+    if args.out.exists() and not args.force:
+        parser.error(f'{args.out} exists; use --force to replace it')
+    config = Config.fromfile(host.find_config(args.config))
+    init_default_scope(config.get('default_scope', 'mmaction'))
+    model = MODELS.build(config.model)
+    model.init_weights()
+    load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    metadata = {}
+    if args.labels:
+        labels = args.labels.read_text().splitlines()
+        if len(labels) != model.cls_head.num_classes:
+            parser.error(
+                f'{args.labels} holds {len(labels)} names, the model has '
+                f'{model.cls_head.num_classes} classes'
+            )
+        metadata['labels'] = labels
+    mmstadapter.write_adapter(args.out, model, config, **metadata)
+    print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB')
+
+
+if __name__ == '__main__':
+    main()
