@@ -7,7 +7,9 @@ all before anything of MMAction2's models is imported.
 
 import io
 import pickle
+import re
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
@@ -41,7 +43,7 @@ def supply_drn() -> bool:
     """
     name = 'mmaction.models.localizers'
     spec = find_spec('mmaction')
-    if name in sys.modules or spec is None or spec.origin is None:
+    if {name, f'{name}.drn'} & set(sys.modules) or spec is None or spec.origin is None:
         return False
     if Path(spec.origin).with_name('models').joinpath('localizers', 'drn').is_dir():
         return False
@@ -218,12 +220,32 @@ def package2module(package: str) -> str:
     return names[0]
 
 
+_NOISE = (
+    'Fail to import ``MultiScaleDeformableAttention``',  # mmcv-lite has no compiled operators
+    'pkg_resources is deprecated',  # MMEngine 0.10.7, at every inherited config
+)
+
+
+def hush_known_warnings() -> bool:
+    """Keep warnings that no user of ours can act upon out of every run's first lines.
+
+    Without it: six lines about ``pkg_resources`` and one about an operator of the full mmcv,
+    which nothing here uses. Can go with MMEngine and mmcv releases that do not warn.
+    """
+    known = {message.pattern for _, message, *_ in warnings.filters if hasattr(message, 'pattern')}
+    new = [start for start in map(re.escape, _NOISE) if start not in known]
+    for start in new:
+        warnings.filterwarnings('ignore', message=start)
+    return bool(new)
+
+
 MENDS: tuple[Callable[[], bool], ...] = (
     supply_drn,
     trust_training_state,
     leave_out_multimodal,
     inherit_shipped_configs,
     find_packages_without_pkg_resources,
+    hush_known_warnings,
 )
 
 

@@ -1,0 +1,57 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: reading a config, building a runner."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmaction.registry import RUNNERS
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_distributed
+from mmengine.runner import Runner
+
+from . import host, shipped
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config named on the command line, with its options merged in.
+
+    Args:
+        args: with ``config`` (a path or a shipped name), ``launcher``, ``work_dir`` and
+            ``cfg_options`` (a list of KEY=VALUE, or None).
+
+    ``work_dir`` is, in this order, the command line's, the config's, ./work_dirs/<config>.
+
+    Raises:
+        FileNotFoundError: with the closest shipped names, if the config is not found.
+    """
+    path = shipped.find_config(args.config)
+    cfg = Config.fromfile(path)
+    cfg.launcher = args.launcher
+    cfg.merge_from_dict(parse_options(args.cfg_options or []))
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    return cfg
+
+
+def parse_options(options: list[str]) -> dict:
+    """['model.backbone.bottleneck_dims=96', 'a=[1,2]'] -> a dict for Config.merge_from_dict."""
+    parser = argparse.ArgumentParser(prog='--cfg-options')
+    parser.add_argument('options', nargs='*', action=DictAction, default={})
+    wrong = [option for option in options if '=' not in option]
+    if wrong:
+        raise SystemExit(f'--cfg-options takes KEY=VALUE, got {" ".join(wrong)!r}.')
+    return parser.parse_args(options).options if options else {}
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a config, in its group of processes where a launcher asks for one."""
+    host.join_processes(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def leave_processes() -> None:
+    """Close the group of processes after the work, so that torch does not warn at exit."""
+    if is_distributed():
+        torch.distributed.destroy_process_group()
