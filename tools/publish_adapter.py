@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
-import mmstadapter
-from mmstadapter import host
+from mmstadapter import shipped
+from mmstadapter.engine.tuned_checkpoint import write_adapter
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         parser.error(f'OUT must end in .safetensors, got {args.out}')
     if args.out.exists() and not args.force:
         parser.error(f'{args.out} exists; use --force to replace it')
-    config = Config.fromfile(host.find_config(args.config))
+    config = Config.fromfile(shipped.find_config(args.config))
     init_default_scope(config.get('default_scope', 'mmaction'))
     model = MODELS.build(config.model)
     model.init_weights()
@@ -46,7 +46,7 @@ def main() -> None:
                 f'{model.cls_head.num_classes} classes'
             )
         metadata['labels'] = labels
-    mmstadapter.write_adapter(args.out, model, config, **metadata)
+    write_adapter(args.out, model, config, **metadata)
     print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB')
 
 

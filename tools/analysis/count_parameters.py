@@ -11,8 +11,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
-import mmstadapter
-from mmstadapter import host
+from mmstadapter import shipped
+from mmstadapter.engine.freeze_report import count_parameters, format_rows
 
 
 def main() -> None:
@@ -21,10 +21,10 @@ def main() -> None:
     parser.add_argument('config')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     args = parser.parse_args()
-    config = Config.fromfile(host.find_config(args.config))
+    config = Config.fromfile(shipped.find_config(args.config))
     config.merge_from_dict(args.cfg_options)
     init_default_scope(config.get('default_scope', 'mmaction'))
-    print(mmstadapter.freeze_report(MODELS.build(config.model)))
+    print(format_rows(count_parameters(MODELS.build(config.model))))
 
 
 if __name__ == '__main__':
