@@ -37,6 +37,12 @@ def complaints() -> list[str]:
         if not found and importlib.util.find_spec(module) is None:
             wanted = ' or '.join(distributions)
             sentences.append(f'{wanted} {accepted} is needed and not installed; {remedy}.')
+        if len(set(found.values())) > 1:
+            both = ' and '.join(f'{name} {number}' for name, number in found.items())
+            sentences.append(
+                f'{both} are both installed and share the folder {module}/; uninstall both, then '
+                'install one.'
+            )
         for name, number in found.items():
             if not SpecifierSet(accepted).contains(number, prereleases=True):
                 sentences.append(f'{name} {number} is installed, {accepted} is needed; {remedy}.')

@@ -1,0 +1,64 @@
+# make demo | test | lint: each sets up .venv by itself. PYTHON=python3.12 chooses the Python.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first Python on the path that the package supports.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+PYTEST_ARGS ?= -n auto
+export OMP_NUM_THREADS ?= 1
+export PYTHONUNBUFFERED = 1
+
+SHIPPED := $(shell find mmstadapter configs tools -type f \
+	-not -name '*.pyc' -not -path 'mmstadapter/.mim/*')
+
+.PHONY: help install demo test slow lint format clean
+
+help:
+	@echo 'make demo      train and test on moving digits, with a table and a picture (10 min)'
+	@echo 'make test      run the tests; make slow runs the long ones too'
+	@echo 'make lint      ruff check, ruff format --check, mypy; make format rewrites'
+	@echo 'make install   only set up $(VENV)'
+
+install: $(VENV)/.package
+
+# What the package needs. Taken from requirements/, so it is redone only when that changes.
+$(VENV)/.needs: requirements/constraints.txt requirements/runtime.txt requirements/dev.txt
+	@test -n "$(PYTHON)" || { \
+		echo 'mmstadapter needs Python 3.11 or 3.12; none is on the path. PYTHON=... names one.'; \
+		exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
+		echo '$(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv).'; \
+		rm -rf $(VENV); exit 1; }
+	@echo 'Installing into $(VENV), a few minutes the first time ...'
+	$(BIN)/pip install --quiet -c requirements/constraints.txt mmcv-lite \
+		-r requirements/runtime.txt -r requirements/dev.txt
+	@touch $@
+
+# The package itself as a user has it, since mim does not find editable installs.
+$(VENV)/.package: $(VENV)/.needs setup.py pyproject.toml MANIFEST.in model-index.yml $(SHIPPED)
+	@rm -rf build
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --force-reinstall .
+	@touch $@
+
+demo: install
+	$(BIN)/python tools/demo.py
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow'
+
+slow: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.needs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.needs
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info mmstadapter/.mim work_dirs

@@ -1,0 +1,117 @@
+"""What an installation contains: wheel, sdist and editable install, laid out for mim."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from mmstadapter import shipped
+
+CLONE = Path(__file__).parents[2]
+NOT_SOURCE = ('.git', '.venv', 'build', 'dist', 'work_dirs', '*.egg-info', '__pycache__', '.mim')
+
+
+def run(*command: str, cwd: Path, **environment: str) -> None:
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """A copy of the clone, since building leaves things behind."""
+    copy = tmp_path_factory.mktemp('source') / 'clone'
+    shutil.copytree(CLONE, copy, ignore=shutil.ignore_patterns(*NOT_SOURCE))
+    return copy
+
+
+def build_wheel(source: Path, out: Path, **environment: str) -> zipfile.ZipFile:
+    command = [sys.executable, '-m', 'pip', 'wheel', '--no-build-isolation', '--no-deps']
+    run(*command, '-w', str(out), str(source), cwd=out, **environment)
+    (path,) = out.glob('mmstadapter-*.whl')
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture(scope='module')
+def wheel(source, tmp_path_factory):
+    return build_wheel(source, tmp_path_factory.mktemp('wheel'))
+
+
+def names(wheel: zipfile.ZipFile) -> set[str]:
+    return {name for name in wheel.namelist() if '.dist-info/' not in name}
+
+
+def mmcv_required_by(wheel: zipfile.ZipFile) -> list[str]:
+    (path,) = [name for name in wheel.namelist() if name.endswith('.dist-info/METADATA')]
+    metadata = Parser().parsestr(wheel.read(path).decode())
+    required = [Requirement(line).name for line in metadata.get_all('Requires-Dist')]
+    return [name for name in required if name.startswith('mmcv')]
+
+
+def test_the_wheel_holds_configs_and_tools_where_mim_looks(wheel):
+    held = names(wheel)
+    for folder in ('configs', 'tools'):
+        files = [path for path in (CLONE / folder).rglob('*') if path.is_file()]
+        files = [path for path in files if path.suffix != '.pyc']
+        assert len(files) >= 5
+        missing = {f'mmstadapter/.mim/{path.relative_to(CLONE)}' for path in files} - held
+        assert not missing
+    assert 'mmstadapter/.mim/model-index.yml' in held
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    held = names(wheel)
+    assert {name.partition('/')[0] for name in held} == {'mmstadapter'}
+    modules = {str(path.relative_to(CLONE)) for path in (CLONE / 'mmstadapter').rglob('*.py')}
+    modules = {name for name in modules if '.mim' not in name}
+    assert modules == {name for name in held if name.endswith('.py') and '.mim' not in name}
+
+
+def test_the_wheel_leaves_nothing_in_the_source_package(wheel, source):
+    assert not (source / 'mmstadapter' / '.mim').exists()
+
+
+def test_the_sdist_builds_the_same_wheel(wheel, source, tmp_path):
+    command = [sys.executable, '-m', 'build', '--sdist', '--no-isolation', '-o', str(tmp_path)]
+    run(*command, str(source), cwd=tmp_path)
+    (archive,) = tmp_path.glob('*.tar.gz')
+    (tmp_path / 'wheel').mkdir()
+    assert names(build_wheel(archive, tmp_path / 'wheel')) == names(wheel)
+
+
+def test_one_mmcv_is_required_and_can_be_chosen(source, wheel, tmp_path):
+    assert len(mmcv_required_by(wheel)) == 1
+    for choice, expected in {'lite': ['mmcv-lite'], 'full': ['mmcv'], 'none': []}.items():
+        (tmp_path / choice).mkdir()
+        built = build_wheel(source, tmp_path / choice, MMSTADAPTER_MMCV=choice)
+        assert mmcv_required_by(built) == expected
+
+
+def test_an_editable_install_links_to_the_clone(source, tmp_path):
+    code = f'from setuptools import build_meta; build_meta.build_editable({str(tmp_path)!r})'
+    run(sys.executable, '-c', code, cwd=source)
+    for name in ('configs', 'tools', 'model-index.yml'):
+        link = source / 'mmstadapter' / '.mim' / name
+        assert link.is_symlink()
+        assert link.resolve() == source / name
+
+
+def test_the_model_index_lists_every_recipe():
+    index = yaml.safe_load((CLONE / 'model-index.yml').read_text())
+    models = [
+        model
+        for path in index['Import']
+        for model in yaml.safe_load((CLONE / path).read_text())['Models']
+    ]
+    listed = {model['Config'] for model in models}
+    recipes = {f'configs/{name}' for name in shipped.configs() if 'demo' not in name}
+    assert listed == recipes
+    assert all(model['Name'] == Path(model['Config']).stem for model in models)
