@@ -21,12 +21,12 @@ from mmstadapter.models.ops import depthwise
 SIZES = [(1, 8, 14, 384), (4, 8, 14, 384), (1, 32, 14, 384), (2, 8, 16, 512), (2, 8, 14, 192)]
 
 
-def one_step(form, x, weight, bias) -> float:
-    """Seconds of one forward and backward pass."""
+def one_step(form, x, weight, bias, cotangent) -> float:
+    """Seconds of one forward and backward pass; the gradient arrives in token layout."""
     if x.is_cuda:
         torch.cuda.synchronize()
     start = time.perf_counter()
-    form(x, weight, bias).sum().backward()
+    form(x, weight, bias).backward(cotangent)
     if x.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - start
@@ -40,13 +40,14 @@ def measure(forms, kernel, size, device, dtype, rounds) -> tuple[float, dict[str
     bias = torch.randn(channels, device=device, dtype=dtype)
     for tensor in (x, weight, bias):
         tensor.requires_grad_()
+    cotangent = torch.randn(x.shape, device=device, dtype=dtype)
     times = {name: [] for name in forms}
     for _ in range(rounds + 1):
         for name, form in forms.items():
-            times[name].append(one_step(form, x, weight, bias))
+            times[name].append(one_step(form, x, weight, bias, cotangent))
     times = {name: t[1:] for name, t in times.items()}  # the first round warms up
     ratios = {
-        name: statistics.median(a / b for a, b in zip(t, times['conv3d']))
+        name: statistics.median(a / b for a, b in zip(t, times['conv3d'], strict=True))
         for name, t in times.items()
     }
     return statistics.median(times['conv3d']), ratios
@@ -62,11 +63,11 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     name = torch.cuda.get_device_name() if device == 'cuda' else platform.processor() or 'x86-64'
+    machine = f'{name}, {args.threads} thread(s), torch {torch.__version__}'
     lines = [
         '# Depth-wise convolution: median time ratio to the stock conv3d, forward + backward',
         '',
-        f'{name}, {args.threads} thread(s), torch {torch.__version__}, {time.strftime("%Y-%m-%d")}; '
-        '`python benchmarks/depthwise.py`',
+        f'{machine}, {time.strftime("%Y-%m-%d")}; `python benchmarks/depthwise.py`',
         '',
     ]
     dtypes = [torch.float32, torch.bfloat16] + ([torch.float16] if device == 'cuda' else [])

@@ -159,7 +159,7 @@ def main() -> None:
     args = parser.parse_args()
     init_default_scope('mmaction')
     lines = [
-        '# Training memory of ST-Adapter, GB (ratio to the authors\' form)',
+        "# Training memory of ST-Adapter, GB (ratio to the authors' form)",
         '',
         f'Fake tensors, 16-bit autocast (bfloat16), fused attention, AdamW included; torch '
         f'{torch.__version__}, {time.strftime("%Y-%m-%d")}; `python benchmarks/training_memory.py`',

@@ -45,7 +45,9 @@ class Line:
 
     def __str__(self) -> str:
         verdict = 'ok  ' if self.holds else 'FAIL'
-        return f'  {verdict} {self.name:<64} {self.difference:.2e}  (tolerance {self.tolerance:.0e})'
+        return (
+            f'  {verdict} {self.name:<64} {self.difference:.2e}  (tolerance {self.tolerance:.0e})'
+        )
 
 
 def compare(name: str, kind: str, ours: Tensor, theirs: Tensor) -> Line:
@@ -54,7 +56,9 @@ def compare(name: str, kind: str, ours: Tensor, theirs: Tensor) -> Line:
         return Line(f'{name} {tuple(ours.shape)} is not {tuple(theirs.shape)}', float('inf'), 0.0)
     difference = (ours.detach().double() - theirs.double()).abs().max().item()
     scale = max(1.0, theirs.double().abs().max().item() / 10)
-    return Line(name, difference if difference == difference else float('inf'), TOLERANCES[kind] * scale)
+    return Line(
+        name, difference if difference == difference else float('inf'), TOLERANCES[kind] * scale
+    )
 
 
 class STAdapterCase:
@@ -111,7 +115,9 @@ class STAdapterCase:
             odd = sorted(back.keys() ^ official.keys())[:3]
             return Line(f'weights, there and back: {odd} on one side only', float('inf'), 0.0)
         unequal = sum(not torch.equal(back[k], official[k]) for k in official)
-        return Line('weights, there and back: unequal tensors', float(unequal), TOLERANCES['weights'])
+        return Line(
+            'weights, there and back: unequal tensors', float(unequal), TOLERANCES['weights']
+        )
 
     def _trained_line(self) -> Line:
         """The trained parameters must be the official ones."""
@@ -135,7 +141,9 @@ class STAdapterCase:
         """'block1.adapter_pre_mlp' -> '1.after_attn', as `STAdapterViT.trace` names steps."""
         fixed = dict(ln_pre='embed', ln_post_in='pooled', feature='feature')
         name = re.sub(r'^block(\d+)', r'\1', official)
-        name = name.replace('adapter_pre_attn', 'before_attn').replace('adapter_pre_mlp', 'after_attn')
+        name = name.replace('adapter_pre_attn', 'before_attn').replace(
+            'adapter_pre_mlp', 'after_attn'
+        )
         return fixed.get(official, name)
 
     def _run_lines(self, mode: str, video: Tensor) -> Iterator[Line]:
@@ -213,7 +221,8 @@ def certify(path: Path, quiet: bool = False) -> bool:
     for line in failed if quiet else lines:
         print(line)
     worst = max(line.difference for line in lines)
-    print(f'  {len(lines) - len(failed)} of {len(lines)} quantities agree, largest difference {worst:.2e}')
+    agree = len(lines) - len(failed)
+    print(f'  {agree} of {len(lines)} quantities agree, largest difference {worst:.2e}')
     return not failed
 
 

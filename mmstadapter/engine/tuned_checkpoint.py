@@ -82,11 +82,13 @@ def write_adapter(path: str | Path, model: nn.Module, config: Config, **metadata
     trunks = [m for m in model.modules() if isinstance(m, Trunk)]
     if any(trunk.frozen_names() and not trunk.frozen_keys() for trunk in trunks):
         raise ValueError(
-            'write_adapter: the trunk\'s frozen weights did not come from its pretrained file, so '
+            "write_adapter: the trunk's frozen weights did not come from its pretrained file, so "
             'this adapter could not be used elsewhere. Set model.backbone.trunk.checkpoint and '
             'load the tuned checkpoint onto it first.'
         )
-    fingerprints = [bytes(t.fingerprint.tolist()).hex() for t in trunks if t.fingerprint is not None]
+    fingerprints = [
+        bytes(t.fingerprint.tolist()).hex() for t in trunks if t.fingerprint is not None
+    ]
     header = dict(
         format=FORMAT,
         method=config.model.backbone.type,
@@ -114,8 +116,8 @@ def read_adapter(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {key: file.get_tensor(key) for key in file.keys()}
     if header.get('format') != FORMAT:
         raise ValueError(
-            f'{path}: not an adapter file of mmstadapter (format {header.get("format")!r}, expected '
-            f'{FORMAT!r}). Make one with `mmstadapter publish`.'
+            f'{path}: not an adapter file of mmstadapter (format {header.get("format")!r}, '
+            f'expected {FORMAT!r}). Make one with `mmstadapter publish`.'
         )
     for key in ('trunk', 'trunk_fingerprint', 'preprocessing', 'config', 'labels'):
         if key in header:

@@ -63,7 +63,7 @@ def test_tune_trains_what_it_says(tune, tuned):
 
 @pytest.mark.parametrize('tune', ['some', 'last_0', 'last_4', 'last_x'])
 def test_an_unknown_tune_is_refused_with_the_choices(tune):
-    with pytest.raises(ValueError, match=r"tune must be one of none, bias, norm, last_<n>, all"):
+    with pytest.raises(ValueError, match=r'tune must be one of none, bias, norm, last_<n>, all'):
         CLIPViT(TINY_ARCH, tune=tune)
 
 

@@ -30,7 +30,8 @@ def run(form, kernel, num_frames):
 @pytest.mark.parametrize('kernel, form', PAIRS, ids=str)
 def test_forms_equal_conv3d_bit_for_bit_with_gradients(kernel, form, num_frames):
     expected = run(depthwise.conv3d, kernel, num_frames)
-    for ours, theirs in zip(run(depthwise.TEMPORAL_FORMS[form], kernel, num_frames), expected):
+    outcome = run(depthwise.TEMPORAL_FORMS[form], kernel, num_frames)
+    for ours, theirs in zip(outcome, expected, strict=True):
         assert torch.equal(ours, theirs)
 
 

@@ -141,7 +141,7 @@ def test_recomputing_blocks_changes_no_gradient(kernel_size):
     frugal = fill(build(kernel_size=kernel_size, with_cp=True))
     for backbone in (plain, frugal):
         backbone(toy_clips()).square().sum().backward()
-    pairs = zip(plain.named_parameters(), frugal.named_parameters())
+    pairs = zip(plain.named_parameters(), frugal.named_parameters(), strict=True)
     grads = [(p.grad, q.grad) for (_, p), (_, q) in pairs if p.requires_grad]
     assert len(grads) == 18
     assert all(torch.equal(p, q) for p, q in grads)

@@ -4,7 +4,10 @@ The known name is fetched once into a cache; a path to any CLIP file works as we
 """
 
 trunk = dict(
-    type='mmstadapter.CLIPViT', arch='vit-l-p14-336', checkpoint='openai/ViT-L-14-336', dtype='float16'
+    type='mmstadapter.CLIPViT',
+    arch='vit-l-p14-336',
+    checkpoint='openai/ViT-L-14-336',
+    dtype='float16',
 )
 data_preprocessor = dict(
     type='ActionDataPreprocessor',

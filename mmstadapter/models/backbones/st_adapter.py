@@ -52,19 +52,18 @@ class STAdapter(nn.Module):
         if len(kernel_size) != 3 or any(k < 1 or k % 2 == 0 for k in kernel_size):
             raise ValueError(
                 'STAdapter: kernel_size must be three odd numbers (time, height, width) so that '
-                f"T, h, w are kept, got {kernel_size}. Use (3, 1, 1) for the released models' setting."
+                f'T, h, w are kept, got {kernel_size}. The released models have (3, 1, 1).'
             )
         if bottleneck_dims < 1:
             raise ValueError(f'STAdapter: bottleneck_dims must be positive, got {bottleneck_dims}.')
         if activation not in ACTIVATIONS:
             raise ValueError(
-                f'STAdapter: activation must be one of {", ".join(ACTIVATIONS)}, got {activation!r}.'
+                f'STAdapter: activation must be one of {", ".join(ACTIVATIONS)}, '
+                f'got {activation!r}.'
             )
         self.activation = activation
         self.fc1 = nn.Linear(embed_dims, bottleneck_dims)
-        self.conv = nn.Conv3d(
-            bottleneck_dims, bottleneck_dims, kernel_size, groups=bottleneck_dims
-        )
+        self.conv = nn.Conv3d(bottleneck_dims, bottleneck_dims, kernel_size, groups=bottleneck_dims)
         self.fc2 = nn.Linear(bottleneck_dims, embed_dims)
         for tensor in (self.conv.weight, self.conv.bias, self.fc1.bias, self.fc2.bias):
             nn.init.zeros_(tensor)
@@ -191,7 +190,8 @@ class STAdapterViT(BaseModule):
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         yield 'embed', x
         for i, block in enumerate(self.trunk.blocks):
-            for position, step in zip(POSITIONS, (block.attend, block.feed_forward, None)):
+            steps = (block.attend, block.feed_forward, None)
+            for position, step in zip(POSITIONS, steps, strict=True):
                 x = self.adapt(x, position, i, num_frames)
                 if str(i) in getattr(self, position, {}):
                     yield f'{i}.{position}', x
@@ -230,6 +230,6 @@ def select_blocks(blocks: str | Sequence[int], num_blocks: int) -> list[int]:
     elif blocks and all(isinstance(i, int) and 0 <= i < num_blocks for i in blocks):
         return sorted(set(blocks))
     raise ValueError(
-        "STAdapterViT: blocks must be 'all', 'first_<n>', 'last_<n>' or a non-empty list of indices "
-        f'from 0 to {num_blocks - 1}, got {blocks!r}.'
+        "STAdapterViT: blocks must be 'all', 'first_<n>', 'last_<n>' or a non-empty list of "
+        f'indices from 0 to {num_blocks - 1}, got {blocks!r}.'
     )

@@ -44,13 +44,16 @@ def frames_conv2d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def time_conv2d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A (k, 1) convolution of the (T, N) plane. (B, T, h, w, C) -> same, kernel (k, 1, 1)."""
-    batch, num_frames, height, width, channels = x.shape
-    plane = rearrange(x, 'b t h w c -> b c t (h w)')
-    plane = F.conv2d(
-        plane, weight[:, :, :, :, 0], bias, padding=(weight.shape[2] // 2, 0), groups=channels
-    )
-    return rearrange(plane, 'b c t (h w) -> b t h w c', h=height)
+    """A (k, 1) convolution of the (T, N) plane. (B, T, h, w, C) -> same, kernel (k, 1, 1).
+
+    The layout changes are views that stay channels-last; einops would give a batch of
+    one another stride, and the convolution would then copy.
+    """
+    height, width, channels = x.shape[2:]
+    plane = x.flatten(2, 3).permute(0, 3, 1, 2)
+    padding = (weight.shape[2] // 2, 0)
+    plane = F.conv2d(plane, weight[:, :, :, :, 0], bias, padding=padding, groups=channels)
+    return plane.permute(0, 2, 3, 1).unflatten(2, (height, width))
 
 
 def time_conv1d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

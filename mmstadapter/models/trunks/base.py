@@ -131,7 +131,9 @@ class Trunk(BaseModule):
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
         self.source, self.fingerprint = 'pretrained', fingerprint
-        print_log(f'{type(self).__name__}: loaded {len(own)} tensors of {self.checkpoint}', 'current')
+        print_log(
+            f'{type(self).__name__}: loaded {len(own)} tensors of {self.checkpoint}', 'current'
+        )
 
     def frozen_names(self) -> list[str]:
         """Names of the frozen tensors, relative to the trunk."""

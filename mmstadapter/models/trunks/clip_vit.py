@@ -12,12 +12,14 @@ from mmstadapter import weights
 from ..ops.elementwise import LayerNorm, linear, quick_gelu
 from .base import Trunk
 
+BASE = dict(embed_dims=768, num_layers=12, num_heads=12, output_dims=512)
+LARGE = dict(embed_dims=1024, num_layers=24, num_heads=16, output_dims=768)
 ARCHS: dict[str, dict] = {
-    'vit-b-p32': dict(img_size=224, patch_size=32, embed_dims=768, num_layers=12, num_heads=12, output_dims=512),
-    'vit-b-p16': dict(img_size=224, patch_size=16, embed_dims=768, num_layers=12, num_heads=12, output_dims=512),
-    'vit-l-p14': dict(img_size=224, patch_size=14, embed_dims=1024, num_layers=24, num_heads=16, output_dims=768),
-    'vit-l-p14-336': dict(img_size=336, patch_size=14, embed_dims=1024, num_layers=24, num_heads=16, output_dims=768),
-}  # fmt: skip
+    'vit-b-p32': dict(img_size=224, patch_size=32, **BASE),
+    'vit-b-p16': dict(img_size=224, patch_size=16, **BASE),
+    'vit-l-p14': dict(img_size=224, patch_size=14, **LARGE),
+    'vit-l-p14-336': dict(img_size=336, patch_size=14, **LARGE),
+}
 REQUIRED = ('img_size', 'patch_size', 'embed_dims', 'num_layers', 'num_heads')
 
 
@@ -91,11 +93,11 @@ class CLIPBlock(nn.Module):
         self.mlp = MLP(embed_dims, 4 * embed_dims)
 
     def attend(self, x: Tensor, num_queries: int | None = None) -> Tensor:
-        """x + attention branch. (M, L, D) -> (M, Q, D), Q = num_queries or L."""
+        """X + attention branch. (M, L, D) -> (M, Q, D), Q = num_queries or L."""
         return x[:, :num_queries] + self.attn(self.ln_1(x), num_queries)
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """x + MLP branch. (M, L, D) -> (M, L, D)."""
+        """X + MLP branch. (M, L, D) -> (M, L, D)."""
         return x + self.mlp(self.ln_2(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -244,7 +246,8 @@ def resample_positions(table: Tensor, grid: tuple[int, int]) -> Tensor:
     side = round((len(table) - 1) ** 0.5)
     if 1 + side**2 != len(table):
         raise ValueError(
-            f'CLIPViT: only position tables of square grids can be resampled, got {len(table)} rows.'
+            f'CLIPViT: only position tables of square grids can be resampled, '
+            f'got {len(table)} rows.'
         )
     if (side, side) == grid:
         return table
