@@ -1,0 +1,76 @@
+"""Pipeline steps that open a video and decode the sampled frames."""
+
+from pathlib import Path
+
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from .readers import READERS, open_video
+
+
+@TRANSFORMS.register_module()
+class VideoInit(BaseTransform):
+    """Open the video of a sample; with :class:`VideoDecode`, in place of MMAction2's DecordInit.
+
+    Gives the right frames of any file FFmpeg can read, whatever the container, or raises.
+    Files are opened and closed within one sample, so loaders may fork.
+
+    Reads ``filename``; adds ``video_reader``, ``total_frames`` and ``avg_fps``.
+
+    Args:
+        reader: ``'pyav'``, ``'auto'`` or ``'decord'``, see :func:`open_video`.
+        num_threads: decoding threads of one video.
+        backend_args: for files that are not local, as for ``mmengine.fileio.get``.
+
+    Raises:
+        VideoReadError: if the file cannot be decoded. ``mmstadapter.VideoDataset`` replaces
+            the sample then.
+    """
+
+    def __init__(
+        self, reader: str = 'pyav', num_threads: int = 1, backend_args: dict | None = None
+    ) -> None:
+        if reader not in READERS:
+            raise ValueError(f'VideoInit: reader must be one of {READERS}, got {reader!r}.')
+        self.reader = reader
+        self.num_threads = num_threads
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Add the reader and what it knows."""
+        filename = str(results['filename'])
+        if not Path(filename).suffix:
+            filename += '.mp4'  # as DecordInit has it: lists may leave .mp4 out
+        video = open_video(filename, self.reader, self.num_threads, self.backend_args)
+        results['video_reader'] = video
+        results['total_frames'] = len(video)
+        results['avg_fps'] = video.fps
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(reader={self.reader!r}, num_threads={self.num_threads})'
+
+
+@TRANSFORMS.register_module()
+class VideoDecode(BaseTransform):
+    """Decode the sampled frames and close the video.
+
+    Reads ``video_reader`` and ``frame_inds`` (counted from ``start_index``); adds ``imgs``, a
+    list of T (H, W, 3) uint8 RGB arrays, ``original_shape`` and ``img_shape``, both (H, W).
+
+    Raises:
+        VideoReadError: if a frame cannot be decoded, or the video has fewer.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Replace the reader by frames."""
+        video = results['video_reader']
+        results['video_reader'] = None
+        indices = np.ravel(results['frame_inds']) - results.get('start_index', 0)
+        results['imgs'] = video.read(indices)
+        results['original_shape'] = results['img_shape'] = results['imgs'][0].shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'

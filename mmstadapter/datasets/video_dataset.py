@@ -1,0 +1,120 @@
+"""Lists of videos with labels, in which some videos may turn out to be broken."""
+
+import os.path as osp
+import random
+
+import torch
+from mmaction.datasets import VideoDataset as HostVideoDataset
+from mmengine.fileio import exists, list_from_file
+
+from ..registry import CHILDREN
+from .packets import VideoReadError
+
+MAX_REPLACEMENTS = 10  # in a row; more means that something general is wrong
+
+
+# MMAction2 has a class of this name: ours is in the registry of our scope only.
+@CHILDREN['DATASETS'].register_module()
+class VideoDataset(HostVideoDataset):
+    """MMAction2's VideoDataset, checked on loading, that survives broken videos and reports them.
+
+    The annotation file holds ``path label`` a line (``path label label ...`` with
+    ``multi_class``, just ``path`` in testing without labels), separated by ``delimiter``.
+
+    A video that cannot be decoded (``VideoReadError``) is replaced: in training by another
+    one, at random, with its label. In testing the sample keeps its place and gets a neighbour's
+    frames, label -1 (all zeros with ``multi_class``) and ``lost_label``, its own, so that it
+    never counts as right. Either way the sample's ``bad_videos`` lists (path, reason), which
+    ``BadVideoHook`` collects.
+
+    Args:
+        ann_file: the list.
+        pipeline: steps from ``filename`` and ``label`` to ``inputs`` and ``data_samples``.
+        num_classes: labels are checked to lie in [0, num_classes) if given.
+        kwargs: as for MMAction2's ``VideoDataset``.
+
+    Raises:
+        FileNotFoundError: no annotation file.
+        ValueError: an empty annotation file, or a wrong line, with its number.
+        RuntimeError: 11 videos in a row that cannot be decoded.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        """``filename`` and ``label`` of each line."""
+        if not exists(self.ann_file):
+            raise FileNotFoundError(
+                f'VideoDataset: no annotation file {self.ann_file}. Set ann_file (and data_root) '
+                'to a text file with a line "path label" for each video.'
+            )
+        lines = enumerate(list_from_file(self.ann_file), start=1)
+        data_list = [self._parse(line.strip(), number) for number, line in lines if line.strip()]
+        if not data_list:
+            raise ValueError(f'VideoDataset: the annotation file {self.ann_file} is empty.')
+        return data_list
+
+    def _parse(self, line: str, number: int) -> dict:
+        filename, *labels = line.split(self.delimiter)
+        wanted = 'one label or more' if self.multi_class else 'one label'
+        if not labels and self.test_mode and not self.multi_class:
+            numbers = [-1]  # as MMAction2: a list without labels, for inference
+        else:
+            if not labels or (len(labels) > 1 and not self.multi_class):
+                raise self._wrong(line, number, f'needs a path and {wanted}')
+            try:
+                numbers = [int(label) for label in labels]
+            except ValueError:
+                raise self._wrong(line, number, 'has a label that is no whole number') from None
+            if any(n < 0 or n >= (self.num_classes or n + 1) for n in numbers):
+                upper = self.num_classes or '...'
+                raise self._wrong(line, number, f'has a label outside [0, {upper})')
+        if self.data_prefix['video'] is not None:
+            filename = osp.join(self.data_prefix['video'], filename)
+        return dict(filename=filename, label=numbers if self.multi_class else numbers[0])
+
+    def _wrong(self, line: str, number: int, reason: str) -> ValueError:
+        return ValueError(
+            f'VideoDataset: line {number} of {self.ann_file} {reason} (delimiter '
+            f'{self.delimiter!r}): {line[:200]!r}'
+        )
+
+    def __getitem__(self, idx: int) -> dict:
+        """The sample after the pipeline, of another video if its own cannot be decoded."""
+        if not self._fully_initialized:
+            self.full_init()
+        bad: list[tuple[str, str]] = []
+        info = self.get_data_info(idx)
+        own_label = info['label']
+        for attempt in range(1, MAX_REPLACEMENTS + 2):
+            try:
+                sample = self.pipeline(info)
+            except VideoReadError as error:
+                bad.append((error.path, error.reason))
+                info = self._neighbour(idx, attempt) if self.test_mode else self._another()
+                continue
+            if bad:
+                self._note(sample, bad, own_label)
+            return sample
+        listed = '\n  '.join(': '.join(entry) for entry in dict.fromkeys(bad))
+        raise RuntimeError(
+            f'VideoDataset: {len(bad)} videos of {self.ann_file} in a row cannot be decoded. '
+            f'Check data_prefix and data_root, and the files:\n  {listed}'
+        )
+
+    def _another(self) -> dict:
+        return self.get_data_info(random.randrange(len(self)))
+
+    def _neighbour(self, idx: int, distance: int) -> dict:
+        """The sample itself with a later sample's frames, and a label nothing can match."""
+        info = self.get_data_info(idx)
+        info['filename'] = self.get_data_info((idx + distance) % len(self))['filename']
+        info['label'] = torch.zeros_like(info['label']) if self.multi_class else -1
+        return info
+
+    def _note(self, sample: dict, bad: list[tuple[str, str]], own_label) -> None:
+        """Let the bad videos travel with the sample."""
+        if not isinstance(sample, dict) or 'data_samples' not in sample:
+            raise VideoReadError(*bad[0])  # nothing to note it on: better stop than be silent
+        notes: dict = {'bad_videos': bad}
+        if self.test_mode:
+            notes['lost_label'] = own_label
+        sample['data_samples'].set_metainfo(notes)

@@ -1,0 +1,5 @@
+"""Metrics."""
+
+from .accuracy import VideoAccMetric
+
+__all__ = ['VideoAccMetric']
