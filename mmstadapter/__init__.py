@@ -4,8 +4,7 @@ Importing the package checks the host packages' versions, mends what is broken i
 registers every class, so that ``type='mmstadapter.STAdapterViT'`` in a config needs no more.
 """
 
-import pkgutil
-from importlib import import_module
+# ruff: noqa: E402, F403  (the mends come first; what is public is each sub-package's __all__)
 
 from . import host, host_versions
 from .version import __version__
@@ -13,12 +12,11 @@ from .version import __version__
 host_versions.check_versions()
 host.mend()
 
-from . import registry  # noqa: E402
+from . import datasets, engine, evaluation, models, registry, weights
+from .datasets import *
+from .engine import *
+from .evaluation import *
+from .models import *
 
-__all__ = ['__version__', 'registry']
-
-for _info in pkgutil.iter_modules(__path__):
-    if _info.ispkg:
-        _module = import_module(f'{__name__}.{_info.name}')
-        globals().update({name: getattr(_module, name) for name in _module.__all__})
-        __all__ += _module.__all__
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models', 'registry', 'weights']
+__all__ += datasets.__all__ + engine.__all__ + evaluation.__all__ + models.__all__

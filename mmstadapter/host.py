@@ -86,7 +86,7 @@ def trust_training_state() -> bool:
         return False
     except pickle.UnpicklingError:
         pass
-    multiarray = np._core.multiarray
+    multiarray = _import('numpy._core.multiarray')
     allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype]
     allowed += [type(np.dtype(code)) for code in '?bhilqBHILQefd']
     for function in (multiarray._reconstruct, multiarray.scalar):
@@ -232,7 +232,7 @@ def hush_known_warnings() -> bool:
     Without it: six lines about ``pkg_resources`` and one about an operator of the full mmcv,
     which nothing here uses. Can go with MMEngine and mmcv releases that do not warn.
     """
-    known = {message.pattern for _, message, *_ in warnings.filters if hasattr(message, 'pattern')}
+    known = {getattr(message, 'pattern', None) for _, message, *_ in warnings.filters}
     new = [start for start in map(re.escape, _NOISE) if start not in known]
     for start in new:
         warnings.filterwarnings('ignore', message=start)
