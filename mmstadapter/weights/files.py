@@ -1,0 +1,85 @@
+"""Read the tensors of a weights file, whatever its container, executing nothing."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .torchscript import is_torchscript, read_torchscript
+
+CONTAINERS = ('state_dict', 'model_state_dict', 'model')
+WRAPPER = 'module.'  # DistributedDataParallel's name for what it wraps
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Name -> tensor, from safetensors, a TorchScript archive or a .pt/.pth file.
+
+    Pickles are read with ``weights_only=True``, archives by `read_torchscript`;
+    neither runs code of the file. Tensors are mapped from the file where its format
+    allows, so what is never touched is never read. A state dict is looked for under
+    ``state_dict``, ``model_state_dict`` and ``model``, and ``module.`` is taken off
+    if every name has it.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file cannot be read so, or holds something else than tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'read_tensors: no file {path}.')
+    content = _read(path)
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f'read_tensors: {path} must hold a dict of tensors, got {type(content).__name__}. '
+            'Save model.state_dict() instead.'
+        )
+    return _strip_wrapper(_only_tensors(_unwrap(content), path))
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == '.safetensors':
+            return load_file(path)
+        if not zipfile.is_zipfile(path):  # torch's format before 1.6, which cannot be mapped
+            return torch.load(path, map_location='cpu', weights_only=True)
+        if is_torchscript(path):
+            return read_torchscript(path)
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    except SafetensorError as error:
+        raise ValueError(
+            f'read_tensors: {path} is not a whole safetensors file: {error}'
+        ) from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged or foreign pickle may fail anywhere
+        raise ValueError(
+            f'read_tensors: {path} is no file of plain tensors, or is damaged. Save its '
+            f'state_dict() alone, best as .safetensors, where you trust it. Reason: {error}'
+        ) from error
+
+
+def _unwrap(content: Mapping) -> Mapping:
+    """The state dict inside a training checkpoint."""
+    inner = next((content[k] for k in CONTAINERS if isinstance(content.get(k), Mapping)), None)
+    return content if inner is None else _unwrap(inner)
+
+
+def _only_tensors(content: Mapping, path: Path) -> dict[str, Tensor]:
+    others = {k: type(v).__name__ for k, v in content.items() if not isinstance(v, Tensor)}
+    if others or not content:
+        raise ValueError(
+            f'read_tensors: {path} must hold tensors, or a dict of them under one of '
+            f'{", ".join(CONTAINERS)}; got {dict(list(others.items())[:5]) or "nothing"}.'
+        )
+    return {name: tensor.detach() for name, tensor in content.items()}
+
+
+def _strip_wrapper(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not all(name.startswith(WRAPPER) for name in tensors):
+        return tensors
+    return {name.removeprefix(WRAPPER): tensor for name, tensor in tensors.items()}

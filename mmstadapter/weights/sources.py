@@ -1,0 +1,139 @@
+"""The tables: how OpenAI, open_clip, Hugging Face and the official ST-Adapter name things."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from .tables import Rule, Source
+
+BLOCK = 'transformer.resblocks.{}.'
+
+
+def _both(*modules: str) -> tuple[str, ...]:
+    return tuple(f'{module}.{kind}' for module in modules for kind in ('weight', 'bias'))
+
+
+TRUNK_NAMES = (
+    'class_embedding',
+    'positional_embedding',
+    'conv1.weight',
+    *_both('ln_pre', BLOCK + 'ln_1'),
+    BLOCK + 'attn.in_proj_weight',
+    BLOCK + 'attn.in_proj_bias',
+    *_both(*(BLOCK + name for name in ('attn.out_proj', 'ln_2', 'mlp.c_fc', 'mlp.c_proj'))),
+    *_both('ln_post'),
+)
+
+# ------------------------------------------------------------ OpenAI and open_clip
+
+CLIP_RULES = tuple(Rule(name, ('visual.' + name,)) for name in (*TRUNK_NAMES, 'proj'))
+CLIP_TEXT = (
+    'positional_embedding',
+    'token_embedding.weight',
+    'transformer.resblocks.*',
+    'ln_final.*',
+    'text_projection',
+    'logit_scale',
+)
+OPENAI_CLIP = Source(
+    'openai-clip',
+    'trunk',
+    CLIP_RULES,
+    ignored=(*CLIP_TEXT, 'input_resolution', 'context_length', 'vocab_size'),
+    optional_prefix='visual.',
+)
+OPEN_CLIP = Source(  # image towers of timm have other names and are not CLIPViTs
+    'open_clip',
+    'trunk',
+    CLIP_RULES,
+    ignored=(*CLIP_TEXT, 'text.*', 'attn_mask', 'logit_bias'),
+    optional_prefix='visual.',
+)
+
+# -------------------------------------------------------------------- Hugging Face
+
+HF_LAYER = 'vision_model.encoder.layers.{}.'
+HF_MODULES = {
+    'conv1': 'vision_model.embeddings.patch_embedding',
+    'ln_pre': 'vision_model.pre_layrnorm',  # spelt so there
+    BLOCK + 'ln_1': HF_LAYER + 'layer_norm1',
+    BLOCK + 'attn.out_proj': HF_LAYER + 'self_attn.out_proj',
+    BLOCK + 'ln_2': HF_LAYER + 'layer_norm2',
+    BLOCK + 'mlp.c_fc': HF_LAYER + 'mlp.fc1',
+    BLOCK + 'mlp.c_proj': HF_LAYER + 'mlp.fc2',
+    'ln_post': 'vision_model.post_layernorm',
+}
+HF_TENSORS = {
+    'class_embedding': ('vision_model.embeddings.class_embedding',),
+    'positional_embedding': ('vision_model.embeddings.position_embedding.weight',),
+    **{
+        f'{BLOCK}attn.in_proj_{kind}': tuple(f'{HF_LAYER}self_attn.{p}_proj.{kind}' for p in 'qkv')
+        for kind in ('weight', 'bias')
+    },
+}
+
+
+def _hf_rule(ours: str) -> Rule:
+    if ours in HF_TENSORS:
+        return Rule(ours, HF_TENSORS[ours])
+    module, kind = ours.rsplit('.', 1)
+    return Rule(ours, (f'{HF_MODULES[module]}.{kind}',))
+
+
+# CLIPModel, CLIPVisionModel and CLIPVisionModelWithProjection. In transformers 5 the state
+# dict of a bare CLIPVisionModel has no `vision_model.`.
+HF_CLIP = Source(
+    'hf-clip',
+    'trunk',
+    (*map(_hf_rule, TRUNK_NAMES), Rule('proj', ('visual_projection.weight',), transpose=True)),
+    ignored=(
+        'vision_model.embeddings.position_ids',
+        'text_model.*',
+        'text_projection.weight',
+        'logit_scale',
+    ),
+    optional_prefix='vision_model.',
+)
+
+# ------------------------------------------------------------- official ST-Adapter
+
+
+def _adapter_rules(official: str, position: str) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(f'backbone.{position}.{{}}.{name}', (f'{BLOCK}{official}.{name}',))
+        for name in _both('fc1', 'conv', 'fc2')
+    )
+
+
+# The official code saves the trained parameters alone; a whole model has the same names.
+ST_ADAPTER = Source(
+    'st-adapter',
+    'model',
+    (
+        *(Rule('backbone.trunk.' + name, (name,)) for name in TRUNK_NAMES),
+        *_adapter_rules('adapter_pre_attn', 'before_attn'),
+        *_adapter_rules('adapter_pre_mlp', 'after_attn'),
+        *(Rule(f'cls_head.fc_cls.{kind}', (f'fc.{kind}',)) for kind in ('weight', 'bias')),
+    ),
+    ignored_ours=('backbone.trunk.fingerprint',),
+)
+
+SOURCES: dict[str, Source] = {
+    source.name: source for source in (OPENAI_CLIP, OPEN_CLIP, HF_CLIP, ST_ADAPTER)
+}
+
+
+def to_ours(source: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of a source in `SOURCES` -> ours; see `Source.to_ours`."""
+    return _find(source).to_ours(tensors)
+
+
+def from_ours(source: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict -> that of a source in `SOURCES`; see `Source.from_ours`."""
+    return _find(source).from_ours(tensors)
+
+
+def _find(name: str) -> Source:
+    if name not in SOURCES:
+        raise ValueError(f'weights: unknown source {name!r}; choose from {", ".join(SOURCES)}.')
+    return SOURCES[name]

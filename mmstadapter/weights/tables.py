@@ -1,0 +1,158 @@
+"""An invertible table of parameter names: somebody else's <-> ours."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One of our names and what it is elsewhere; ``{}`` stands for the block number.
+
+    Args:
+        ours: our name.
+        theirs: their name, or several whose tensors are stacked along the first axis.
+        transpose: whether their matrix is ours transposed.
+    """
+
+    ours: str
+    theirs: tuple[str, ...]
+    transpose: bool = False
+
+    def join(self, parts: list[Tensor]) -> Tensor:
+        """Their tensors -> ours."""
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return whole.T.contiguous() if self.transpose else whole
+
+    def split(self, whole: Tensor) -> list[Tensor]:
+        """Our tensor -> theirs, parts with memory of their own."""
+        whole = whole.T.contiguous() if self.transpose else whole
+        if len(self.theirs) == 1:
+            return [whole]
+        return [part.clone() for part in whole.unflatten(0, (len(self.theirs), -1))]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How one origin of weights names things.
+
+    Args:
+        name: what it is called on the command line.
+        kind: ``'trunk'`` if ours are the names of `CLIPViT`, OpenAI's visual names
+            without ``visual.``; ``'model'`` if they are those of a whole recogniser.
+        rules: the table.
+        ignored: patterns of their names that have no place in ours.
+        ignored_ours: patterns of our names that have no place in theirs.
+        optional_prefix: what the table's names start with and a file's names may lack.
+    """
+
+    name: str
+    kind: str
+    rules: tuple[Rule, ...]
+    ignored: tuple[str, ...] = ()
+    ignored_ours: tuple[str, ...] = ()
+    optional_prefix: str = ''
+
+    @cached_property
+    def by_theirs(self) -> dict[str, tuple[Rule, int]]:
+        """Their name -> rule and which of its parts."""
+        return {name: (rule, i) for rule in self.rules for i, name in enumerate(rule.theirs)}
+
+    @cached_property
+    def by_ours(self) -> dict[str, Rule]:
+        """Our name -> rule."""
+        return {rule.ours: rule for rule in self.rules}
+
+    def to_ours(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Their state dict -> ours. A part of one, such as the tuned part, will do.
+
+        Raises:
+            KeyError: for a name that is neither in the table nor ignored, and if of
+                several tensors that make one of ours only some are there.
+        """
+        found: dict[str, tuple[Rule, dict[int, Tensor]]] = {}
+        for name, full in self.full_names(tensors).items():
+            template, number = _template(full)
+            if template in self.by_theirs:
+                rule, part = self.by_theirs[template]
+                found.setdefault(rule.ours.format(number), (rule, {}))[1][part] = tensors[name]
+            elif not _matching(self.ignored, full):
+                raise _no_rule(self.name, name, self.by_theirs)
+        return {ours: self._join(ours, *entry) for ours, entry in found.items()}
+
+    def _join(self, ours: str, rule: Rule, parts: dict[int, Tensor]) -> Tensor:
+        absent = [name for i, name in enumerate(rule.theirs) if i not in parts]
+        if absent:
+            raise KeyError(f"{self.name}: {ours!r} also needs the block's {', '.join(absent)}.")
+        return rule.join([parts[i] for i in sorted(parts)])
+
+    def from_ours(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Our state dict -> theirs, under full names.
+
+        Raises:
+            KeyError: for a name of ours that they have no place for.
+        """
+        theirs: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            template, number = _template(name)
+            if template in self.by_ours:
+                rule = self.by_ours[template]
+                names = [part.format(number) for part in rule.theirs]
+                theirs.update(zip(names, rule.split(tensor), strict=True))
+            elif not _matching(self.ignored_ours, name):
+                raise _no_rule(f'{self.name}, from ours', name, self.by_ours)
+        return theirs
+
+    def full_names(self, names: Iterable[str]) -> dict[str, str]:
+        """Name in a file -> name in the table, which has the optional prefix."""
+        full = {name: name for name in names}
+        if any(n.startswith(self.optional_prefix) and self._has(n) for n in full):
+            return full
+        bare = any(self._has(self.optional_prefix + n) for n in full)
+        return {n: self.optional_prefix + n if bare and not self._has(n) else n for n in full}
+
+    def _has(self, full_name: str) -> bool:
+        return _template(full_name)[0] in self.by_theirs
+
+    def known(self, names: Iterable[str]) -> list[str]:
+        """The names of a file that are in the table."""
+        full = self.full_names(names)
+        return [name for name in full if self._has(full[name])]
+
+    def left_out(self, names: Iterable[str]) -> Counter:
+        """Pattern -> how many names of a file it makes `to_ours` ignore."""
+        names = list(names)
+        full = self.full_names(names)
+        rest = full.keys() - set(self.known(names))
+        hits = (_matching(self.ignored, full[name]) for name in rest)
+        return Counter(hit for hit in hits if hit)
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """The names of a file that are neither in the table nor ignored."""
+        names = list(names)
+        full, known = self.full_names(names), set(self.known(names))
+        return [n for n in names if n not in known and not _matching(self.ignored, full[n])]
+
+
+def _template(name: str) -> tuple[str, str]:
+    """'a.3.b' -> ('a.{}.b', '3'); a name without a number stays as it is."""
+    number = re.search(r'\.(\d+)\.', name)
+    if number is None:
+        return name, ''
+    return f'{name[: number.start()]}.{{}}.{name[number.end() :]}', number[1]
+
+
+def _matching(patterns: tuple[str, ...], name: str) -> str | None:
+    return next((p for p in patterns if fnmatchcase(name, p)), None)
+
+
+def _no_rule(source: str, name: str, known: Iterable[str]) -> KeyError:
+    heads = (k.split('.{}')[0] if '{}' in k else k.rsplit('.', 1)[0] for k in known)
+    prefixes = ', '.join(dict.fromkeys(heads))
+    return KeyError(f'{source}: no rule for {name!r}. Known prefixes: {prefixes}.')

@@ -1,0 +1,73 @@
+"""The command converts files there and back and never harms one."""
+
+import runpy
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.testing import assert_close
+
+from mmstadapter.weights import from_ours, load_visual, read_tensors, to_ours
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'convert_weights.py'
+
+
+@pytest.fixture
+def convert(monkeypatch, capsys):
+    """Run the command; gives what it printed."""
+
+    def run(origin, target, src, dst, *options, fails=''):
+        argv = ['convert_weights.py', '--from', origin, '--to', target, src, dst, *options]
+        monkeypatch.setattr(sys, 'argv', list(map(str, argv)))
+        with pytest.raises(SystemExit) if fails else nullcontext():
+            runpy.run_path(str(TOOL), run_name='__main__')
+        printed = capsys.readouterr()
+        assert fails in printed.err
+        return printed.out
+
+    return run
+
+
+def same(actual, expected):
+    assert_close(dict(sorted(actual.items())), dict(sorted(expected.items())), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('official_adapters', [(True, True)], indirect=True)
+def test_official_st_adapter_there_and_back(convert, official_adapters, tmp_path):
+    src, ours, back = tmp_path / 'official.pth', tmp_path / 'ours.pth', tmp_path / 'back.pth'
+    wrapped = {f'module.{name}': tensor for name, tensor in official_adapters.items()}
+    torch.save({'model': wrapped, 'next_epoch': 12}, src)
+    out = convert('st-adapter', 'mmstadapter', src, ours)
+    assert f'{len(wrapped)} tensors read, {len(wrapped)} written' in out
+    checkpoint = torch.load(ours, weights_only=True)
+    same(checkpoint['state_dict'], to_ours('st-adapter', official_adapters))
+    convert('mmstadapter', 'st-adapter', ours, back)
+    same(torch.load(back, weights_only=True)['model'], official_adapters)
+
+
+def test_clip_between_names_gives_the_same_tower(convert, trunk, tmp_path):
+    src, ours, hf = (tmp_path / f'{n}.safetensors' for n in ('openai', 'ours', 'hf'))
+    text = {'ln_final.weight': torch.ones(2), 'logit_scale': torch.ones(1)}
+    save_file(from_ours('openai-clip', trunk) | text, src)
+    assert 'ignored 1: ln_final.*' in convert('openai-clip', 'mmstadapter', src, ours)
+    same(load_visual(ours), trunk)
+    convert('mmstadapter', 'hf-clip', ours, hf)
+    same(read_tensors(hf), from_ours('hf-clip', trunk))
+    same(load_visual(hf), trunk)
+
+
+def test_errors_are_one_line_and_leave_no_file(convert, trunk, tmp_path):
+    src, dst = tmp_path / 'src.safetensors', tmp_path / 'dst.safetensors'
+    save_file(from_ours('openai-clip', trunk), src)
+    convert('hf-clip', 'mmstadapter', src, dst, fails="hf-clip: no rule for 'visual.")
+    convert('openai-clip', 'st-adapter', src, dst, fails='one is an image tower')
+    convert('openai-clip', 'mmstadapter', src, tmp_path / 'x.bin', fails='must end in .safetensors')
+    assert list(tmp_path.iterdir()) == [src]
+    dst.write_bytes(b'precious')
+    convert('openai-clip', 'mmstadapter', src, dst, fails='use --force')
+    assert dst.read_bytes() == b'precious'
+    convert('openai-clip', 'mmstadapter', src, dst, '--force')
+    same(read_tensors(dst), trunk)
