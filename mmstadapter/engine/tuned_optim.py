@@ -1,0 +1,98 @@
+"""Optimizer groups for models of which only a part is tuned."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.logging import print_log
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from torch import nn
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Give the optimizer the tuned parameters, in as few groups as there are settings.
+
+    Understands the ``paramwise_cfg`` of MMEngine's default constructor, which
+    makes one group per parameter and a log line per frozen one; one group per
+    distinct setting lets AdamW update whole groups at once. Groups and their
+    members come in the order of the model's modules, so the optimizer state of
+    a checkpoint fits the next run.
+
+    The released ST-Adapter code decays every tuned tensor except those whose
+    name contains ``.bias``: ``paramwise_cfg=dict(bias_decay_mult=0.)``.
+
+    Args:
+        optim_wrapper_cfg: the config's ``optim_wrapper``, with ``optimizer``.
+        paramwise_cfg: MMEngine's options (``bias_decay_mult``, ``custom_keys``, ...).
+
+    Raises:
+        ValueError: when called with a model in which nothing is tuned.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        # An empty paramwise_cfg makes the host pass all parameters, frozen ones included.
+        super().__init__(optim_wrapper_cfg, {'custom_keys': {}, **(paramwise_cfg or {})})
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer wrapper for the tuned parameters of ``model``."""
+        frozen = [p for p in model.parameters() if not p.requires_grad]
+        if len(frozen) == len(list(model.parameters())):
+            raise ValueError(
+                f'TunedOptimWrapperConstructor: {type(model).__name__} has no tuned parameters '
+                f'to optimise: all {len(frozen)} tensors ({sum(p.numel() for p in frozen):,} '
+                'values) are frozen. Give the backbone adapters, or set '
+                "model.backbone.trunk.tune to 'bias', 'norm', 'last_1' or 'all'."
+            )
+        with _quiet():
+            optim_wrapper = super().__call__(model)
+        self._log_groups(optim_wrapper)
+        return optim_wrapper
+
+    def add_params(self, params: list[dict], module: nn.Module, *args, **kwargs) -> None:
+        """Add the tuned parameters of ``module`` to the groups in ``params``, in place."""
+        one_each: list[dict] = []
+        super().add_params(one_each, module, *args, **kwargs)
+        seen = {id(p) for group in params for p in group['params']}
+        for group in one_each:
+            # A parameter shared by two modules is optimised once.
+            new = [p for p in group['params'] if id(p) not in seen]
+            seen.update(map(id, new))
+            if new:
+                self._merge(params, new, self._settings(group))
+
+    def _settings(self, group: dict) -> dict:
+        """A group's effective options, whichever rule they came from."""
+        defaults = {'lr': self.base_lr, 'weight_decay': self.base_wd}
+        settings = {name: value for name, value in defaults.items() if value is not None}
+        names = group.keys() - {'params', 'lr_mult', 'decay_mult'}
+        return settings | {name: group[name] for name in sorted(names)}
+
+    @staticmethod
+    def _merge(groups: list[dict], new: list[nn.Parameter], settings: dict) -> None:
+        for group in groups:
+            if {name: value for name, value in group.items() if name != 'params'} == settings:
+                group['params'] += new
+                return
+        groups.append({'params': new, **settings})
+
+    def _log_groups(self, optim_wrapper: OptimWrapper) -> None:
+        lines = [
+            f'{len(group["params"])} tensors, {sum(p.numel() for p in group["params"]):,} values: '
+            f'lr {group["lr"]:g}, weight decay {group.get("weight_decay", 0):g}'
+            for group in optim_wrapper.optimizer.param_groups
+        ]
+        name = type(optim_wrapper.optimizer).__name__
+        print_log('\n  '.join([f'{name} tunes', *lines]), logger='current')
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the host's warning for each frozen tensor; the freeze report counts them."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)
