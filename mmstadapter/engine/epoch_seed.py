@@ -1,0 +1,103 @@
+"""Random numbers that depend on the epoch alone, so that a resumed run repeats nothing."""
+
+import logging
+import random
+from collections.abc import Iterable
+from functools import partial
+
+import numpy as np
+import torch
+from mmaction.registry import FUNCTION, HOOKS
+from mmengine.dataset import worker_init_fn as host_worker_init_fn
+from mmengine.dist import broadcast_object_list, get_rank
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+
+@FUNCTION.register_module()
+def seed_worker(worker_id: int) -> None:
+    """Seed Python's and NumPy's random numbers in a data-loading process.
+
+    PyTorch has seeded its own generator with a number drawn in the main process
+    when the epoch's workers were started, plus ``worker_id``; the other two
+    streams follow that one.
+    """
+    seed = torch.initial_seed()
+    random.seed(seed)
+    np.random.seed(np.random.SeedSequence(seed).generate_state(4))
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Make every epoch's random numbers a function of (seed, epoch, rank).
+
+    MMEngine seeds its data-loading processes with one constant, so that each
+    epoch repeats the augmentations of the one before, and a resumed run starts
+    its random numbers anew. This hook seeds Python, NumPy and PyTorch before each
+    training epoch, before the loader starts its workers, and lets the workers
+    derive their seeds from there. Training that was stopped and resumed at the
+    end of an epoch then gives the same numbers as training in one go: sample
+    order, augmentation, dropout. What validation draws in between does not matter.
+
+    Holds for ``EpochBasedTrainLoop``, the same number of processes and workers,
+    and ``persistent_workers=False``. Workers get :func:`seed_worker` unless the
+    config names a ``worker_init_fn`` of its own.
+    """
+
+    # Last before the epoch begins: after hooks that may draw random numbers.
+    priority = 'VERY_LOW'
+
+    def __init__(self) -> None:
+        self.seed: int | None = None
+        self._saved_sampler_seed: int | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Settle the run's seed and prepare the loader; after a possible resume."""
+        shared = [runner.seed]
+        broadcast_object_list(shared)  # ranks may have seeds of their own (diff_rank_seed)
+        self.seed = shared[0]
+        sampler = _sampler(runner.train_dataloader)
+        if runner.iter > 0 and self._saved_sampler_seed is not None and hasattr(sampler, 'seed'):
+            sampler.seed = self._saved_sampler_seed
+        self._prepare(runner.train_dataloader)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed all streams of this process for the coming epoch."""
+        entropy = np.random.SeedSequence([self.seed, runner.epoch, get_rank()])
+        for_python, for_numpy, for_torch = entropy.generate_state(3)
+        random.seed(int(for_python))
+        np.random.seed(for_numpy)
+        torch.manual_seed(int(for_torch))  # every device
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the seed of the sample order, which MMEngine draws anew on resuming."""
+        seed = getattr(_sampler(runner.train_dataloader), 'seed', None)
+        checkpoint['meta']['sampler_seed'] = seed
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember it; used if the run turns out to be resumed."""
+        self._saved_sampler_seed = checkpoint.get('meta', {}).get('sampler_seed')
+
+    @staticmethod
+    def _prepare(loader: DataLoader) -> None:
+        init_fn = loader.worker_init_fn
+        from_host = isinstance(init_fn, partial) and init_fn.func is host_worker_init_fn
+        if init_fn is None or from_host:
+            loader.worker_init_fn = seed_worker
+        if loader.num_workers > 0 and loader.persistent_workers:
+            print_log(
+                'EpochSeedHook: train_dataloader.persistent_workers is True, so the workers keep '
+                'their random numbers from epoch to epoch and a resumed run will not repeat them. '
+                'Set persistent_workers=False to resume exactly.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+def _sampler(loader: DataLoader) -> Iterable:
+    """The sampler that orders the samples, also below a custom batch sampler."""
+    if hasattr(loader.sampler, 'set_epoch'):
+        return loader.sampler
+    return getattr(loader.batch_sampler, 'sampler', loader.sampler)

@@ -1,0 +1,112 @@
+import random
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler, worker_init_fn
+from mmengine.registry import FUNCTIONS
+from torch.utils.data import DataLoader, Dataset
+
+from mmstadapter.engine import EpochSeedHook, seed_worker
+
+
+class Draws(Dataset):
+    """Each sample is one number from each of the three random streams."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return random.random(), np.random.rand(), float(torch.rand(()))
+
+
+def fake_runner(seed=0, epoch=0, iteration=0, **loader):
+    dataset = Draws()
+    # as MMEngine's runner makes it
+    init = partial(worker_init_fn, num_workers=loader.get('num_workers', 0), rank=0, seed=0)
+    options = dict(sampler=DefaultSampler(dataset, seed=seed), worker_init_fn=init) | loader
+    return SimpleNamespace(
+        seed=seed, epoch=epoch, iter=iteration, train_dataloader=DataLoader(dataset, **options)
+    )
+
+
+def epoch_of(runner, hook, epoch):
+    runner.epoch = epoch
+    hook.before_train_epoch(runner)
+    return [[float(x) for x in batch] for batch in runner.train_dataloader]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+class TestEpochs:
+    def test_differ_from_each_other_in_every_stream(self, workers):
+        runner, hook = fake_runner(num_workers=workers), EpochSeedHook()
+        hook.before_train(runner)
+        first, second = np.array(epoch_of(runner, hook, 0)), np.array(epoch_of(runner, hook, 1))
+        draws = np.concatenate([first, second])
+        assert all(len(set(draws[:, stream])) == 8 for stream in range(3))
+
+    def test_are_the_same_whatever_came_before(self, workers):
+        runner, hook = fake_runner(num_workers=workers), EpochSeedHook()
+        hook.before_train(runner)
+        epoch_of(runner, hook, 0)
+        random.random(), np.random.rand(), torch.rand(3)
+        continued = epoch_of(runner, hook, 1)
+        assert continued == epoch_of(runner, hook, 1)
+
+    def test_depend_on_the_seed(self, workers):
+        draws = []
+        for seed in (0, 1):
+            runner, hook = fake_runner(seed, num_workers=workers), EpochSeedHook()
+            hook.before_train(runner)
+            draws += epoch_of(runner, hook, 0)
+        assert len({x for sample in draws for x in sample}) == len(draws) * 3
+
+
+def test_ranks_draw_different_numbers(monkeypatch):
+    runner, hook = fake_runner(), EpochSeedHook()
+    hook.before_train(runner)
+    draws = []
+    for rank in range(2):
+        monkeypatch.setattr('mmstadapter.engine.epoch_seed.get_rank', lambda rank=rank: rank)
+        hook.before_train_epoch(runner)
+        draws.append((random.random(), np.random.rand(), float(torch.rand(()))))
+    assert all(a != b for a, b in zip(*draws, strict=True))
+
+
+def test_a_worker_init_fn_of_the_users_own_is_kept():
+    runner, hook = fake_runner(worker_init_fn=print), EpochSeedHook()
+    hook.before_train(runner)
+    assert runner.train_dataloader.worker_init_fn is print
+
+
+def test_the_sample_order_of_a_resumed_run_is_the_checkpoints():
+    first, hook = fake_runner(seed=3), EpochSeedHook()
+    hook.before_train(first)
+    checkpoint = dict(meta={})
+    hook.before_save_checkpoint(first, checkpoint)
+    resumed, hook = fake_runner(seed=8, iteration=4), EpochSeedHook()
+    hook.after_load_checkpoint(resumed, checkpoint)
+    hook.before_train(resumed)
+    assert resumed.train_dataloader.sampler.seed == 3
+
+
+def test_a_run_that_only_starts_from_weights_keeps_its_own_order():
+    runner, hook = fake_runner(seed=8), EpochSeedHook()
+    hook.after_load_checkpoint(runner, dict(meta=dict(sampler_seed=3)))
+    hook.before_train(runner)
+    assert runner.train_dataloader.sampler.seed == 8
+
+
+def test_persistent_workers_are_warned_about(caplog):
+    from mmengine.logging import MMLogger
+
+    MMLogger.get_instance('test_epoch_seed').addHandler(caplog.handler)
+    runner = fake_runner(num_workers=1, persistent_workers=True)
+    EpochSeedHook().before_train(runner)
+    assert 'persistent_workers=False' in caplog.text
+
+
+def test_the_worker_seed_can_be_named_in_a_config():
+    assert FUNCTIONS.get('mmstadapter.seed_worker') is seed_worker
