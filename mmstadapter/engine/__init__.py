@@ -1,0 +1,22 @@
+"""Training: schedule, optimizer groups, precision, random numbers, reports."""
+
+from .amp import AmpOptimWrapper
+from .epoch_seed import EpochSeedHook, seed_worker
+from .finite_loss import FiniteLossHook
+from .freeze_report import FreezeReportHook, ParameterRow, count_parameters
+from .tuned_checkpoint import TunedCheckpointHook
+from .tuned_optim import TunedOptimWrapperConstructor
+from .warmup_cosine import WarmupCosineLR
+
+__all__ = [
+    'AmpOptimWrapper',
+    'EpochSeedHook',
+    'FiniteLossHook',
+    'FreezeReportHook',
+    'ParameterRow',
+    'TunedCheckpointHook',
+    'TunedOptimWrapperConstructor',
+    'WarmupCosineLR',
+    'count_parameters',
+    'seed_worker',
+]
