@@ -1,0 +1,17 @@
+"""MMAction2's runtime with our hooks: exact resuming, tuned-only checkpoints, reports."""
+
+_base_ = 'mmaction::_base_/default_runtime.py'
+
+randomness = dict(seed=0)
+
+# save_best='auto' (MMAction2's) takes the first metric and knows how to rank accuracies.
+# It has no rule for retrieval metrics: there, set save_best='retrieval/R1', rule='greater'.
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))
+
+custom_hooks = [
+    dict(type='mmstadapter.TunedCheckpointHook'),
+    dict(type='mmstadapter.BadVideoHook'),
+    dict(type='mmstadapter.EpochSeedHook'),
+    dict(type='mmstadapter.FiniteLossHook'),
+    dict(type='mmstadapter.FreezeReportHook'),
+]
