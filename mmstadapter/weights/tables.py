@@ -127,17 +127,14 @@ class Source:
 
     def left_out(self, names: Iterable[str]) -> Counter:
         """Pattern -> how many names of a file it makes `to_ours` ignore."""
-        names = list(names)
-        full = self.full_names(names)
-        rest = full.keys() - set(self.known(names))
-        hits = (_matching(self.ignored, full[name]) for name in rest)
+        full = self.full_names(names).values()
+        hits = (_matching(self.ignored, name) for name in full if not self._has(name))
         return Counter(hit for hit in hits if hit)
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """The names of a file that are neither in the table nor ignored."""
-        names = list(names)
-        full, known = self.full_names(names), set(self.known(names))
-        return [n for n in names if n not in known and not _matching(self.ignored, full[n])]
+        full = self.full_names(names)
+        return [n for n in full if not self._has(full[n]) and not _matching(self.ignored, full[n])]
 
 
 def _template(name: str) -> tuple[str, str]:

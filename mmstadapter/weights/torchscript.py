@@ -1,13 +1,14 @@
 """Read the tensors of a TorchScript archive without running or compiling its code.
 
 An archive is a zip: ``data.pkl`` describes a tree of modules, ``data/<n>`` are the raw
-storages, ``code/`` is the program, which is never opened here. The tree is unpickled with
-every class of the archive replaced by a plain container.
+storages, ``code/`` is the program, of which only the lists of parameters and buffers are
+looked up. The tree is unpickled with every class replaced by a plain container.
 """
 
 import io
 import mmap
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ STORAGES = dict(
     ByteStorage=torch.uint8,
     BoolStorage=torch.bool,
 )
+DECLARATION = r'^class {}\(Module\):\n  __parameters__ = (\[.*\])\n  __buffers__ = (\[.*\])$'
 LISTS = ('build_intlist', 'build_boollist', 'build_doublelist', 'build_tensorlist')
 
 
@@ -39,7 +41,7 @@ def is_torchscript(path: str | Path) -> bool:
 
 
 def read_torchscript(path: str | Path) -> dict[str, Tensor]:
-    """Name -> tensor of every parameter, buffer and tensor attribute, on the CPU.
+    """Name -> tensor of every parameter and buffer, on the CPU; other attributes are dropped.
 
     Storages that are not compressed, which is how torch writes them, stay in the
     file until touched; writing into such a tensor does not change the file.
@@ -98,10 +100,20 @@ class _Records:
         )  # the file name's and the extra field's lengths, in the member's own header
         return torch.frombuffer(self.memory, dtype=dtype, count=count, offset=start)
 
+    def declared(self, module: str, name: str) -> frozenset[str] | None:
+        """Parameters and buffers that the program of a class lists, read as text."""
+        program = self.find(f'code/{module.replace(".", "/")}.py', b'').decode(errors='replace')
+        lists = re.search(DECLARATION.format(re.escape(name)), program, re.MULTILINE)
+        return frozenset(re.findall(r'"([^"]+)"', ''.join(lists.groups()))) if lists else None
+
 
 class _Module:
-    """Stands for any class of the archive; keeps its attributes and nothing else."""
+    """Stands for any class of the archive; keeps its attributes and nothing else.
 
+    `declared` are the names of its parameters and buffers, None if it does not tell.
+    """
+
+    declared: frozenset[str] | None = None
     attributes: dict[str, Any]
 
     def __new__(cls, *args: Any) -> '_Module':
@@ -127,7 +139,8 @@ class _TreeUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module == '__torch__' or module.startswith('__torch__.'):
-            return _Module
+            declared = self.records.declared(module, name)
+            return type('_Module', (_Module,), dict(declared=declared))
         if module == 'torch' and name in STORAGES:
             return _StorageType(STORAGES[name])
         known: dict[tuple[str, str], Callable] = {
@@ -163,4 +176,6 @@ def _walk(node: Any, name: str) -> Iterator[tuple[str, Tensor]]:
         yield name, node
     elif isinstance(node, _Module):
         for key, child in node.attributes.items():
+            if isinstance(child, Tensor) and node.declared is not None and key not in node.declared:
+                continue  # a mask or the like, which a state dict does not hold either
             yield from _walk(child, f'{name}.{key}' if name else key)

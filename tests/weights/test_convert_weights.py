@@ -35,11 +35,27 @@ def same(actual, expected):
     assert_close(dict(sorted(actual.items())), dict(sorted(expected.items())), rtol=0, atol=0)
 
 
+def training_state():
+    """What the official code saves beside the model."""
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    scaler = dict(scale=65536.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000)
+    return dict(
+        optimizer=optimizer.state_dict(),
+        lr_sched=schedule.state_dict(),
+        loss_scaler=scaler,
+        next_epoch=12,
+    )
+
+
 @pytest.mark.parametrize('official_adapters', [(True, True)], indirect=True)
 def test_official_st_adapter_there_and_back(convert, official_adapters, tmp_path):
     src, ours, back = tmp_path / 'official.pth', tmp_path / 'ours.pth', tmp_path / 'back.pth'
     wrapped = {f'module.{name}': tensor for name, tensor in official_adapters.items()}
-    torch.save({'model': wrapped, 'next_epoch': 12}, src)
+    torch.save({'model': wrapped, **training_state()}, src)
     out = convert('st-adapter', 'mmstadapter', src, ours)
     assert f'{len(wrapped)} tensors read, {len(wrapped)} written' in out
     checkpoint = torch.load(ours, weights_only=True)
