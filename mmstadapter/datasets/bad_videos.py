@@ -19,7 +19,7 @@ class BadVideoHook(Hook):
 
     Warns once a video. After each epoch it logs the number over all processes (also as
     ``val/bad_videos`` and ``test/bad_videos``, beside the metrics) and writes this process's
-    list to ``<work_dir>/bad_videos_rank<r>.json``.
+    list to ``<work_dir>/bad_videos_<train|val|test>_rank<r>.json``.
 
     Args:
         max_bad: so many bad videos are always borne with.
@@ -81,7 +81,7 @@ class BadVideoHook(Hook):
                 metrics['bad_videos'] = len(everywhere)
         if not everywhere:
             return
-        self._write(runner)
+        self._write(runner, mode)
         total = len(_dataset(runner, mode))
         print_log(
             f'{len(everywhere)} of {total} {mode} videos could not be decoded so far; each was '
@@ -95,7 +95,7 @@ class BadVideoHook(Hook):
         limit = max(self.max_bad, self.max_bad_fraction * len(_dataset(runner, mode)))
         if len(bad) <= limit:
             return
-        self._write(runner)
+        self._write(runner, mode)
         listed = '\n  '.join(f'{path}: {reason}' for path, reason in sorted(bad.items()))
         raise RuntimeError(
             f'BadVideoHook: {len(bad)} {mode} videos cannot be decoded, more than the '
@@ -103,11 +103,11 @@ class BadVideoHook(Hook):
             f'{self.max_bad_fraction}. Mend or remove them, or raise the limit:\n  {listed}'
         )
 
-    def _write(self, runner: Runner) -> None:
+    def _write(self, runner: Runner, mode: str) -> None:
         """Replace the file in one step, so that a reader never sees half of it."""
-        path = Path(runner.work_dir) / f'bad_videos_rank{get_rank()}.json'
+        path = Path(runner.work_dir) / f'bad_videos_{mode}_rank{get_rank()}.json'
         partial = path.with_suffix('.json.partial')
-        partial.write_text(json.dumps(self.bad, indent=2, sort_keys=True) + '\n')
+        partial.write_text(json.dumps(self.bad[mode], indent=2, sort_keys=True) + '\n')
         os.replace(partial, path)
 
 

@@ -1,12 +1,13 @@
 """What a video file's packets tell before any picture is decoded.
 
-Reading the packets costs 2-3 % of decoding (benchmarks/decode_*.md) and answers: is the file
+Reading the packets costs about 5 % of decoding (benchmarks/decode_*.md) and answers: is the file
 whole, when is each frame shown, where may decoding start, is decord exact on this file.
 """
 
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -69,7 +70,7 @@ def examine(source: str | bytes, path: str) -> VideoFacts:
         stream = video_stream(container, path)
         family = container.format.name.split(',')[0]
         packets, end = _collect(container, stream, path, family)
-        _refuse_if_cut_short(container, packets, end, path, family)
+        _refuse_if_cut_short(container, stream, packets, end, path, family)
         codec = stream.codec_context
         irregular = _irregularity(packets, family, codec.name)
         times = starts = np.empty(0, np.int64)
@@ -116,45 +117,46 @@ def video_stream(container: av.container.InputContainer, path: str) -> av.VideoS
     raise VideoReadError(path, f'has no video stream, only {found or "nothing"}')
 
 
-@dataclass(frozen=True)
-class _Packet:
+class _Packet(NamedTuple):
     pts: int
     size: int
     is_key: bool
     is_discard: bool
-    seconds: float
     data: bytes  # of key frames, to see what kind of key they are
 
 
 def _collect(container, stream, path: str, family: str) -> tuple[list[_Packet], float]:
     """The video packets in file order, and the end of the last packet of any stream, seconds."""
     packets, end = [], 0.0
+    tick = {index: float(s.time_base or 0) for index, s in enumerate(container.streams)}
+    is_h264, indexed = stream.codec_context.name == 'h264', family in _STATES_DURATION
     for packet in container.demux():
         if not packet.size:
             continue
-        if packet.is_corrupt and family in _STATES_DURATION:
+        if packet.is_corrupt and indexed:
             raise VideoReadError(path, 'is damaged or cut short: a packet is incomplete')
-        seconds = 0.0
-        if packet.pts is not None:
-            seconds = float(packet.pts * packet.time_base)
-            end = max(end, seconds + float((packet.duration or 0) * packet.time_base))
-        if packet.stream_index == stream.index:
+        pts, index = packet.pts, packet.stream_index
+        if pts is not None:
+            end = max(end, (pts + (packet.duration or 0)) * tick[index])
+        if index == stream.index:
             key = packet.is_keyframe
-            data = bytes(packet) if key and stream.codec_context.name == 'h264' else b''
-            packets.append(_Packet(packet.pts, packet.size, key, packet.is_discard, seconds, data))
+            data = bytes(packet) if key and is_h264 else b''
+            pts = _NO_TIME if pts is None else pts
+            packets.append(_Packet(pts, packet.size, key, packet.is_discard, data))
     if not packets:
         raise VideoReadError(path, 'has a video stream without any packets')
     return packets, end
 
 
-def _refuse_if_cut_short(container, packets, end: float, path: str, family: str) -> None:
+def _refuse_if_cut_short(container, stream, packets, end: float, path: str, family: str) -> None:
     """Compare the last packet's time with the duration in the header."""
     if family not in _STATES_DURATION or not container.duration:
         return
     stated = container.duration / 1e6
     reached = end - (container.start_time or 0) / 1e6
     # The last picture may be shown for long without the packets saying so.
-    gap = max(np.diff(np.sort([p.seconds for p in packets])), default=0.0)
+    times = np.sort([packet.pts for packet in packets if packet.pts != _NO_TIME])
+    gap = max(np.diff(times), default=0) * float(stream.time_base)
     if reached < stated - max(0.5, 0.05 * stated, 2 * gap):
         reason = f'is cut short: its header states {stated:.1f} s, its packets end at '
         raise VideoReadError(path, f'{reason}{reached:.1f} s')

@@ -4,7 +4,7 @@ The released code normalises first and resizes then. Bicubic weights sum to one,
 0..255 frames and normalising later (the data preprocessor does) gives the same numbers. OpenCV's
 bicubic (a = -0.75, pixel centres at halves, borders repeated, no antialiasing) is PyTorch's: they
 differ by at most 4e-4 after normalisation, all of it PyTorch's rounding (OpenCV is within 2e-6
-of double precision), and OpenCV takes a sixth to a fifteenth of the time.
+of double precision), and OpenCV takes a tenth to a quarter of the time (benchmarks/decode_*.md).
 
 Every step takes and gives ``imgs``, a list of (H, W, 3) arrays, 0..255; the steps that resize
 give float32 that may leave that range a little, as released.

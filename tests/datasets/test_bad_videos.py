@@ -87,11 +87,10 @@ def test_each_bad_video_is_warned_of_once_and_each_epoch_counted(tmp_path, warni
 
 def test_the_list_is_written_whole(tmp_path, warnings):
     make_runner(tmp_path, broken=2).train()
-    written = json.loads((tmp_path / 'work' / 'bad_videos_rank0.json').read_text())
-    assert [sorted(written[mode]) for mode in ('train', 'val')] == [
-        [str(tmp_path / '6.mp4'), str(tmp_path / '7.mp4')]
-    ] * 2
-    assert written['train'][str(tmp_path / '6.mp4')].startswith('cannot be opened')
+    for mode in ('train', 'val'):
+        written = json.loads((tmp_path / 'work' / f'bad_videos_{mode}_rank0.json').read_text())
+        assert sorted(written) == [str(tmp_path / '6.mp4'), str(tmp_path / '7.mp4')]
+        assert written[str(tmp_path / '6.mp4')].startswith('cannot be opened')
     assert not list((tmp_path / 'work').glob('*.partial'))
 
 
@@ -106,7 +105,7 @@ def test_nothing_is_said_when_all_is_well(tmp_path, warnings):
     runner = make_runner(tmp_path, broken=0)
     runner.train()
     assert runner.test()['bad_videos'] == 0
-    assert not warnings and not (tmp_path / 'work' / 'bad_videos_rank0.json').exists()
+    assert not warnings and not list((tmp_path / 'work').glob('bad_videos*'))
 
 
 def test_too_many_stop_the_run_with_the_list(tmp_path, warnings):
@@ -114,7 +113,7 @@ def test_too_many_stop_the_run_with_the_list(tmp_path, warnings):
     with pytest.raises(RuntimeError, match='3 train videos .* more than the 2 allowed') as caught:
         runner.train()
     assert all(f'{number}.mp4: cannot be opened' in str(caught.value) for number in (6, 7, 8))
-    assert (tmp_path / 'work' / 'bad_videos_rank0.json').exists()
+    assert (tmp_path / 'work' / 'bad_videos_train_rank0.json').exists()
 
 
 def test_the_larger_limit_holds(tmp_path, warnings):
