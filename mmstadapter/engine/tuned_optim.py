@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
@@ -89,10 +89,18 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back the host's warning for each frozen tensor; the freeze report counts them."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
+    """Hold back the host's warning for each frozen tensor; the freeze report counts them.
+
+    By a filter, since ``logging.disable`` would mute MMEngine's loggers for good: they keep
+    what they once found disabled.
+    """
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return 'is skipped since its requires_grad' not in record.getMessage()
+
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(is_other)
     try:
         yield
     finally:
-        logging.disable(before)
+        logger.removeFilter(is_other)

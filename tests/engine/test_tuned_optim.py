@@ -3,7 +3,7 @@ import logging
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from torch import nn
 
 from mmstadapter.engine import TunedOptimWrapperConstructor
@@ -105,3 +105,12 @@ def test_no_log_line_per_frozen_tensor(caplog):
     build(Net(), dict(bias_decay_mult=0.0))
     assert not [r for r in caplog.records if 'is skipped' in r.getMessage()]
     assert logging.root.manager.disable == logging.NOTSET
+
+
+def test_warnings_are_heard_after_the_groups_are_made(capsys):
+    MMLogger.get_instance('after-groups')
+    model = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
+    TunedOptimWrapperConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)
+    print_log('still heard', 'current', level=30)
+    heard = capsys.readouterr()
+    assert 'still heard' in heard.out + heard.err

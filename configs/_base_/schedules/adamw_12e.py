@@ -6,8 +6,8 @@ to another number of clips a step.
 """
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=5)  # and after the last
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+val_cfg = dict(type='ValLoop', fp16=True)  # the released code evaluates under autocast as well
+test_cfg = dict(type='TestLoop', fp16=True)
 
 optim_wrapper = dict(
     type='mmstadapter.AmpOptimWrapper',
