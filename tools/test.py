@@ -52,9 +52,9 @@ def apply_args(cfg: 'Config', args: argparse.Namespace) -> None:
         dump = dict(type='DumpResults', out_file_path=args.dump)
         cfg.test_evaluator = [*evaluators, dump]
     if args.show or args.show_dir is not None:
-        drawing = cfg.default_hooks.setdefault('visualization', dict(type='VisualizationHook'))
-        drawing.update(enable=True, show=args.show, out_dir=args.show_dir)
+        drawing = dict(type='mmstadapter.DrawingHook', out_dir=args.show_dir, show=args.show)
         drawing.update(interval=args.interval, wait_time=args.wait_time)
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), drawing]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Training: schedule, optimizer groups, precision, random numbers, reports."""
 
 from .amp import AmpOptimWrapper
+from .drawing import DrawingHook
 from .epoch_seed import EpochSeedHook, seed_worker
 from .finite_loss import FiniteLossHook
 from .freeze_report import FreezeReportHook, ParameterRow, count_parameters
@@ -10,6 +11,7 @@ from .warmup_cosine import WarmupCosineLR
 
 __all__ = [
     'AmpOptimWrapper',
+    'DrawingHook',
     'EpochSeedHook',
     'FiniteLossHook',
     'FreezeReportHook',

@@ -1,0 +1,38 @@
+import cv2
+import torch
+from mmaction.structures import ActionDataSample
+
+from mmstadapter import DrawingHook
+from mmstadapter.engine.drawing import draw
+
+
+class Rank0:
+    rank = 0
+
+
+def sample(label: int, classes: int = 5) -> ActionDataSample:
+    scores = torch.linspace(0, 1, classes)
+    return ActionDataSample().set_gt_label(label).set_pred_score(scores)
+
+
+def test_the_strip_shows_the_frames_in_order_above_the_text():
+    clip = torch.zeros(3, 4, 8, 6)
+    clip[0] = torch.arange(4.0)[:, None, None] * 50  # red grows from frame to frame
+    picture = draw(clip, sample(1))
+    assert picture.shape[1] >= 4 * 6 and picture.shape[0] > 8
+    assert picture[0, [0, 6, 12, 18], 2].tolist() == [0, 50, 100, 150]
+    assert (picture[8:] < 128).any()
+
+
+def test_every_second_video_is_written(tmp_path):
+    hook = DrawingHook(out_dir=str(tmp_path / 'drawn'), interval=2)
+    hook.before_test_epoch(Rank0())
+    batch = dict(inputs=[torch.zeros(1, 3, 2, 8, 8, dtype=torch.uint8)] * 3)
+    for step in range(2):
+        hook.after_test_iter(Rank0(), step, batch, [sample(i, classes=2) for i in (0, 1, 0)])
+    assert sorted(p.name for p in (tmp_path / 'drawn').iterdir()) == [
+        '0_000000.png',
+        '0_000002.png',
+        '0_000004.png',
+    ]
+    assert cv2.imread(str(tmp_path / 'drawn' / '0_000000.png')) is not None

@@ -1,0 +1,134 @@
+"""What the command line writes into a config, and how processes find each other on CPUs."""
+
+import argparse
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmstadapter import host, launch
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+
+
+def arguments(tool: str, *words: str, monkeypatch) -> tuple[Config, argparse.Namespace]:
+    """The config after a tool has applied its command line, without starting anything."""
+    script = runpy.run_path(str(TOOLS / f'{tool}.py'))
+    monkeypatch.setattr('sys.argv', [f'{tool}.py', 'stadapter_vit-b_k400.py', *words])
+    args = script['parse_args']()
+    cfg = launch.read_config(args)
+    script['apply_args'](cfg, args)
+    return cfg, args
+
+
+@pytest.fixture
+def train(monkeypatch):
+    return lambda *words: arguments('train', *words, monkeypatch=monkeypatch)[0]
+
+
+@pytest.fixture
+def test(monkeypatch):
+    return lambda *words: arguments('test', 'last.pth', *words, monkeypatch=monkeypatch)[0]
+
+
+class TestTrain:
+    def test_without_options_the_config_is_as_written(self, train):
+        cfg = train()
+        assert cfg.work_dir == 'work_dirs/stadapter_vit-b_k400'
+        assert cfg.launcher == 'none'
+        assert not cfg.get('resume')
+        assert cfg.randomness.seed == 0
+
+    def test_settings_are_changed_by_their_dotted_name(self, train):
+        cfg = train('--cfg-options', 'model.backbone.bottleneck_dims=96', 'a=[1,2]')
+        assert cfg.model.backbone.bottleneck_dims == 96
+        assert cfg.a == [1, 2]
+
+    def test_an_option_without_a_value_is_refused(self, train):
+        with pytest.raises(SystemExit, match='KEY=VALUE'):
+            train('--cfg-options', 'model.backbone')
+
+    @pytest.mark.parametrize(
+        ('words', 'load_from'), [(['--resume'], None), (['--resume', 'epoch_3.pth'], 'epoch_3.pth')]
+    )
+    def test_resume_takes_the_latest_or_a_file(self, train, words, load_from):
+        cfg = train(*words)
+        assert cfg.resume and cfg.load_from == load_from
+
+    def test_validation_can_be_left_out(self, train):
+        cfg = train('--no-validate')
+        assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
+
+    def test_the_seed_of_the_command_line_wins(self, train):
+        cfg = train('--seed', '7', '--deterministic')
+        assert cfg.randomness == dict(seed=7, deterministic=True)
+
+    def test_amp_keeps_a_wrapper_that_has_it_and_replaces_a_plain_one(self, train):
+        assert train('--amp').optim_wrapper.type == 'mmstadapter.AmpOptimWrapper'
+        plain = train('--amp', '--cfg-options', 'optim_wrapper.type=OptimWrapper')
+        assert plain.optim_wrapper.type == 'mmstadapter.AmpOptimWrapper'
+
+    def test_amp_refuses_a_wrapper_it_does_not_know(self, train):
+        with pytest.raises(SystemExit, match='cannot replace the optimiser wrapper Mine'):
+            train('--amp', '--cfg-options', 'optim_wrapper.type=Mine')
+
+    def test_the_learning_rate_scales_on_request(self, train):
+        assert not train().auto_scale_lr.enable
+        assert train('--auto-scale-lr').auto_scale_lr.enable
+
+
+class TestTest:
+    def test_the_checkpoint_is_loaded(self, test):
+        assert test('--work-dir', 'here').load_from == 'last.pth'
+
+    def test_dump_adds_a_second_evaluator(self, test):
+        first, second = test('--dump', 'scores.pkl').test_evaluator
+        assert first.type.endswith('AccMetric')
+        assert second == dict(type='DumpResults', out_file_path='scores.pkl')
+
+    def test_dump_wants_a_pickle(self, test, capsys):
+        with pytest.raises(SystemExit):
+            test('--dump', 'scores.json')
+        assert '--dump writes a pickle' in capsys.readouterr().err
+
+    def test_drawing_is_switched_on(self, test):
+        hook = test('--show-dir', 'drawn', '--interval', '5').custom_hooks[-1]
+        assert hook.type == 'mmstadapter.DrawingHook'
+        assert (hook.out_dir, hook.interval, hook.show) == ('drawn', 5, False)
+
+
+class TestJoinProcesses:
+    @pytest.fixture
+    def joined(self, monkeypatch):
+        """The backends of the groups that were opened."""
+        backends = []
+        monkeypatch.setattr(torch.distributed, 'init_process_group', backends.append)
+        return backends
+
+    def test_a_single_process_stays_alone(self, joined):
+        cfg = Config(dict(launcher='none'))
+        assert not host.join_processes(cfg)
+        assert joined == [] and 'model_wrapper_cfg' not in cfg
+
+    def test_gpus_are_left_to_mmengine(self, joined, monkeypatch):
+        monkeypatch.setattr(host, 'get_device', lambda: 'cuda')
+        assert not host.join_processes(Config(dict(launcher='pytorch')))
+        assert joined == []
+
+    def test_cpus_meet_over_gloo_without_device_ids(self, joined, monkeypatch):
+        monkeypatch.setattr(host, 'get_device', lambda: 'cpu')
+        cfg = Config(dict(launcher='pytorch', find_unused_parameters=True))
+        assert host.join_processes(cfg)
+        assert joined == ['gloo']
+        assert cfg.model_wrapper_cfg.type == 'MMDistributedDataParallel'
+        assert cfg.model_wrapper_cfg.device_ids is None
+        assert cfg.model_wrapper_cfg.find_unused_parameters
+
+    def test_a_wrapper_of_the_config_is_kept(self, joined, monkeypatch):
+        monkeypatch.setattr(host, 'get_device', lambda: 'cpu')
+        cfg = Config(dict(launcher='pytorch', model_wrapper_cfg=dict(static_graph=True)))
+        host.join_processes(cfg)
+        assert cfg.model_wrapper_cfg.static_graph
+        assert cfg.model_wrapper_cfg.device_ids is None
