@@ -6,6 +6,7 @@ whole, when is each frame shown, where may decoding start, is decord exact on th
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,32 +88,29 @@ def examine(source: str | bytes, path: str) -> VideoFacts:
         )
 
 
-class opened:
+@contextmanager
+def opened(source: str | bytes, path: str) -> Iterator[av.container.InputContainer]:
     """``with opened(source, path) as container``: libav's errors become VideoReadError."""
-
-    def __init__(self, source: str | bytes, path: str) -> None:
-        self.source, self.path = source, path
-
-    def __enter__(self) -> av.container.InputContainer:
-        file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
-        try:
-            self.container = av.open(file, mode='r')
-        except (av.FFmpegError, OSError) as error:
-            raise VideoReadError(self.path, f'cannot be opened: {_words(error)}') from error
-        return self.container
-
-    def __exit__(self, kind, error, traceback) -> None:
-        self.container.close()
-        if isinstance(error, av.FFmpegError):
-            reason = f'is damaged or cut short: {_words(error)}'
-            raise VideoReadError(self.path, reason) from error
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        container = av.open(file, mode='r', metadata_errors='replace')
+    except (av.FFmpegError, OSError) as error:
+        raise VideoReadError(path, f'cannot be opened: {_words(error)}') from error
+    try:
+        with container:
+            yield container
+    except av.FFmpegError as error:
+        raise VideoReadError(path, f'is damaged or cut short: {_words(error)}') from error
 
 
 def video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
     """The first stream of moving pictures; cover art is none."""
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
+        if stream.disposition & Disposition.attached_pic:
+            continue
+        if stream.codec_context is None:
+            raise VideoReadError(path, 'is encoded with a codec that FFmpeg does not know')
+        return stream
     found = ', '.join(sorted({stream.type for stream in container.streams}))
     raise VideoReadError(path, f'has no video stream, only {found or "nothing"}')
 

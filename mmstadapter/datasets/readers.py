@@ -47,7 +47,7 @@ def open_video(
 
 
 class PyAVReader:
-    """Decode with FFmpeg through PyAV; any damage is an error.
+    """Decode with FFmpeg through PyAV; damage that FFmpeg notices is an error.
 
     Where the packets tell the frames (H.264, VP9, MPEG-4 in mp4, mov, mkv, webm), decoding
     starts at the nearest safe key frame and each frame is known by its time. Elsewhere frames
@@ -127,7 +127,8 @@ class PyAVReader:
             stream.codec_context.options = {'err_detect': 'explode'}  # never conceal damage
         for frame in container.decode(stream):
             if frame.is_corrupt:
-                raise VideoReadError(self.path, f'is damaged: the frame at {frame.time:.2f} s')
+                when = 'a frame' if frame.time is None else f'the frame at {frame.time:.2f} s'
+                raise VideoReadError(self.path, f'is damaged: {when}')
             yield frame
 
 

@@ -156,6 +156,11 @@ class TestBrokenFiles:
     def test_audio_only(self, tmp_path):
         self.refuses(write_audio(tmp_path / 'sound.mp4'), 'has no video stream, only audio')
 
+    def test_unknown_codec(self, video, tmp_path):
+        path = tmp_path / 'odd.mp4'
+        path.write_bytes(video().read_bytes().replace(b'avc1', b'zzzz'))
+        self.refuses(path, 'a codec that FFmpeg does not know')
+
     @pytest.mark.parametrize(
         ('name', 'codec', 'options'),
         [
@@ -191,6 +196,12 @@ class TestBrokenFiles:
         error = pickle.loads(pickle.dumps(VideoReadError('a.mp4', 'is cut short')))
         assert (error.path, error.reason) == ('a.mp4', 'is cut short')
         assert str(error) == 'a.mp4: is cut short'
+
+
+def test_titles_that_are_no_text_do_no_harm(video, tmp_path):
+    path = tmp_path / 'odd.mp4'
+    path.write_bytes(video().read_bytes().replace(b'Lavf', b'\xff\xfe\xff\xfe'))
+    assert_right_frames(open_video(str(path)), 40)
 
 
 def test_files_that_are_not_local_are_read_from_memory(video):
