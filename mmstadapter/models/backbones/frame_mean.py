@@ -29,6 +29,6 @@ class FrameMeanViT(BaseModule):
         *blocks, last = self.trunk.blocks
         for block in blocks:
             x = block(x)
-        cls = last.feed_forward(last.attend(x, num_queries=1))
-        cls = rearrange(cls[:, 0], '(b t) d -> b t d', t=num_frames)
-        return self.trunk.final_norm(cls.mean(dim=1))
+        x = last.feed_forward(last.attend(x, num_queries=self.trunk.readout_tokens))
+        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
+        return self.trunk.final_norm(frames.mean(dim=1))

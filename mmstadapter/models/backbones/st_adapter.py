@@ -139,14 +139,7 @@ class STAdapterViT(BaseModule):
         for i in range(last):
             run = self.run_block if not self.with_cp else self._run_block_with_cp
             x = run(x, i, num_frames)
-        x = self.adapt(x, 'before_attn', last, num_frames)
-        # The head reads the class token alone, and nothing follows that could carry
-        # a patch's change to it: the last block is computed for one query, and its
-        # later adapters, which the released models have, are not computed at all.
-        cls = self.trunk.blocks[last].attend(x, num_queries=1)
-        cls = self.trunk.blocks[last].feed_forward(cls)
-        cls = keep_in_graph(cls, self._idle_parameters())
-        return self.pool(cls, num_frames)
+        return self.pool(self._run_last_block(x, last, num_frames), num_frames)
 
     def run_block(self, x: Tensor, i: int, num_frames: int) -> Tensor:
         """Block i with its adapters. (B·T, 1+N, D) -> same."""
@@ -160,6 +153,23 @@ class STAdapterViT(BaseModule):
     def _run_block_with_cp(self, x: Tensor, i: int, num_frames: int) -> Tensor:
         return checkpoint(self.run_block, x, i, num_frames, use_reentrant=False)
 
+    def _run_last_block(self, x: Tensor, last: int, num_frames: int) -> Tensor:
+        """(B·T, prefix+N, D) -> (B·T, Q, D), the Q tokens that are read.
+
+        Where the class token alone is read, nothing follows that could carry a patch's
+        change to it: the block is computed for one query, and its later adapters,
+        which the released models have, are not computed at all.
+        """
+        queries = self.trunk.readout_tokens
+        if queries is None:
+            return self.run_block(x, last, num_frames)
+        x = self.adapt(x, 'before_attn', last, num_frames)
+        x = self.trunk.blocks[last].attend(x, num_queries=queries)
+        x = self.trunk.blocks[last].feed_forward(x)
+        idle = [getattr(self, p, {}) for p in ('after_attn', 'after_mlp')]
+        adapters = [a[str(last)] for a in idle if str(last) in a]
+        return keep_in_graph(x, [p for adapter in adapters for p in adapter.parameters()])
+
     def adapt(self, x: Tensor, position: str, i: int, num_frames: int) -> Tensor:
         """The adapter of block i at a position, or x itself where there is none."""
         adapters = getattr(self, position, {})
@@ -168,15 +178,9 @@ class STAdapterViT(BaseModule):
         return adapters[str(i)](x, num_frames, self.trunk.grid, self.trunk.num_prefix_tokens)
 
     def pool(self, x: Tensor, num_frames: int) -> Tensor:
-        """Class tokens (B·T, >=1, D) -> (B, D): mean over time, then the final norm."""
-        cls = rearrange(x[:, 0], '(b t) d -> b t d', t=num_frames)
-        return self.trunk.final_norm(cls.mean(dim=1))
-
-    def _idle_parameters(self) -> list[nn.Parameter]:
-        """Trained parameters behind the last attention, which the class token never sees."""
-        last = str(len(self.trunk.blocks) - 1)
-        idle = [getattr(self, p, {}) for p in ('after_attn', 'after_mlp')]
-        return [p for adapters in idle if last in adapters for p in adapters[last].parameters()]
+        """Tokens that are read (B·T, Q, D) -> (B, D): mean over time, then the final norm."""
+        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
+        return self.trunk.final_norm(frames.mean(dim=1))
 
     def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Every step with all tokens computed, for parity checks and drawings.
@@ -197,7 +201,8 @@ class STAdapterViT(BaseModule):
                     yield f'{i}.{position}', x
                 x = x if step is None else step(x)
             yield str(i), x
-        yield 'pooled', rearrange(x[:, 0], '(b t) d -> b t d', t=num_frames).mean(dim=1)
+        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
+        yield 'pooled', frames.mean(dim=1)
         yield 'feature', self.pool(x, num_frames)
 
 

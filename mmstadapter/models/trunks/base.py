@@ -31,7 +31,8 @@ class Trunk(BaseModule):
     """
 
     embed_dims: int
-    num_prefix_tokens: int
+    num_prefix_tokens: int  # tokens before the patches: class token, registers
+    readout_tokens: int | None = 1  # leading tokens that `readout` needs; None: all
     grid: tuple[int, int]
 
     def __init__(
@@ -54,6 +55,10 @@ class Trunk(BaseModule):
     def embed(self, frames: Tensor) -> Tensor:
         """(M, 3, H, W) -> (M, num_prefix_tokens + h*w, D)."""
         raise TypeError(f'{type(self).__name__} must provide `embed`.')
+
+    def readout(self, x: Tensor) -> Tensor:
+        """The image's feature before the final norm: the class token. (M, L, D) -> (M, D)."""
+        return x[:, 0]
 
     def final_norm(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), the normalisation after the last block."""
