@@ -162,5 +162,5 @@ def depthwise_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (B, T, h, w, C).
     """
-    form = choose(tuple(weight.shape[2:]), x.device.type)
+    form = choose((weight.shape[2], weight.shape[3], weight.shape[4]), x.device.type)
     return TEMPORAL_FORMS[form](x, weight, bias)

@@ -130,7 +130,8 @@ def train(model: TinyCLIP, steps: int, batch_size: int, seed: int) -> None:
         stills, captions = draw_batch(glyphs, batch_size, jitter, rng)
         images = model.see(stills)
         losses = [contrast(model, images, list(kind)) for kind in zip(*captions, strict=True)]
-        loss = sum(weight * part for weight, part in zip(CAPTION_WEIGHTS, losses, strict=True))
+        parts = [weight * part for weight, part in zip(CAPTION_WEIGHTS, losses, strict=True)]
+        loss = sum(parts, start=torch.zeros(()))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -6,6 +6,7 @@ generator: words, glyphs, single pictures and clips. `prepare.py` films scenes,
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -92,7 +93,9 @@ def ground(colour: str, pattern: str) -> np.ndarray:
         'diagonal stripes': (x + y) % 8 < 4,
         'checks': (x % 8 < 4) ^ (y % 8 < 4),
     }[pattern]
-    return np.float32(COLOURS[colour]) * np.where(light, 1.25, 0.75)[..., None].astype(np.float32)
+    return np.array(COLOURS[colour], np.float32) * np.where(light, 1.25, 0.75)[..., None].astype(
+        np.float32
+    )
 
 
 def paint(
@@ -143,7 +146,7 @@ def film(scene: Scene, glyph: np.ndarray, rng: np.random.Generator) -> np.ndarra
     back = ground(scene.colour, PATTERNS[scene.pair])
     pictures = []
     for step in steps:
-        view = dict(centre=(x, y), side=side)
+        view: dict[str, Any] = dict(centre=(x, y), side=side)
         if scene.pair == 0:
             view['centre'] = (x + reach * step, y)
         elif scene.pair == 1:
