@@ -8,6 +8,7 @@ from mmaction.datasets import VideoDataset as HostVideoDataset
 from mmengine.fileio import exists, list_from_file
 
 from ..registry import CHILDREN
+from .fraction import balanced_fraction
 from .packets import VideoReadError
 
 MAX_REPLACEMENTS = 10  # in a row; more means that something general is wrong
@@ -31,26 +32,47 @@ class VideoDataset(HostVideoDataset):
         ann_file: the list.
         pipeline: steps from ``filename`` and ``label`` to ``inputs`` and ``data_samples``.
         num_classes: labels are checked to lie in [0, num_classes) if given.
+        fraction: share of each class's videos to use, see :func:`balanced_fraction`.
+        fraction_seed: which ones; another seed makes another choice.
         kwargs: as for MMAction2's ``VideoDataset``.
 
     Raises:
         FileNotFoundError: no annotation file.
-        ValueError: an empty annotation file, or a wrong line, with its number.
+        ValueError: an empty annotation file, or a wrong line, with its number; a fraction
+            outside (0, 1], or with ``multi_class``.
         RuntimeError: 11 videos in a row that cannot be decoded.
     """
+
+    def __init__(
+        self, ann_file: str, *args, fraction: float = 1.0, fraction_seed: int = 0, **kwargs
+    ) -> None:
+        self.fraction, self.fraction_seed = fraction, fraction_seed
+        super().__init__(ann_file, *args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """``filename`` and ``label`` of each line."""
         if not exists(self.ann_file):
-            raise FileNotFoundError(
-                f'VideoDataset: no annotation file {self.ann_file}. Set ann_file (and data_root) '
-                'to a text file with a line "path label" for each video.'
-            )
+            hint = 'Set ann_file (and data_root) to a text file with a line "path label" a video.'
+            if '{split}' in self.ann_file:
+                hint = 'Call mmstadapter.launch.choose_split(cfg) before building from this config.'
+            raise FileNotFoundError(f'VideoDataset: no annotation file {self.ann_file}. {hint}')
         lines = enumerate(list_from_file(self.ann_file), start=1)
         data_list = [self._parse(line.strip(), number) for number, line in lines if line.strip()]
         if not data_list:
             raise ValueError(f'VideoDataset: the annotation file {self.ann_file} is empty.')
-        return data_list
+        return data_list if self.fraction == 1 else self._share(data_list)
+
+    def _share(self, data_list: list[dict]) -> list[dict]:
+        if self.multi_class:
+            raise ValueError(
+                'VideoDataset: fraction takes the same share of each class, which videos with '
+                'several classes do not have. Set fraction=1, or use a shorter annotation file.'
+            )
+        root = self.data_prefix['video'] or ''
+        names = [osp.relpath(item['filename'], root or '.') for item in data_list]
+        labels = [item['label'] for item in data_list]
+        chosen = balanced_fraction(names, labels, self.fraction, self.fraction_seed)
+        return [data_list[index] for index in chosen]
 
     def _parse(self, line: str, number: int) -> dict:
         filename, *labels = line.split(self.delimiter)
