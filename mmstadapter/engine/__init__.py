@@ -5,6 +5,7 @@ from .drawing import DrawingHook
 from .epoch_seed import EpochSeedHook, seed_worker
 from .finite_loss import FiniteLossHook
 from .freeze_report import FreezeReportHook, ParameterRow, count_parameters
+from .step_loop import StepTrainLoop
 from .tuned_checkpoint import TunedCheckpointHook
 from .tuned_optim import TunedOptimWrapperConstructor
 from .warmup_cosine import WarmupCosineLR
@@ -16,6 +17,7 @@ __all__ = [
     'FiniteLossHook',
     'FreezeReportHook',
     'ParameterRow',
+    'StepTrainLoop',
     'TunedCheckpointHook',
     'TunedOptimWrapperConstructor',
     'WarmupCosineLR',
