@@ -1,6 +1,7 @@
 """What ``tools/train.py`` and ``tools/test.py`` share: reading a config, building a runner."""
 
 import argparse
+import gc
 from pathlib import Path
 
 import torch
@@ -52,6 +53,12 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def leave_processes() -> None:
-    """Close the group of processes after the work, so that torch does not warn at exit."""
+    """Close the group of processes after the work, so that torch does not warn at exit.
+
+    Call it when nothing refers to the runner any more. The wrapped model has to go before the
+    group: when it is the group's last owner, torch 2.13 joins gloo's thread with Python's lock
+    held, which that thread may be waiting for, and the process never ends.
+    """
     if is_distributed():
+        gc.collect()  # the runner and its loops refer to each other
         torch.distributed.destroy_process_group()

@@ -40,7 +40,9 @@ def python() -> Callable[..., subprocess.CompletedProcess]:
         torchrun = ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
         torchrun += ['--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0']
         command = [sys.executable, *(torchrun if processes > 1 else []), *map(str, args)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, cwd=cwd)
+        return subprocess.run(
+            command, env=env, capture_output=True, text=True, cwd=cwd, timeout=300
+        )
 
     return run
 

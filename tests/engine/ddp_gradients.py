@@ -12,15 +12,15 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import init_default_scope
 
 import mmstadapter  # noqa: F401
+from mmstadapter.launch import leave_processes
 from mmstadapter.testing import fill, tiny_trunk, toy_clips, toy_samples
 
 BATCH = 4
 
 
-def main() -> None:
+def save_gradients(rank: int, size: int) -> None:
     """Build, back-propagate twice and save."""
     init_default_scope('mmaction')
-    rank, size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     model = MODELS.build(
         dict(
             type='Recognizer3D',
@@ -40,7 +40,6 @@ def main() -> None:
     clips, samples = toy_clips(BATCH)[share].unsqueeze(1), toy_samples(BATCH)[share]
     wrapped = model
     if size > 1:
-        torch.distributed.init_process_group('gloo')
         wrapped = MMDistributedDataParallel(model, device_ids=None, broadcast_buffers=False)
     for _ in range(2):  # the second pass fails if a parameter took no part in the first
         model.zero_grad()
@@ -49,9 +48,11 @@ def main() -> None:
     if rank == 0:
         tuned = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
         torch.save(tuned, sys.argv[1])
-    if size > 1:
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == '__main__':
-    main()
+    rank, size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    if size > 1:
+        torch.distributed.init_process_group('gloo')
+    save_gradients(rank, size)
+    leave_processes()

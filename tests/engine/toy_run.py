@@ -21,7 +21,7 @@ from mmengine.hooks import Hook
 from torch.utils.data import Dataset
 
 import mmstadapter  # noqa: F401
-from mmstadapter.launch import build_runner
+from mmstadapter.launch import build_runner, leave_processes
 from mmstadapter.testing import tiny_trunk, write_clip_file
 
 NUM_CLASSES = 3
@@ -166,8 +166,8 @@ def toy_config(work_dir: str | Path, workers: int = 0, epochs: int = 4, **change
     return config | changes
 
 
-def main() -> None:
-    """Train and test, and leave ``record.jsonl``, ``test.json`` and ``final.pth`` behind."""
+def parse_args() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument('work_dir')
     parser.add_argument('--workers', type=int, default=0)
@@ -175,7 +175,11 @@ def main() -> None:
     parser.add_argument('--die-at', type=int)
     parser.add_argument('--resume', action='store_true')
     parser.add_argument('--no-val', action='store_true')
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def train_and_test(args: argparse.Namespace) -> None:
+    """Leave ``record.jsonl``, ``test.json`` and ``final.pth`` in the work dir."""
     changes: dict = dict(resume=args.resume)
     rank = int(os.environ.get('RANK', 0))
     if 'WORLD_SIZE' in os.environ:
@@ -194,4 +198,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    train_and_test(parse_args())
+    leave_processes()
