@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -21,6 +21,10 @@ _STATES_DURATION = {'mov', 'matroska', 'avi'}
 # decord and PyAV convert these to the same RGB values, and more than 8 bits to different ones.
 _SAME_COLOURS = {'yuv420p', 'yuvj420p', 'yuv422p', 'yuvj422p', 'yuv444p', 'yuvj444p'}
 _NO_TIME = -(2**63)
+# Titles that are no text are no reason to refuse a video; from PyAV 19 on they never are.
+_OPEN_OPTIONS: dict[str, Any] = (
+    {'metadata_errors': 'replace'} if int(av.__version__.split('.')[0]) < 19 else {}
+)
 _PLACEHOLDER_BYTES = 8  # an MPEG-4 "not coded" packet is shorter and holds no picture
 
 
@@ -93,7 +97,7 @@ def opened(source: str | bytes, path: str) -> Iterator[av.container.InputContain
     """``with opened(source, path) as container``: libav's errors become VideoReadError."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        container = av.open(file, mode='r', metadata_errors='replace')
+        container = av.open(file, mode='r', **_OPEN_OPTIONS)
     except (av.FFmpegError, OSError) as error:
         raise VideoReadError(path, f'cannot be opened: {_words(error)}') from error
     try:

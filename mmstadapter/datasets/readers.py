@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from mmengine.fileio import get
 
 from .packets import VideoFacts, VideoReadError, examine, opened, video_stream
@@ -200,7 +201,9 @@ def _check_range(indices: list[int], length: int, path: str) -> None:
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    image = frame.to_ndarray(format='rgb24')
+    # PyAV 19's own conversion keeps a pool of threads, and a process forked later waits for it
+    # forever; one thread needs no pool.
+    image = VideoReformatter().reformat(frame, format='rgb24', threads=1).to_ndarray()
     turns = frame.rotation // 90 % 4  # quarter turns to the left, noted by cameras held upright
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 

@@ -69,7 +69,9 @@ class TestBrokenVideosInTraining:
         assert labels == {0, 2, 3}
 
     def test_notes_travel_from_loader_processes(self, folder):
-        loader = DataLoader(dataset(folder), 4, num_workers=2, collate_fn=pseudo_collate)
+        data = dataset(folder)
+        assert data[0] is not None  # what was decoded here before must not block the processes
+        loader = DataLoader(data, 4, num_workers=2, collate_fn=pseudo_collate, timeout=60)
         (batch,) = list(loader)
         noted = [sample.get('bad_videos', []) for sample in batch['data_samples']]
         assert [bool(notes) for notes in noted] == [False, True, False, False]
