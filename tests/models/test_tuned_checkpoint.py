@@ -72,6 +72,24 @@ def test_a_random_trunk_is_saved_whole_since_nothing_could_supply_it():
     assert drop_frozen(model, model.state_dict()).keys() == model.state_dict().keys()
 
 
+def test_a_trunk_tuned_whole_is_saved_whole_and_tested_without_its_pretrained_file(trunk_file):
+    model = MODELS.build(config(trunk_file, tune='all').model)
+    model.init_weights()
+    kept = drop_frozen(model, model.state_dict())
+    assert kept.keys() == model.state_dict().keys()
+    tested = MODELS.build(config(trunk_file, tune='all').model)  # as Runner.test has it
+    tested.load_state_dict(kept)
+    assert torch.equal(scores(tested), scores(model))
+
+
+def test_a_classifier_alone_does_not_pass_for_the_weights_of_a_tuned_trunk(trunk_file):
+    model = MODELS.build(config(trunk_file, tune='all').model)
+    head = {k: v for k, v in model.state_dict().items() if k.startswith('cls_head')}
+    model.load_state_dict(head, strict=False)
+    with pytest.raises(RuntimeError, match='have not been read'):
+        scores(model)
+
+
 def test_a_trunk_loaded_from_elsewhere_is_saved_whole(trained, trunk_file):
     other = MODELS.build(config(trunk_file).model)
     whole = fill(MODELS.build(config(None).model), seed=9).state_dict()

@@ -175,7 +175,7 @@ class Trunk(BaseModule):
                 f'{len(absent)}: {", ".join(absent[:8])}{" ..." if len(absent) > 8 else ""}. '
                 'It must hold all of them or none.'
             )
-        elif frozen:
+        elif any(prefix + n in state_dict for n, _ in self.named_parameters()):
             self._note_foreign(state_dict, prefix, frozen)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
