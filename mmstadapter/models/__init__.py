@@ -1,17 +1,35 @@
 """Trunks, backbones, heads and text towers, registered with MMAction2."""
 
-from .backbones import FrameMeanViT, STAdapter, STAdapterViT
+from .backbones import (
+    AttentionPool,
+    AttnPoolViT,
+    FrameMeanViT,
+    PromptViT,
+    STAdapter,
+    STAdapterViT,
+    TemporalAttention,
+    TimeSformerViT,
+    XViT,
+)
 from .heads import VideoHead
 from .text_towers import CLIPText
-from .trunks import CLIPBlock, CLIPViT, Trunk
+from .trunks import CLIPBlock, CLIPViT, MMPretrainViT, TimmViT, Trunk
 
 __all__ = [
+    'AttentionPool',
+    'AttnPoolViT',
     'CLIPBlock',
     'CLIPText',
     'CLIPViT',
     'FrameMeanViT',
+    'MMPretrainViT',
+    'PromptViT',
     'STAdapter',
     'STAdapterViT',
+    'TemporalAttention',
+    'TimeSformerViT',
+    'TimmViT',
     'Trunk',
     'VideoHead',
+    'XViT',
 ]

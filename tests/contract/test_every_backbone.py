@@ -16,6 +16,19 @@ CASES = {
     'frame_mean': dict(type='mmstadapter.FrameMeanViT'),
     'frame_mean-bias': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='bias')),
     'frame_mean-last': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='last_1')),
+    'frame_mean-full': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='all')),
+    'prompt': dict(type='mmstadapter.PromptViT', num_prompts=3),
+    'attn_pool': dict(type='mmstadapter.AttnPoolViT', num_heads=2),
+    'timesformer': dict(type='mmstadapter.TimeSformerViT', num_frames=4),
+    'timesformer-frame': dict(
+        type='mmstadapter.TimeSformerViT', num_frames=4, num_heads=2, class_token='frame'
+    ),
+    'timesformer-last': dict(
+        type='mmstadapter.TimeSformerViT', blocks='last_1', trunk=dict(tune='last_1')
+    ),
+    'timesformer-full': dict(type='mmstadapter.TimeSformerViT', trunk=dict(tune='all')),
+    'xvit': dict(type='mmstadapter.XViT', num_frames=4),
+    'xvit-full': dict(type='mmstadapter.XViT', trunk=dict(tune='all')),
     'st_adapter': dict(type='mmstadapter.STAdapterViT', bottleneck_dims=8),
     'st_adapter-two': dict(
         type='mmstadapter.STAdapterViT', bottleneck_dims=8, positions=('before_attn', 'after_attn')
@@ -44,7 +57,7 @@ def test_the_sweep_sees_every_registered_backbone():
     registered = {name for name in backbones.__all__ if MODELS.get(name) is not None}
     swept = {case['type'].split('.')[1] for case in CASES.values()}
     assert registered == swept
-    assert len(CASES) == 7
+    assert len(CASES) == 16
 
 
 @pytest.mark.parametrize('case', CASES)
@@ -93,7 +106,8 @@ class TestEveryBackbone:
         again.load_state_dict(kept, strict=True)
         assert torch.equal(model['backbone'](toy_clips()), again['backbone'](toy_clips()))
         frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
-        assert frozen and not frozen & kept.keys()
+        assert bool(frozen) == (model['backbone'].trunk.tune != 'all')
+        assert not frozen & kept.keys()
 
     def test_other_resolutions_run(self, case):
         config = dict(CASES[case])

@@ -1,6 +1,20 @@
 """Backbones, one file a paper: clips in, features out."""
 
+from .attn_pool import AttentionPool, AttnPoolViT
 from .frame_mean import FrameMeanViT
+from .prompt import PromptViT
 from .st_adapter import STAdapter, STAdapterViT
+from .timesformer import TemporalAttention, TimeSformerViT
+from .xvit import XViT
 
-__all__ = ['FrameMeanViT', 'STAdapter', 'STAdapterViT']
+__all__ = [
+    'AttentionPool',
+    'AttnPoolViT',
+    'FrameMeanViT',
+    'PromptViT',
+    'STAdapter',
+    'STAdapterViT',
+    'TemporalAttention',
+    'TimeSformerViT',
+    'XViT',
+]

@@ -218,7 +218,9 @@ def check_positions(positions: Sequence[str]) -> tuple[str, ...]:
     return tuple(p for p in POSITIONS if p in positions)
 
 
-def select_blocks(blocks: str | Sequence[int], num_blocks: int) -> list[int]:
+def select_blocks(
+    blocks: str | Sequence[int], num_blocks: int, who: str = 'STAdapterViT'
+) -> list[int]:
     """Indices of the chosen blocks: 'all', 'first_<n>', 'last_<n>' or a list.
 
     Raises:
@@ -235,6 +237,6 @@ def select_blocks(blocks: str | Sequence[int], num_blocks: int) -> list[int]:
     elif blocks and all(isinstance(i, int) and 0 <= i < num_blocks for i in blocks):
         return sorted(set(blocks))
     raise ValueError(
-        "STAdapterViT: blocks must be 'all', 'first_<n>', 'last_<n>' or a non-empty list of "
+        f"{who}: blocks must be 'all', 'first_<n>', 'last_<n>' or a non-empty list of "
         f'indices from 0 to {num_blocks - 1}, got {blocks!r}.'
     )

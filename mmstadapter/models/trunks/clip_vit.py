@@ -1,5 +1,7 @@
 """CLIP's vision transformer as a trunk."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -46,8 +48,16 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, num_queries: int | None = None) -> Tensor:
-        """(M, L, D) -> (M, Q, D): the first Q = num_queries tokens look at all L."""
+    def forward(
+        self,
+        x: Tensor,
+        num_queries: int | None = None,
+        mix: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """(M, L, D) -> (M, Q, D): the first Q = num_queries tokens look at all L.
+
+        ``mix`` changes keys and values, each (M, heads, L, D/heads), before they are looked at.
+        """
         dims = x.shape[-1]
         if num_queries is None:
             qkv = linear(x, self.in_proj_weight, self.in_proj_bias)
@@ -57,6 +67,8 @@ class Attention(nn.Module):
             kv = linear(x, self.in_proj_weight[dims:], self.in_proj_bias[dims:])
             q = rearrange(q, 'm l (h d) -> m h l d', h=self.num_heads)
             k, v = rearrange(kv, 'm l (two h d) -> two m h l d', two=2, h=self.num_heads)
+        if mix is not None:
+            k, v = mix(k), mix(v)
         x = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         x = rearrange(x, 'm h l d -> m l (h d)')
         return linear(x, self.out_proj.weight, self.out_proj.bias)
@@ -92,9 +104,17 @@ class CLIPBlock(nn.Module):
         self.ln_2 = LayerNorm(embed_dims)
         self.mlp = MLP(embed_dims, 4 * embed_dims)
 
-    def attend(self, x: Tensor, num_queries: int | None = None) -> Tensor:
-        """X + attention branch. (M, L, D) -> (M, Q, D), Q = num_queries or L."""
-        return x[:, :num_queries] + self.attn(self.ln_1(x), num_queries)
+    def attend(
+        self,
+        x: Tensor,
+        num_queries: int | None = None,
+        mix: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """X + attention branch. (M, L, D) -> (M, Q, D), Q = num_queries or L.
+
+        ``mix``: see `Attention.forward`.
+        """
+        return x[:, :num_queries] + self.attn(self.ln_1(x), num_queries, mix)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """X + MLP branch. (M, L, D) -> (M, L, D)."""

@@ -1,0 +1,61 @@
+"""Visual prompt tuning: learned tokens beside the patches of a frozen image transformer.
+
+Jia et al., "Visual Prompt Tuning", ECCV 2022; the baseline "Prompt Tuning" of
+ST-Adapter's Table 1.
+"""
+
+import torch
+from einops import rearrange
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class PromptViT(BaseModule):
+    """Frozen trunk with deep visual prompts; class tokens averaged over time.
+
+    VPT-Deep (Jia et al., Eq. 5): every block sees its own prompts beside the tokens
+    of each frame, and what it makes of them is thrown away. So prompts act through
+    the keys and values of attention alone, and their queries and MLP are not
+    computed. The output does not depend on the order of the frames.
+
+    Args:
+        trunk: config of the pretrained image encoder, one without rotary positions.
+        num_prompts: prompts a block. 128 gives the 1.18 M parameters of ST-Adapter's
+            Table 1 (12 x 128 x 768, without the classifier); the paper does not say.
+
+    Raises:
+        ValueError: if there are no prompts.
+    """
+
+    def __init__(self, trunk: dict, num_prompts: int = 128) -> None:
+        super().__init__()
+        if num_prompts < 1:
+            raise ValueError(
+                f'PromptViT: num_prompts must be positive, got {num_prompts}. '
+                'Use FrameMeanViT for a trunk without prompts.'
+            )
+        self.trunk = MODELS.build(trunk)
+        dims = self.trunk.embed_dims
+        self.prompts = nn.Parameter(torch.empty(len(self.trunk.blocks), num_prompts, dims))
+        bound = (3 / dims) ** 0.5  # VPT's for ViT-B/16, where a patch has D values as well
+        nn.init.uniform_(self.prompts, -bound, bound)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, D), for any T."""
+        num_frames = video.shape[2]
+        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+        *blocks, last = self.trunk.blocks
+        for block, prompts in zip(blocks, self.prompts, strict=False):
+            x = block.attend(beside(x, prompts), num_queries=x.shape[1])
+            x = block.feed_forward(x)
+        queries = self.trunk.readout_tokens or x.shape[1]
+        x = last.feed_forward(last.attend(beside(x, self.prompts[-1]), num_queries=queries))
+        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
+        return self.trunk.final_norm(frames.mean(dim=1))
+
+
+def beside(x: Tensor, prompts: Tensor) -> Tensor:
+    """Tokens (M, L, D) and prompts (P, D) -> (M, L+P, D), the prompts behind the tokens."""
+    return torch.cat([x, prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)

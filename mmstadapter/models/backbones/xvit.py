@@ -1,0 +1,115 @@
+"""XViT: attention whose keys and values mix the channels of neighbouring frames.
+
+Bulat et al., "Space-time Mixing Attention for Video Transformer", NeurIPS 2021; the
+architecture "SA + TS" of ST-Adapter's Table 1.
+"""
+
+import inspect
+from functools import partial
+
+import torch
+from einops import rearrange
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..ops.depthwise import shift
+from ..ops.elementwise import LayerNorm, linear
+from ..ops.positions import time_positions
+from ..trunks.clip_vit import CLIPBlock
+
+
+def mix_frames(x: Tensor, num_frames: int, shift_div: int = 4) -> Tensor:
+    """Keys or values, part of whose channels come from the next and the previous frame.
+
+    Space-time mixing (Bulat et al., section 3.2) with a window of three frames: of every
+    head's d channels the first d / shift_div are the next frame's, as many more the
+    previous frame's, the rest the frame's own. Beyond the clip's ends they are zero.
+
+    Args:
+        x: (B·T, heads, L, d), clip-major.
+        num_frames: T.
+        shift_div: 4 in the released code: a quarter, a quarter, a half.
+
+    Returns:
+        (B·T, heads, L, d).
+    """
+    fold = x.shape[-1] // shift_div
+    x = rearrange(x, '(b t) h l d -> b t h l d', t=num_frames)
+    x = torch.cat(
+        [shift(x[..., :fold], 1), shift(x[..., fold : 2 * fold], -1), x[..., 2 * fold :]], dim=-1
+    )
+    return rearrange(x, 'b t h l d -> (b t) h l d')
+
+
+@MODELS.register_module()
+class XViT(BaseModule):
+    """A trunk with space-time mixing attention, a transformer block over time behind it.
+
+    The image model's attention is changed from the first step, so the trunk is meant to
+    be trained (``trunk.tune='all'``); ST-Adapter's section 4.1 notes that methods with a
+    frozen trunk do not go with this architecture.
+
+    Args:
+        trunk: config of the pretrained image encoder; its blocks must offer
+            ``attend(x, mix=...)``, which changes keys and values.
+        num_frames: rows of the table of time positions; other clip lengths take the
+            nearest rows.
+        num_heads: heads of the block over time; one for each 64 channels by default.
+        shift_div: see `mix_frames`.
+
+    Raises:
+        ValueError: if the trunk cannot mix, or less than nothing is left unshifted.
+    """
+
+    def __init__(
+        self,
+        trunk: dict,
+        num_frames: int = 8,
+        num_heads: int | None = None,
+        shift_div: int = 4,
+    ) -> None:
+        super().__init__()
+        if shift_div < 2:
+            raise ValueError(
+                f'XViT: shift_div must be at least 2 (half of the channels from each side), '
+                f'got {shift_div}. The released code has 4.'
+            )
+        self.trunk = MODELS.build(trunk)
+        if 'mix' not in inspect.signature(self.trunk.blocks[0].attend).parameters:
+            raise ValueError(
+                'XViT: the blocks of the trunk must offer attend(x, mix=...), which changes keys '
+                f'and values; those of {type(self.trunk).__name__} do not. Use CLIPViT.'
+            )
+        self.shift_div = shift_div
+        dims = self.trunk.embed_dims
+        self.time_embed = nn.Parameter(torch.zeros(num_frames, dims))
+        self.cls_token = nn.Parameter(torch.zeros(dims))
+        self.temporal = CLIPBlock(dims, num_heads or max(1, dims // 64))
+        self.ln = LayerNorm(dims)
+        self.fc = nn.Linear(dims, dims)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, D), for any T."""
+        num_frames = video.shape[2]
+        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+        time = time_positions(self.time_embed, num_frames).to(x.dtype)
+        x = x + time.repeat(len(x) // num_frames, 1)[:, None]
+        mix = partial(mix_frames, num_frames=num_frames, shift_div=self.shift_div)
+        *blocks, last = self.trunk.blocks
+        for block in blocks:
+            x = block.feed_forward(block.attend(x, mix=mix))
+        x = last.feed_forward(last.attend(x, num_queries=self.trunk.readout_tokens, mix=mix))
+        frames = self.trunk.final_norm(self.trunk.readout(x))
+        return self.pool(rearrange(frames, '(b t) d -> b t d', t=num_frames))
+
+    def pool(self, frames: Tensor) -> Tensor:
+        """Features of the frames (B, T, D) -> (B, D), read by a class token over time.
+
+        XViT's temporal attention (section 3.3) and the hidden layer of its classifier.
+        """
+        cls = self.cls_token.to(frames.dtype).expand(len(frames), 1, -1)
+        x = self.temporal.attend(torch.cat([cls, frames], dim=1), num_queries=1)
+        x = self.ln(self.temporal.feed_forward(x)[:, 0])
+        return F.gelu(linear(x, self.fc.weight, self.fc.bias))
