@@ -2,6 +2,9 @@
 
 _base_ = 'mmaction::_base_/default_runtime.py'
 
+# Mends the host packages before they are used, also under MMAction2's own tools.
+custom_imports = dict(imports=['mmstadapter'], allow_failed_imports=False)
+
 randomness = dict(seed=0)
 
 # save_best='auto' (MMAction2's) takes the first metric and knows how to rank accuracies.
