@@ -1,0 +1,91 @@
+"""Every shipped config builds, says what it is, and its frames are those of its name."""
+
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.registry import HOOKS, PARAM_SCHEDULERS
+
+from mmstadapter import shipped
+
+FOLDER = shipped.root() / 'configs'
+CONFIGS = sorted(FOLDER.glob('*.py'))
+METHODS = dict(  # and how many configs each has
+    stadapter=25,
+    linear=4,
+    full=2,
+    partial=4,
+    prompt=2,
+    attnpool=2,
+    temporal=2,
+    bitfit=2,
+    timesformer=2,
+    xvit=2,
+)
+DATA = 'k400 ssv2 ucf101 hmdb51 demo-motion demo-digit'.split()
+NAME = re.compile(
+    rf'({"|".join(METHODS)})_vit-(b|b32|l|l336|tiny)(-[a-z0-9]+)*_({"|".join(DATA)})(_(\d+)f)?'
+)
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def test_the_sweep_sees_every_config():
+    assert Counter(path.stem.split('_')[0] for path in CONFIGS) == METHODS
+    assert not [p for p in FOLDER.rglob('*.py') if p.parent != FOLDER and '_base_' not in p.parts]
+
+
+def test_config_names_occur_once():
+    names = [p.name for p in FOLDER.rglob('*.py') if '_base_' not in p.parts]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+class TestEveryConfig:
+    def test_its_name_follows_the_grammar(self, path):
+        assert NAME.fullmatch(path.stem)
+
+    def test_its_header_says_how_to_launch_it(self, path):
+        header = ast.get_docstring(ast.parse(path.read_text()))
+        assert f'mim train mmstadapter {path.name}' in header
+
+    def test_its_frames_are_those_of_its_name(self, path):
+        frames = int(NAME.fullmatch(path.stem)[6] or 8)
+        config = Config.fromfile(path)
+        seen = []
+        for loader in LOADERS:
+            steps = config[loader].dataset.pipeline
+            seen += [step.clip_len for step in steps if 'clip_len' in step]
+        assert seen == [frames] * 3
+
+    def test_its_pipelines_build(self, path):
+        config = Config.fromfile(path)
+        built = [TRANSFORMS.build(s) for n in LOADERS for s in config[n].dataset.pipeline]
+        assert len(built) > 10
+
+    def test_its_model_builds_and_tunes_something(self, path):
+        config = Config.fromfile(path)
+        with torch.device('meta'):
+            model = MODELS.build(config.model)
+        tuned = sum(p.requires_grad for p in model.parameters())
+        assert 0 < tuned <= len(list(model.parameters()))
+        assert (tuned < len(list(model.parameters()))) == (model.backbone.trunk.tune != 'all')
+        assert model.cls_head.in_channels == model.backbone.trunk.embed_dims
+
+    def test_its_hooks_and_schedule_are_known(self, path):
+        config = Config.fromfile(path)
+        schedule = config.param_scheduler
+        schedule = schedule if isinstance(schedule, list) else [schedule]
+        assert all(PARAM_SCHEDULERS.get(s['type']) for s in schedule)
+        hooks = [h['type'] for h in config.custom_hooks]
+        assert all(HOOKS.get(h) for h in hooks)
+        assert 'mmstadapter.TunedCheckpointHook' in hooks
+
+
+def test_no_config_names_a_path_of_one_machine():
+    for path in FOLDER.rglob('*.py'):
+        assert not re.search(r"['\"]/(home|root|tmp|mnt|work)/", Path(path).read_text())
