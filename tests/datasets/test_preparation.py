@@ -1,0 +1,249 @@
+"""The prepare.py scripts write MMAction2's lists, or say what is missing and write nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / 'tools' / 'data'
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b'x')
+
+
+def text(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """Runs a script on ``tmp_path``; gives its exit status and all it said."""
+
+    def run(name: str, *arguments: str) -> tuple[int, str]:
+        command = [sys.executable, TOOLS / name / 'prepare.py', '--root', tmp_path, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert 'Traceback' not in done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def lists(root: Path) -> dict[str, list[str]]:
+    return {p.name: p.read_text().splitlines() for p in sorted(root.glob('*.txt'))}
+
+
+class TestKinetics:
+    HEADER = 'label,youtube_id,time_start,time_end,split\n'
+
+    @pytest.fixture
+    def root(self, tmp_path):
+        train = 'zumba,-abc,10,20,train\nair drumming,d_f,0,10,train\n'
+        text(tmp_path / 'annotations/kinetics_train.csv', self.HEADER + train)
+        text(tmp_path / 'annotations/validate.csv', self.HEADER + 'zumba,ghi,5,15,val\n')
+        touch(tmp_path / 'videos_train/zumba', '-abc_000010_000020.mp4')
+        touch(tmp_path / 'videos_train/air_drumming', 'd_f.webm')
+        touch(tmp_path / 'videos_val', 'ghi_000005_000015.mkv')
+        return tmp_path
+
+    def test_lists_are_written_from_the_csv_files(self, prepare, root):
+        status, said = prepare('kinetics400')
+        assert status == 0, said
+        assert lists(root) == {
+            'kinetics400_train_list_videos.txt': [
+                'zumba/-abc_000010_000020.mp4 1',
+                'air_drumming/d_f.webm 0',
+            ],
+            'kinetics400_val_list_videos.txt': ['ghi_000005_000015.mkv 1'],
+            'label_map_k400.txt': ['air drumming', 'zumba'],
+        }
+        assert 'kinetics400_train_list_videos.txt: 2 listed, 2 found, 0 missing, 2 of 2' in said
+        assert 'note: 2 classes, Kinetics-400 has 400' in said
+
+    def test_missing_videos_stop_it(self, prepare, root):
+        (root / 'videos_train/air_drumming/d_f.webm').unlink()
+        status, said = prepare('kinetics400')
+        assert status == 1
+        assert '2 listed, 1 found, 1 missing' in said and '--allow-missing' in said
+        assert lists(root) == {
+            'kinetics400_train_list_videos_missing.txt': ['air_drumming/d_f_000000_000010']
+        }
+
+    def test_missing_videos_can_be_left_out(self, prepare, root):
+        (root / 'videos_train/air_drumming/d_f.webm').unlink()
+        assert prepare('kinetics400', '--allow-missing')[0] == 0
+        assert lists(root)['kinetics400_train_list_videos.txt'] == [
+            'zumba/-abc_000010_000020.mp4 1'
+        ]
+        assert len(lists(root)['label_map_k400.txt']) == 2
+
+    def test_no_video_at_all_is_an_error_even_then(self, prepare, root):
+        (root / 'videos_val/ghi_000005_000015.mkv').unlink()
+        status, said = prepare('kinetics400', '--allow-missing')
+        assert status == 1 and 'None of the videos of kinetics400_val_list_videos.txt' in said
+
+    def test_paths_with_spaces_are_refused(self, prepare, root):
+        (root / 'videos_train/air_drumming').rename(root / 'videos_train/air drumming')
+        status, said = prepare('kinetics400')
+        assert status == 1 and 'air drumming/d_f.webm' in said and 'nothing written' in said
+        assert not lists(root)
+
+    def test_class_folders_do_without_csv(self, prepare, root):
+        (root / 'annotations/validate.csv').unlink()
+        (root / 'videos_val/ghi_000005_000015.mkv').unlink()
+        touch(root / 'videos_val/zumba', 'any.name.mp4')
+        status, said = prepare('kinetics400', '--from-folders')
+        assert status == 0, said
+        assert lists(root)['kinetics400_val_list_videos.txt'] == ['zumba/any.name.mp4 1']
+        assert lists(root)['label_map_k400.txt'] == ['air_drumming', 'zumba']
+
+    @pytest.mark.parametrize(
+        ('lost', 'words'),
+        [
+            ('annotations/validate.csv', 'kinetics_val.csv,validate.csv,val.csv'),
+            ('videos_val', 'the folder of the val videos'),
+        ],
+    )
+    def test_what_is_missing_is_named(self, prepare, root, lost, words):
+        (root / lost).rename(root / 'elsewhere')
+        status, said = prepare('kinetics400')
+        assert status == 1 and words in said
+
+    def test_another_csv_is_refused(self, prepare, root):
+        text(root / 'annotations/validate.csv', 'a,b\n1,2\n')
+        assert 'lacks label, youtube_id, time_start, time_end' in prepare('kinetics400')[1]
+
+    def test_running_again_changes_nothing(self, prepare, root):
+        prepare('kinetics400')
+        before = lists(root)
+        assert prepare('kinetics400')[0] == 0 and lists(root) == before
+
+
+class TestSomethingSomething:
+    @pytest.fixture(params=['something-something-v2-', ''], ids=['older', 'newer'])
+    def root(self, request, tmp_path):
+        labels = {'Pushing something': '1', 'Covering something with something': '0'}
+        train = [dict(id='7', label='x', template='Covering [something] with [something]')]
+        val = [dict(id='8', label='y', template='Pushing [something]')]
+        for name, content in dict(labels=labels, train=train, validation=val).items():
+            path = tmp_path / 'annotations' / f'{request.param}{name}.json'
+            text(path, json.dumps(content))
+        touch(tmp_path / 'videos', '7.webm', '8.mp4', 'notes.txt')
+        return tmp_path
+
+    def test_lists_are_written_from_the_json_files(self, prepare, root):
+        status, said = prepare('sthv2')
+        assert status == 0, said
+        assert lists(root) == {
+            'label_map_sthv2.txt': ['Covering something with something', 'Pushing something'],
+            'sthv2_train_list_videos.txt': ['7.webm 0'],
+            'sthv2_val_list_videos.txt': ['8.mp4 1'],
+        }
+        assert 'sthv2_train_list_videos.txt: 1 listed (official: 168,913), 1 found' in said
+
+    def test_an_unknown_template_is_named(self, prepare, root):
+        (path,) = root.glob('annotations/*validation.json')
+        text(path, json.dumps([dict(id='8', template='Eating [something]')]))
+        status, said = prepare('sthv2')
+        assert status == 1 and "video 8: class 'Eating something' is not in labels.json" in said
+
+
+class TestUCF:
+    @pytest.fixture
+    def root(self, tmp_path):
+        text(tmp_path / 'annotations/classInd.txt', '1 Hammering\r\n2 HammerThrow\r\n')
+        for split in (1, 2, 3):
+            train = f'Hammering/v_Hammering_g0{split}_c01.avi 1\nHammerThrow/v_x.avi 2\n'
+            text(tmp_path / f'annotations/trainlist0{split}.txt', train)
+            text(tmp_path / f'annotations/testlist0{split}.txt', 'HammerThrow/v_y.avi\n')
+        touch(tmp_path / 'videos/Hammering', *(f'v_Hammering_g0{n}_c01.avi' for n in (1, 2, 3)))
+        touch(tmp_path / 'videos/HammerThrow', 'v_x.avi', 'v_y.avi')
+        return tmp_path
+
+    def test_three_splits_and_the_official_order_of_classes(self, prepare, root):
+        status, said = prepare('ucf101')
+        assert status == 0, said
+        found = lists(root)
+        assert len(found) == 7
+        assert found['label_map_ucf101.txt'] == ['Hammering', 'HammerThrow']
+        assert found['ucf101_train_split_2_videos.txt'] == [
+            'Hammering/v_Hammering_g02_c01.avi 0',
+            'HammerThrow/v_x.avi 1',
+        ]
+        assert found['ucf101_val_split_3_videos.txt'] == ['HammerThrow/v_y.avi 1']
+        assert 'ucf101_train_split_1_videos.txt: 2 listed (official: 9,537)' in said
+
+    @pytest.mark.parametrize(
+        ('line', 'words'),
+        [('Hammering/v.avi 2', 'does not agree'), ('Jumping/v.avi 1', 'does not agree')],
+    )
+    def test_numbers_and_folders_must_agree(self, prepare, root, line, words):
+        text(root / 'annotations/trainlist01.txt', line)
+        status, said = prepare('ucf101')
+        assert status == 1 and words in said
+
+    def test_folders_that_are_no_classes_are_named(self, prepare, root):
+        touch(root / 'videos/Other', 'a.avi')
+        assert 'are no classes' in prepare('ucf101')[1]
+
+    def test_a_lost_split_file_is_named(self, prepare, root):
+        (root / 'annotations/testlist02.txt').unlink()
+        status, said = prepare('ucf101')
+        assert status == 1 and 'testlist02.txt is missing' in said and not lists(root)
+
+
+class TestHMDB:
+    @pytest.fixture
+    def root(self, tmp_path):
+        for label in ('wave', 'brush_hair'):
+            names = [f"It's_#{n}_{label}_f_np1.avi" for n in range(3)]
+            touch(tmp_path / 'videos' / label, *names)
+            for split in (1, 2, 3):
+                marks = [(n + split) % 3 for n in range(3)]
+                lines = [f'{name} {mark} \n' for name, mark in zip(names, marks, strict=True)]
+                text(tmp_path / f'annotations/{label}_test_split{split}.txt', ''.join(lines))
+        return tmp_path
+
+    def test_marks_1_and_2_are_training_and_testing(self, prepare, root):
+        status, said = prepare('hmdb51')
+        assert status == 0, said
+        found = lists(root)
+        assert len(found) == 7
+        assert found['label_map_hmdb51.txt'] == ['brush_hair', 'wave']
+        assert found['hmdb51_train_split_1_videos.txt'] == [
+            "brush_hair/It's_#0_brush_hair_f_np1.avi 0",
+            "wave/It's_#0_wave_f_np1.avi 1",
+        ]
+        assert found['hmdb51_val_split_1_videos.txt'] == [
+            "brush_hair/It's_#1_brush_hair_f_np1.avi 0",
+            "wave/It's_#1_wave_f_np1.avi 1",
+        ]
+        assert '2 listed (official: 3,570), 2 found, 0 missing, 2 of 2 classes' in said
+
+    def test_an_empty_class_folder_is_named(self, prepare, root):
+        (root / 'videos/jump').mkdir()
+        status, said = prepare('hmdb51')
+        assert status == 1 and '1 class folders hold no video: jump' in said
+
+    def test_another_mark_is_refused(self, prepare, root):
+        text(root / 'annotations/wave_test_split3.txt', 'a.avi 3\n')
+        assert 'is not "video.avi 0", 1 or 2' in prepare('hmdb51')[1]
+
+
+@pytest.mark.parametrize('name', ['kinetics400', 'sthv2', 'ucf101', 'hmdb51'])
+class TestEveryDataSet:
+    def test_an_empty_folder_says_what_should_be_there(self, prepare, name):
+        status, said = prepare(name)
+        assert status == 1 and 'videos' in said and 'is missing' in said
+
+    def test_the_page_says_what_lies_where(self, name):
+        page = (TOOLS / name / 'README.md').read_text()
+        script = (TOOLS / name / 'prepare.py').read_text()
+        assert f'python tools/data/{name}/prepare.py' in page
+        assert f'data/{name}' in page and 'label_map' in page
+        assert 'annotations' in page and 'annotations' in script

@@ -1,0 +1,61 @@
+"""Write the lists of UCF101's three splits as MMAction2 has them, from the official split files.
+
+    python tools/data/ucf101/prepare.py [--root data/ucf101] [--allow-missing]
+
+README.md beside this file says what has to lie where.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lists import Entry, Preparation, class_folders, need, parser, some  # noqa: E402
+
+OFFICIAL = {1: (9_537, 3_783), 2: (9_586, 3_734), 3: (9_624, 3_696)}  # training, testing
+CLASSES = 101
+SOURCE = 'unpack UCF101TrainTestSplits-RecognitionTask.zip there (see README.md).'
+
+
+def read_classes(notes: Path, videos: Path) -> list[str]:
+    """Names of the classes: those of the folders, in the order of classInd.txt."""
+    path = need(notes / 'classInd.txt', SOURCE)
+    pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    if [int(number) for number, _ in pairs] != list(range(1, len(pairs) + 1)):
+        raise SystemExit(f'{path}: the numbers of the classes are not 1, 2, 3, ...')
+    names = [name for _, name in pairs]
+    unknown = sorted(set(class_folders(videos)) - set(names))
+    if unknown:
+        raise SystemExit(f'{videos}: folders that are no classes of {path}: {some(unknown)}')
+    return names
+
+
+def read_split(path: Path, labels: list[str]) -> Iterator[Entry]:
+    """Lines ``Class/video.avi`` or ``Class/video.avi number``, numbers from 1."""
+    for line in need(path, SOURCE).read_text().splitlines():
+        if line.strip():
+            name, *number = line.split()
+            folder = name.partition('/')[0]
+            if folder not in labels or (number and labels.index(folder) != int(number[0]) - 1):
+                raise SystemExit(f'{path}: {line!r} does not agree with classInd.txt.')
+            yield Entry((name.rpartition('.')[0],), labels.index(folder))
+
+
+def main() -> None:
+    """Command line."""
+    args = parser(__doc__, 'data/ucf101').parse_args()
+    videos = need(args.root / 'videos', 'the folder of the class folders of .avi files.')
+    notes = args.root / 'annotations'
+    labels = read_classes(notes, videos)
+    if len(labels) != CLASSES:
+        print(f'note: {len(labels)} classes, UCF101 has {CLASSES}')
+    lists = Preparation(args.root, labels, args.allow_missing)
+    for split, official in OFFICIAL.items():
+        for part, source, count in zip(('train', 'val'), ('train', 'test'), official, strict=True):
+            entries = read_split(notes / f'{source}list{split:02d}.txt', labels)
+            lists.add(f'ucf101_{part}_split_{split}_videos.txt', videos, entries, count)
+    lists.finish('label_map_ucf101.txt')
+
+
+if __name__ == '__main__':
+    main()
