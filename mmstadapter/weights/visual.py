@@ -16,7 +16,7 @@ from .sources import SOURCES
 from .tables import Source
 
 
-def load_visual(checkpoint: str | Path) -> dict[str, Tensor]:
+def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> dict[str, Tensor]:
     """CLIP's visual tower under OpenAI's names without ``visual.``, with ``proj`` if there.
 
     Whose names the file has is found by trying: a source fits if every name is in its
@@ -24,15 +24,16 @@ def load_visual(checkpoint: str | Path) -> dict[str, Tensor]:
 
     Args:
         checkpoint: path or known name of a CLIP file, see `locate` and `read_tensors`.
+        activation: what the model will compute, ``'quick_gelu'`` or ``'gelu'``.
 
     Raises:
         KeyError: if no source accepts every name of the file.
-        ValueError: if a config file beside it says that it is not a QuickGELU model.
+        ValueError: if the file, or a config beside it, says that it needs another activation.
     """
     path = locate(checkpoint)
     tensors = read_tensors(path)
     source = _find_source(tensors, path)
-    _check_activation(path, source.name)
+    _check_activation(path, source.name, activation)
     ours = source.to_ours(tensors)
     what = ', '.join(f'{pattern} ({count})' for pattern, count in source.left_out(tensors).items())
     print_log(
@@ -73,8 +74,8 @@ def _find_source(names: Collection[str], path: Path) -> Source:
     )
 
 
-def _check_activation(path: Path, source: str) -> None:
-    """Refuse a model that says it computes GELU: in our trunk its features would be wrong.
+def _check_activation(path: Path, source: str, activation: str) -> None:
+    """Refuse a model that says it needs another activation: its features would be wrong.
 
     Names do not tell QuickGELU (OpenAI) from GELU (most of LAION's models), but the
     config that Hugging Face and open_clip put beside the file does.
@@ -82,17 +83,17 @@ def _check_activation(path: Path, source: str) -> None:
     name = 'config.json' if source == 'hf-clip' else 'open_clip_config.json'
     config = path.with_name(name)
     if config.is_file():
-        activation = _stored_activation(json.loads(config.read_text(encoding='utf-8')))
-        if activation != 'quick_gelu':
+        stored = _stored_activation(json.loads(config.read_text(encoding='utf-8')))
+        if stored != activation:
             raise ValueError(
-                f'load_visual: {path} was trained with the activation {activation!r} (says '
-                f'{config}); CLIPViT computes quick_gelu and would give wrong features. Use a '
-                "QuickGELU model, such as checkpoint='openai/ViT-B-16'."
+                f'load_visual: {path} was trained with the activation {stored!r} (says {config}), '
+                f'the model computes {activation!r} and would give wrong features. Set '
+                f"model.backbone.trunk.activation='{stored}'."
             )
     elif source != 'openai-clip':
         print_log(
             f'{path}: no {name} beside it says with which activation it was trained; taken for '
-            'QuickGELU, as in the models of OpenAI',
+            f'{activation}. Set model.backbone.trunk.activation if that is wrong.',
             'current',
             level=logging.WARNING,
         )

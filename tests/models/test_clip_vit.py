@@ -157,3 +157,11 @@ def test_resampling_to_the_same_grid_changes_nothing():
 def test_bad_sizes_are_refused(arch, message):
     with pytest.raises(ValueError, match=message):
         CLIPViT(arch)
+
+
+def test_gelu_changes_the_features_and_no_name(frames):
+    quick, exact = fill(CLIPViT(TINY_ARCH)), fill(CLIPViT(TINY_ARCH, activation='gelu'))
+    assert quick.state_dict().keys() == exact.state_dict().keys()
+    assert not torch.allclose(quick(frames), exact(frames), atol=1e-4)
+    with pytest.raises(ValueError, match='activation must be one of quick_gelu, gelu'):
+        CLIPViT(TINY_ARCH, activation='relu')

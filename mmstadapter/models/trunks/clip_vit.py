@@ -22,6 +22,7 @@ ARCHS: dict[str, dict] = {
     'vit-l-p14': dict(img_size=224, patch_size=14, **LARGE),
     'vit-l-p14-336': dict(img_size=336, patch_size=14, **LARGE),
 }
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(quick_gelu=quick_gelu, gelu=F.gelu)
 REQUIRED = ('img_size', 'patch_size', 'embed_dims', 'num_layers', 'num_heads')
 
 
@@ -75,16 +76,17 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with QuickGELU between them, under OpenAI's names."""
+    """Two linear maps with an activation between them, under OpenAI's names."""
 
-    def __init__(self, embed_dims: int, feedforward_dims: int) -> None:
+    def __init__(self, embed_dims: int, feedforward_dims: int, activation: str) -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         self.c_fc = nn.Linear(embed_dims, feedforward_dims)
         self.c_proj = nn.Linear(feedforward_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        x = quick_gelu(linear(x, self.c_fc.weight, self.c_fc.bias))
+        x = self.activation(linear(x, self.c_fc.weight, self.c_fc.bias))
         return linear(x, self.c_proj.weight, self.c_proj.bias)
 
 
@@ -95,14 +97,21 @@ class CLIPBlock(nn.Module):
         embed_dims: width D.
         num_heads: attention heads.
         causal: see `Attention`.
+        activation: ``'quick_gelu'`` or ``'gelu'``.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, causal: bool = False) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        causal: bool = False,
+        activation: str = 'quick_gelu',
+    ) -> None:
         super().__init__()
         self.ln_1 = LayerNorm(embed_dims)
         self.attn = Attention(embed_dims, num_heads, causal)
         self.ln_2 = LayerNorm(embed_dims)
-        self.mlp = MLP(embed_dims, 4 * embed_dims)
+        self.mlp = MLP(embed_dims, 4 * embed_dims, activation)
 
     def attend(
         self,
@@ -110,14 +119,14 @@ class CLIPBlock(nn.Module):
         num_queries: int | None = None,
         mix: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """X + attention branch. (M, L, D) -> (M, Q, D), Q = num_queries or L.
+        """Add the attention branch to x. (M, L, D) -> (M, Q, D), Q = num_queries or L.
 
         ``mix``: see `Attention.forward`.
         """
         return x[:, :num_queries] + self.attn(self.ln_1(x), num_queries, mix)
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """X + MLP branch. (M, L, D) -> (M, L, D)."""
+        """Add the MLP branch to x. (M, L, D) -> (M, L, D)."""
         return x + self.mlp(self.ln_2(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,6 +155,8 @@ class CLIPViT(Trunk):
         img_size: input size in pixels, an integer or (height, width), if other
             than the pretrained one; the position table is resampled on load.
         with_proj: keep CLIP's projection into the joint image-text space (retrieval).
+        activation: of the MLPs, ``'quick_gelu'`` (OpenAI's models) or ``'gelu'`` (most of
+            LAION's); where the file says which it was trained with, it must agree.
         checkpoint, tune, dtype: see `Trunk`.
 
     Raises:
@@ -162,8 +173,14 @@ class CLIPViT(Trunk):
         tune: str = 'none',
         dtype: str | None = None,
         with_proj: bool = False,
+        activation: str = 'quick_gelu',
     ) -> None:
         super().__init__(checkpoint, tune, dtype)
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f'CLIPViT: activation must be one of {", ".join(ACTIVATIONS)}, got {activation!r}.'
+            )
+        self.activation = activation
         arch = _resolve_arch(arch)
         size = arch['img_size'] if img_size is None else img_size
         self.img_size = (size, size) if isinstance(size, int) else tuple(size)
@@ -181,7 +198,10 @@ class CLIPViT(Trunk):
         self.positional_embedding = nn.Parameter(dims**-0.5 * torch.randn(tokens, dims))
         self.ln_pre = LayerNorm(dims)
         self.transformer = _Transformer(
-            [CLIPBlock(dims, arch['num_heads']) for _ in range(arch['num_layers'])]
+            [
+                CLIPBlock(dims, arch['num_heads'], activation=activation)
+                for _ in range(arch['num_layers'])
+            ]
         )
         self.ln_post = LayerNorm(dims)
         if with_proj:
@@ -223,7 +243,7 @@ class CLIPViT(Trunk):
 
     def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
         """OpenAI-named tensors of any CLIP file."""
-        return weights.load_visual(checkpoint)
+        return weights.load_visual(checkpoint, self.activation)
 
     def fit_pretrained(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Drop the projection if it is not wanted; fit the position table to the grid."""
