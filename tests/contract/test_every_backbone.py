@@ -118,6 +118,17 @@ class TestEveryBackbone:
         model = build(case)['backbone']
         assert [len(model(toy_clips(1, num_frames=t))) for t in (1, 3, 8)] == [1, 1, 1]
 
+    def test_under_16_bit_autocast_the_feature_is_nearly_that_of_float32(self, case):
+        model = build(case)['backbone']
+        clips = toy_clips()
+        with torch.autocast('cpu', torch.bfloat16):
+            half = model(clips)
+        if half.requires_grad:
+            half.float().square().sum().backward()
+        torch.testing.assert_close(half.float(), model(clips), atol=0.1, rtol=0.1)
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        assert all(g.isfinite().all() and g.dtype == torch.float32 for g in grads)
+
     def test_key_names_match_the_contract(self, case):
         names = '\n'.join(build(case).state_dict()) + '\n'
         assert names == (KEYS / f'{case}.txt').read_text()
