@@ -1,0 +1,85 @@
+"""Every line of docs/ablations.md builds and changes what it says, and nothing else."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+from mmstadapter import shipped
+from mmstadapter.engine.freeze_report import count_parameters, tuned_parameters
+from mmstadapter.engine.warmup_cosine import WarmupCosineLR
+from mmstadapter.launch import parse_options
+
+PAGE = Path(__file__).parents[2] / 'docs' / 'ablations.md'
+ROW = re.compile(r'\| (?P<name>[^|]+) \|(?:.*\|)? (?P<tuned>[\d,]+) \| `(?P<options>[^`]+)` \|')
+ROWS = [match for line in PAGE.read_text().splitlines() if (match := ROW.fullmatch(line))]
+BASE = shipped.config('stadapter_vit-b_k400.py')
+
+
+def flat(value, name: str = '') -> dict:
+    """Every leaf of a config by its dotted name; lists of dicts are entered."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        items = enumerate(value)
+    else:
+        return {name: value}
+    return {k: v for key, item in items for k, v in flat(item, f'{name}.{key}').items()}
+
+
+def changed(options: str) -> Config:
+    config = Config.fromfile(BASE)
+    config.merge_from_dict(parse_options(shlex.split(options)))
+    return config
+
+
+def test_the_page_has_all_rows_of_the_paper():
+    assert len(ROWS) == 5 + 5 + 4 + 4 + 4 + 3
+    assert 'TUNED' not in PAGE.read_text()
+
+
+@pytest.mark.parametrize('row', ROWS, ids=lambda row: row['options'].replace(' ', ','))
+class TestEveryRow:
+    def test_the_model_builds_with_the_count_of_the_page(self, row):
+        with torch.device('meta'):
+            model = MODELS.build(changed(row['options']).model)
+        assert f'{tuned_parameters(count_parameters(model))[0]:,}' == row['tuned']
+
+    def test_only_the_named_fields_change(self, row):
+        before = flat(Config.fromfile(BASE).to_dict())
+        after = flat(changed(row['options']).to_dict())
+        different = {k[1:] for k in before | after if before.get(k) != after.get(k)}
+        assert different <= {option.split('=')[0] for option in shlex.split(row['options'])}
+
+    def test_the_warm_up_shrinks_with_the_schedule(self, row):
+        config = changed(row['options'])
+        schedule = dict(config.param_scheduler[0])
+        assert schedule['warmup'] / config.train_cfg.max_epochs == pytest.approx(1 / 6, abs=1e-3)
+        optimizer = torch.optim.AdamW([torch.zeros(1)], lr=1.0)
+        built = WarmupCosineLR.build_iter_from_epoch(
+            optimizer, epoch_length=9, end=config.train_cfg.max_epochs, warmup=schedule['warmup']
+        )
+        assert built.end == 9 * config.train_cfg.max_epochs
+
+
+def test_the_same_options_fit_something_something():
+    config = Config.fromfile(shipped.config('stadapter_vit-b_ssv2.py'))
+    config.merge_from_dict(parse_options(['model.backbone.positions=before_attn']))
+    with torch.device('meta'):
+        backbone = MODELS.build(config.model).backbone
+    assert [name for name, _ in backbone.named_children()] == ['trunk', 'before_attn']
+
+
+def test_the_paper_config_is_shortened_as_the_page_says():
+    (options,) = re.findall(r'`(train_cfg\.max_steps=\S+ \S+)`', PAGE.read_text())
+    config = Config.fromfile(shipped.config('stadapter_vit-b-paper_k400.py'))
+    share = config.param_scheduler[0].warmup / config.train_cfg.max_steps
+    config.merge_from_dict(parse_options(shlex.split(options)))
+    assert config.param_scheduler[0].warmup / config.train_cfg.max_steps == pytest.approx(
+        share, abs=1e-4
+    )
+    assert config.train_cfg.max_steps == 10_000
