@@ -140,13 +140,14 @@ def film(scene: Scene, glyph: np.ndarray, rng: np.random.Generator) -> np.ndarra
     same frames in opposite order, noise included.
     """
     side = SIZE * rng.uniform(0.55, 0.66)
-    x, y = SIZE / 2 - 0.5 + rng.uniform(-1.5, 1.5, size=2)
-    reach = rng.uniform(5.5, 7.5)  # pixels travelled to either side
+    x, y = SIZE / 2 - 0.5 + rng.uniform(-3, 3, size=2)
+    reach = rng.uniform(5, 7)  # pixels travelled to either side
+    angle = rng.uniform(-0.3, 0.3)  # more than in `photograph`: video brings new views
     steps = np.linspace(-1, 1, FRAMES)
     back = ground(scene.colour, PATTERNS[scene.pair])
     pictures = []
     for step in steps:
-        view: dict[str, Any] = dict(centre=(x, y), side=side)
+        view: dict[str, Any] = dict(centre=(x, y), side=side, angle=angle)
         if scene.pair == 0:
             view['centre'] = (x + reach * step, y)
         elif scene.pair == 1:
