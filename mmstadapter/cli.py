@@ -20,6 +20,7 @@ TOOLS = {
     'convert': 'convert_weights.py',
     'publish': 'publish_adapter.py',
     'count': 'analysis/count_parameters.py',
+    'report': 'analysis/report.py',
 }
 LIST = 'configs'
 LIST_HELP = 'List the configs that come with the package.'
