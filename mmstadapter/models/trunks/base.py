@@ -34,6 +34,7 @@ class Trunk(BaseModule):
     num_prefix_tokens: int  # tokens before the patches: class token, registers
     readout_tokens: int | None = 1  # leading tokens that `readout` needs; None: all
     grid: tuple[int, int]
+    norm_types: tuple[type[nn.Module], ...] = (nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
 
     def __init__(
         self, checkpoint: str | None = None, tune: str = 'none', dtype: str | None = None
@@ -98,7 +99,7 @@ class Trunk(BaseModule):
         elif self.tune == 'bias':
             yield from (p for n, p in self.named_parameters() if n.endswith('bias'))
         elif self.tune == 'norm':
-            norms = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
+            norms = self.norm_types
             yield from (p for m in self.modules() if isinstance(m, norms) for p in m.parameters())
         elif kind == 'last' and number.isdigit() and 0 < int(number) <= len(self.blocks):
             for module in (*self.blocks[-int(number) :], *self.modules_after_blocks()):
@@ -131,7 +132,7 @@ class Trunk(BaseModule):
         tensors = self.read_pretrained(self.checkpoint)
         fingerprint = weights.fingerprint(tensors)
         tensors = self.fit_pretrained(tensors)
-        own = dict(self.named_parameters()) | dict(self.named_buffers())
+        own = dict(self.named_parameters()) | self._saved_buffers()
         _check_names_and_shapes(self, own, tensors)
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
@@ -143,7 +144,12 @@ class Trunk(BaseModule):
     def frozen_names(self) -> list[str]:
         """Names of the frozen tensors, relative to the trunk."""
         frozen = [n for n, p in self.named_parameters() if not p.requires_grad]
-        return frozen + [n for n, _ in self.named_buffers()] if self.tune == 'none' else frozen
+        return frozen + list(self._saved_buffers()) if self.tune == 'none' else frozen
+
+    def _saved_buffers(self) -> dict[str, Tensor]:
+        """The buffers that a state dict holds; others, such as tables of angles, are computed."""
+        saved = self.state_dict().keys()
+        return {n: b for n, b in self.named_buffers() if n in saved}
 
     def frozen_keys(self) -> list[str]:
         """Names of the tensors that the pretrained file can supply again.
