@@ -13,7 +13,7 @@ from .backbones import (
 )
 from .heads import VideoHead
 from .text_towers import CLIPText
-from .trunks import CLIPBlock, CLIPViT, Trunk
+from .trunks import CLIPBlock, CLIPViT, MMPretrainViT, TimmViT, Trunk
 
 __all__ = [
     'AttentionPool',
@@ -22,11 +22,13 @@ __all__ = [
     'CLIPText',
     'CLIPViT',
     'FrameMeanViT',
+    'MMPretrainViT',
     'PromptViT',
     'STAdapter',
     'STAdapterViT',
     'TemporalAttention',
     'TimeSformerViT',
+    'TimmViT',
     'Trunk',
     'VideoHead',
     'XViT',

@@ -2,5 +2,7 @@
 
 from .base import Trunk
 from .clip_vit import CLIPBlock, CLIPViT
+from .mmpretrain_vit import MMPretrainViT
+from .timm_vit import TimmViT
 
-__all__ = ['CLIPBlock', 'CLIPViT', 'Trunk']
+__all__ = ['CLIPBlock', 'CLIPViT', 'MMPretrainViT', 'TimmViT', 'Trunk']

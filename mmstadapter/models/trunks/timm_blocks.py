@@ -1,0 +1,85 @@
+"""The blocks of timm's vision transformers behind the trunk's verbs."""
+
+import torch
+from torch import Tensor, nn
+
+from .wrapped import WrappedBlock, call
+
+
+class TimmBlock(WrappedBlock):
+    """timm's pre-norm ``Block`` and ``EvaBlock``, layer scale and drop path included.
+
+    Args:
+        block: the block.
+        vit: the model it is of, which has the rotary positions.
+        index: which of its blocks.
+    """
+
+    def __init__(self, block: nn.Module, vit: nn.Module, index: int) -> None:
+        super().__init__(block)
+        self.vit, self.index = vit, index
+
+    def attention_branch(self, x: Tensor) -> Tensor:
+        """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
+        block = self.block
+        x = call(block.attn, call(block.norm1, x), **self.rotary())
+        return block.drop_path1(self.scale(x, 1))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """X + MLP branch. (M, L, D) -> (M, L, D)."""
+        block = self.block
+        branch = call(block.mlp, call(block.norm2, x))
+        return x + block.drop_path2(self.scale(branch, 2))
+
+    def scale(self, x: Tensor, branch: int) -> Tensor:
+        """Layer scale of branch 1 (attention) or 2 (MLP), where the block has one."""
+        gamma = getattr(self.block, f'gamma_{branch}', None)
+        if gamma is not None:
+            return gamma * x
+        module = getattr(self.block, f'ls{branch}', None)
+        return x if module is None else call(module, x)
+
+    def rotary(self) -> dict[str, Tensor]:
+        """The argument ``rope`` of the block's attention: the grid's angles, if it has any."""
+        rope = getattr(self.vit, 'rope', None)
+        if rope is None:
+            return {}
+        kept = not self.vit.dynamic_img_size and hasattr(rope, 'feat_shape')
+        angles = rope.get_embed() if kept else rope.get_embed(shape=self.vit.patch_embed.grid_size)
+        return {'rope': angles[self.index] if self.vit.rope_mixed else angles}
+
+
+class TimmPostNormBlock(TimmBlock):
+    """timm's ``ResPostBlock`` and ``EvaBlockPostNorm``: each branch ends with its norm."""
+
+    def attention_branch(self, x: Tensor) -> Tensor:
+        """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
+        block = self.block
+        return block.drop_path1(call(block.norm1, call(block.attn, x, **self.rotary())))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """X + MLP branch. (M, L, D) -> (M, L, D)."""
+        block = self.block
+        return x + block.drop_path2(call(block.norm2, call(block.mlp, x)))
+
+
+class TimmParallelBlock(TimmBlock):
+    """timm's ``ParallelThingsBlock``: several attentions side by side, then several MLPs."""
+
+    def attention_branch(self, x: Tensor) -> Tensor:
+        """(M, L, D) -> (M, L, D), what the block's attentions add to x."""
+        return torch.stack([call(branch, x) for branch in self.block.attns]).sum(dim=0)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """X + MLP branches. (M, L, D) -> (M, L, D)."""
+        return x + torch.stack([call(branch, x) for branch in self.block.ffns]).sum(dim=0)
+
+
+# By the name of timm's class, so that this file needs no timm.
+WRAPPERS: dict[str, type[TimmBlock]] = {
+    'Block': TimmBlock,
+    'EvaBlock': TimmBlock,
+    'ResPostBlock': TimmPostNormBlock,
+    'EvaBlockPostNorm': TimmPostNormBlock,
+    'ParallelThingsBlock': TimmParallelBlock,
+}

@@ -1,0 +1,95 @@
+"""What trunks share that hold another library's vision transformer as it is."""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from .base import Trunk
+
+PREFIX = 'vit.'  # what our names have before the library's
+
+
+class WrappedBlock:
+    """A library's block behind the trunk's verbs; holds it, owns nothing.
+
+    It is no module, so that the block keeps its one name in the state dict.
+
+    Args:
+        block: the library's block.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        self.block = block
+
+    def parameters(self):
+        """The block's parameters."""
+        return self.block.parameters()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(M, L, D) -> (M, L, D), attention and MLP in turn."""
+        return self.feed_forward(self.attend(x))
+
+    def attend(self, x: Tensor, num_queries: int | None = None) -> Tensor:
+        """X + attention branch. (M, L, D) -> (M, Q, D), Q = num_queries or L.
+
+        The library's attention knows no queries apart from its tokens, so all are computed
+        and the first Q handed on.
+        """
+        return x[:, :num_queries] + self.attention_branch(x)[:, :num_queries]
+
+    def attention_branch(self, x: Tensor) -> Tensor:
+        """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
+        raise TypeError(f'{type(self).__name__} must provide `attention_branch`.')
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """X + MLP branch. (M, L, D) -> (M, L, D)."""
+        raise TypeError(f'{type(self).__name__} must provide `feed_forward`.')
+
+
+class WrappedViT(Trunk):
+    """A trunk whose parameters are those of a library's model, named ``vit.<their name>``.
+
+    A subclass sets ``vit``, ``img_size`` and what `Trunk` asks for, fills ``wrapped``
+    with one `WrappedBlock` a layer, and calls `freeze`.
+    """
+
+    vit: nn.Module
+    img_size: tuple[int, int]
+    wrapped: list[WrappedBlock]
+
+    @property
+    def blocks(self) -> list[WrappedBlock]:  # type: ignore[override]
+        """The layers, in order."""
+        return self.wrapped
+
+    def check_frames(self, frames: Tensor) -> None:
+        """Raise unless weights are there and frames (M, 3, H, W) have the trunk's size."""
+        self.require_weights()
+        if tuple(frames.shape[-2:]) != self.img_size:
+            raise ValueError(
+                f'{type(self).__name__}: frames must be {self.img_size} pixels (height, width), '
+                f'got {tuple(frames.shape[-2:])}. Crop to that size in the pipeline, or set '
+                'img_size in the trunk.'
+            )
+
+
+def call(module: nn.Module, x: Tensor, **kwargs) -> Tensor:
+    """``module(x)`` for a library's module, its weights stored in any floating type.
+
+    Vectors (norms, biases, scales) are read as `beside` says. So are matrices, except under
+    autocast, which chooses the types of products itself.
+    """
+    autocast = torch.is_autocast_enabled(x.device.type)
+    stored = dict(module.named_parameters()) | dict(module.named_buffers())
+    read = {n: beside(x, t) for n, t in stored.items() if t.dim() < 2 or not autocast}
+    read = {name: tensor for name, tensor in read.items() if tensor is not stored[name]}
+    return functional_call(module, read, (x,), kwargs) if read else module(x, **kwargs)
+
+
+def beside(x: Tensor, stored: Tensor) -> Tensor:
+    """A weight for arithmetic with x: in x's type, under autocast at least in float32."""
+    if not stored.is_floating_point():
+        return stored
+    if torch.is_autocast_enabled(x.device.type):
+        return stored.float() if stored.itemsize == 2 else stored
+    return stored.to(x.dtype)
