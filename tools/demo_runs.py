@@ -17,6 +17,8 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent
 METHODS = {'linear': 'linear probe, mean of frames', 'stadapter': 'ST-Adapter'}
 TASKS = ('motion', 'digit')
+# -P: in a clone, the folder's mmstadapter.egg-info would hide the installed package from mim.
+MIM = (sys.executable, '-P', '-m', 'mim')
 
 TRAIN_LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*? loss: ([\d.]+)')
 VAL_LINE = re.compile(r'Epoch\(val\)\s+\[(\d+)\]\[.*acc/top1: ([\d.]+)')
@@ -112,7 +114,7 @@ def runs_through_mim() -> bool:
         'root = pathlib.Path(u.get_installed_path("mmstadapter")); '
         'sys.exit(not (root / ".mim" / "tools" / "train.py").is_file())'
     )
-    done = subprocess.run([sys.executable, '-c', probe], env=environment(), capture_output=True)
+    done = subprocess.run([*MIM[:2], '-c', probe], env=environment(), capture_output=True)
     return done.returncode == 0
 
 
@@ -152,7 +154,8 @@ class Run:
         if self.result_file().is_file():
             self.tell(f'done before: {self.top1():.1f} %')
             return
-        self.tell(' '.join(self.command('train')[-3 if self.through_mim else -2 :]))
+        verb = 'mim train mmstadapter' if self.through_mim else 'tools/train.py'
+        self.tell(f'{verb} {self.config}')
         self.call([*self.command('train'), *self.options('train'), '--resume'], 'train.log')
         self.call([*self.command('test'), *self.options('test')], 'test.log')
         metrics = sorted((self.folder / 'test').glob('*/*.json'))[-1].read_text()
@@ -179,7 +182,7 @@ class Run:
     def command(self, verb: str) -> list[str]:
         """`mim train mmstadapter CONFIG` or `python tools/train.py CONFIG`."""
         if self.through_mim:
-            return [sys.executable, '-m', 'mim', verb, 'mmstadapter', self.config]
+            return [*MIM, verb, 'mmstadapter', self.config]
         return [sys.executable, str(TOOLS / f'{verb}.py'), self.config]
 
     def options(self, verb: str) -> list[str]:

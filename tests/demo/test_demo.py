@@ -1,0 +1,143 @@
+"""The demonstration: what it prints, keeps, repeats and reaches."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import demo
+import demo_runs
+import pytest
+from demo_runs import Console, Run, StepFailed, execute
+
+PYTHON = sys.executable
+TRAIN = (
+    'mmengine - INFO - Epoch(train)  [3][100/100]  base_lr: 1.5e-03 lr: 1.5e-03  eta: 0:00:52  '
+    'time: 0.1254  data_time: 0.0219  grad_norm: 0.0345  loss: 0.0153  top1_acc: 1.0000'
+)
+VAL = 'mmengine - INFO - Epoch(val) [3][10/10]    acc/top1: 0.9875  acc/top5: 1.0000  time: 0.5'
+
+
+@pytest.fixture
+def runs(tmp_path) -> list[Run]:
+    """Four runs, not started, with a data folder that has what they read."""
+    data = tmp_path / 'data'
+    data.mkdir()
+    (data / 'recipe.json').write_text('{"seed": 0}')
+    (data / 'clip_tiny.safetensors').write_bytes(b'weights')
+    console = Console(0.0)
+    return [
+        Run(method, task, data, tmp_path / 'work', None, False, console)
+        for method in demo_runs.METHODS
+        for task in demo_runs.TASKS
+    ]
+
+
+def finish(run: Run, top1: float, tuned: str) -> None:
+    run.discard_others()
+    run.result_file().write_text(json.dumps({'acc/top1': top1}))
+    (run.folder / 'train.log').write_text(f'tuned parameters: {tuned} (1 without the classifier)')
+
+
+def test_an_epoch_is_one_line(runs, capsys):
+    for line in ('loading', TRAIN.replace('100/100', ' 20/100'), TRAIN, VAL):
+        runs[0].condense(line)
+    told = [line.split('motion')[1].strip() for line in capsys.readouterr().out.splitlines()]
+    assert told == ['epoch 3: loss 0.015', 'epoch 3: validation 98.8 %']
+
+
+def test_the_table_shows_both_tasks_and_the_bound(runs):
+    for run, top1 in zip(runs, (0.5, 0.945, 0.9975, 0.95), strict=True):
+        finish(run, top1, '776' if run.method == 'linear' else '38,984')
+    rows = demo.table(runs).splitlines()[2:]
+    assert rows == [
+        '| linear probe, mean of frames | 776 | 50.0 | 94.5 |',
+        '| ST-Adapter | 38,984 | 99.8 | 95.0 |',
+        '| any bag of frames, at most | | 50.0 | |',
+    ]
+
+
+def test_a_finished_run_is_not_done_again(runs, monkeypatch):
+    finish(runs[0], 0.5, '776')
+    monkeypatch.setattr(demo_runs, 'execute', lambda *_: pytest.fail('called a command'))
+    runs[0].complete()
+
+
+@pytest.mark.parametrize('change', ['model', 'recipe', 'epochs'])
+def test_a_run_with_other_inputs_starts_anew(runs, change):
+    run = runs[0]
+    finish(run, 0.5, '776')
+    if change == 'model':
+        (run.data_root / 'clip_tiny.safetensors').write_bytes(b'others')
+    elif change == 'recipe':
+        (run.data_root / 'recipe.json').write_text('{"seed": 1}')
+    else:
+        run.epochs = 2
+    run.discard_others()
+    assert not run.result_file().exists()
+
+
+def test_a_stopped_run_keeps_what_it_has(runs):
+    run = runs[0]
+    run.discard_others()
+    (run.folder / 'epoch_2.pth').write_bytes(b'')
+    run.discard_others()
+    assert (run.folder / 'epoch_2.pth').exists()
+
+
+def test_a_failed_command_shows_the_end_of_its_log(tmp_path):
+    command = [PYTHON, '-c', 'print("before"); raise SystemExit("no such file")']
+    with pytest.raises(StepFailed, match=r'ended with status 1(?s:.*)before(?s:.*)no such file'):
+        execute(command, tmp_path / 'log', lambda line: None)
+
+
+def test_one_failure_stops_the_others(runs, monkeypatch):
+    def command(run, verb):
+        failing = run is runs[0]
+        code = 'raise SystemExit(3)' if failing else 'import time; time.sleep(60)'
+        return [PYTHON, '-c', code]
+
+    monkeypatch.setattr(Run, 'command', command)
+    with pytest.raises(StepFailed, match='ended with status 3'):
+        demo.run_all(runs, 2)
+    assert all(run.process is None or run.process.wait(10) is not None for run in runs)
+
+
+def test_starting_afresh_deletes_results_and_nothing_else(tmp_path):
+    data, work = tmp_path / 'data', tmp_path / 'work'
+    for path in (data / 'videos' / 'a.mp4', work / 'linear-motion' / 'x', work / 'mine' / 'y'):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (data / 'notes.md').touch()
+    demo.remove_results(data, work)
+    assert (data / 'videos').exists(), 'a folder without our recipe is not ours'
+    (data / 'recipe.json').write_text('{}')
+    demo.remove_results(data, work)
+    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*') if p.is_file())
+    assert left == ['data/notes.md', 'work/mine/y']
+
+
+def test_the_picture_can_be_drawn(runs, small_set, tmp_path, monkeypatch):
+    import demo_picture
+
+    for run in runs:
+        finish(run, 0.5, '776')
+    monkeypatch.setattr(demo_picture, 'EXAMPLE', 'three_grey')
+    demo_picture.draw(runs, small_set, demo.BOUND, tmp_path / 'result.png')
+    assert (tmp_path / 'result.png').stat().st_size > 20_000
+
+
+@pytest.mark.slow
+def test_the_demonstration_reaches_its_figures(tmp_path):
+    script = Path(demo.__file__)
+    subprocess.run([PYTHON, str(script)], cwd=tmp_path, check=True)
+    rows = (tmp_path / 'work_dirs' / 'demo' / 'result.md').read_text().splitlines()[2:4]
+    (linear, linear_digit), (adapter, adapter_digit) = (
+        [float(cell) for cell in row.split('|')[3:5]] for row in rows
+    )
+    assert 45 <= linear <= 50, 'a model that averages frames cannot pass the bound'
+    assert adapter >= 90
+    assert min(linear_digit, adapter_digit) >= 88
+    assert abs(linear_digit - adapter_digit) <= 6
+    shutil.rmtree(tmp_path / 'data')
