@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from mmengine.registry import init_default_scope
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,19 @@ def test_every_recipe_of_the_paper_is_in_it(tool):
     listed = {stem for data in tool.DATA for stem in tool.stems(data)}
     assert set(tool.PAPER) <= listed
     assert len(listed) >= 23
+
+
+def test_mims_index_says_the_same(tool):
+    models = yaml.safe_load((ROOT / 'configs/stadapter-metafile.yml').read_text())['Models']
+    assert {m['Name'] for m in models} == {s for data in tool.DATA for s in tool.stems(data)}
+    for model in models:
+        config, notes = tool.load(model['Name']), model['Metadata']
+        assert notes['Tuned Parameters'] == tool.costs(config).tuned
+        assert notes['Frames'] == tool.frames_of(config)
+        assert notes['Batch Size'] == config.auto_scale_lr.base_batch_size
+        length = notes.get('Epochs', notes.get('Steps'))
+        assert length == config.train_cfg.get('max_epochs', config.train_cfg.get('max_steps'))
+        assert notes['Training Data'] == tool.DATA[model['Name'].split('_')[2]]
 
 
 @pytest.mark.parametrize(
