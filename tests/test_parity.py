@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).parents[1]
-REFERENCE = Path(__file__).parent / 'reference'
+REFERENCE = Path(__file__).parent / 'reference/parity'
 
 
 @pytest.fixture(scope='module')
