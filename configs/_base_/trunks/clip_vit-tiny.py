@@ -11,6 +11,6 @@ trunk = dict(
 data_preprocessor = dict(
     type='ActionDataPreprocessor',
     mean=[122.7709383, 116.7460125, 104.09373615],  # CLIP's, times 255
-    std=[68.5005327, 66.6321375, 70.32316305],
+    std=[68.5005327, 66.6321579, 70.32316305],
     format_shape='NCTHW',
 )

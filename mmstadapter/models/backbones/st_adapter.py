@@ -4,7 +4,7 @@ Pan et al., "ST-Adapter: Parameter-Efficient Image-to-Video Transfer Learning fo
 Action Recognition", NeurIPS 2022.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from einops import rearrange
@@ -18,7 +18,9 @@ from ..ops.depthwise import depthwise_conv
 from ..ops.elementwise import keep_in_graph, quick_gelu
 
 POSITIONS = ('before_attn', 'after_attn', 'after_mlp')
-ACTIVATIONS = dict(none=lambda u: u, relu=F.relu, gelu=F.gelu, quick_gelu=quick_gelu)
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(
+    none=lambda u: u, relu=F.relu, gelu=F.gelu, quick_gelu=quick_gelu
+)
 
 
 class STAdapter(nn.Module):
