@@ -35,7 +35,7 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     set -euo pipefail
     export NNODES=${SLURM_NNODES:-1} NODE_RANK=${SLURM_NODEID:-0}
     export PORT=${PORT:-$((20000 + ${SLURM_JOB_ID:-0} % 20000))}
-    MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-    export MASTER_ADDR
+    hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+    export MASTER_ADDR=${hosts%%$'\n'*}
     run_on "$@"
 fi
