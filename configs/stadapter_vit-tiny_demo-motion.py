@@ -1,6 +1,6 @@
 """ST-Adapter 4x48, tiny CLIP, 8 frames, moving digits: which way it moves.
 
-At least 90 % of 8 motions, where models that do not look at the order of frames reach 50 %.
+100 % of 8 motions (seeds 0, 1, 2), where models that do not look at the order of frames reach 50 %.
 
     mim train mmstadapter stadapter_vit-tiny_demo-motion.py
 """

@@ -11,6 +11,7 @@ import argparse
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -89,6 +90,7 @@ def table(runs: list[Run]) -> str:
 def main() -> None:
     """Do all steps and show what came out."""
     args = parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the runs as well
     data_root, work_dir = Path(args.data_root), Path(args.work_dir)
     if args.fresh:
         remove_results(data_root, work_dir)
@@ -115,6 +117,8 @@ def main() -> None:
         run_all(runs, args.jobs)
     except StepFailed as error:
         sys.exit(f'\n{error}')
+    except KeyboardInterrupt:
+        sys.exit('\nStopped; the same command goes on from here.')
     console.step('4/4 results')
     result = table(runs)
     (work_dir / 'result.md').write_text(result + '\n')

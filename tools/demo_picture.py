@@ -46,7 +46,8 @@ def draw_bars(axes: Axes, runs: list[Run], task: str, bound: float) -> None:
     if task == 'motion':
         axes.axhline(bound, color='#c0392b', linestyle=(0, (5, 4)), linewidth=1.4)
         text = 'most that any model\nblind to frame order\ncan reach'
-        axes.text(-0.62, bound + 9, text, color='#c0392b', fontsize=8.5, va='bottom')
+        box = dict(facecolor='white', edgecolor='none', pad=2)
+        axes.text(-0.62, bound + 9, text, color='#c0392b', fontsize=8.5, va='bottom', bbox=box)
     axes.set_title(TITLES[task], fontsize=12, color=INK, loc='left', pad=14)
     axes.set(ylim=(0, 108), xlim=(-0.65, len(METHODS) - 0.35), xticks=[], yticks=range(0, 101, 25))
     axes.tick_params(axis='y', length=0, labelcolor='#66707a', labelsize=9)
