@@ -15,6 +15,8 @@ USAGE = 'mmstadapter COMMAND [ARGUMENTS]      (mmstadapter COMMAND --help says w
 TOOLS = {
     'train': 'train.py',
     'test': 'test.py',
+    'fit': 'fit.py',
+    'predict': 'predict.py',
     'demo': 'demo.py',
     'parity': 'parity.py',
     'convert': 'convert_weights.py',

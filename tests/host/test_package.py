@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 import mmstadapter
 from mmstadapter.registry import CHILDREN
 
-PARTS = ('datasets', 'engine', 'evaluation', 'models')
+PARTS = ('apis', 'datasets', 'engine', 'evaluation', 'models')
 
 
 @pytest.mark.parametrize('part', PARTS)

@@ -1,0 +1,174 @@
+"""Predict with an adapter file: videos in, label names and scores out."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_state_dict
+
+from ..datasets.packets import VideoReadError
+from ..engine.tuned_checkpoint import read_adapter
+from .own_videos import videos_below
+from .stored_config import stored_config
+
+HINT = (
+    ' The trunk this adapter belongs to is chosen by checkpoint=... of mmstadapter.Predictor, '
+    '--checkpoint of `mmstadapter predict`.'
+)
+
+
+class Predictor:
+    """The model of an adapter file, its preprocessing and its label names.
+
+        predict = mmstadapter.Predictor('adapter.safetensors')
+        predict(['a.mp4', 'b.mp4'], topk=3)
+
+    Nothing of the file is executed: it is built from registered classes, see
+    :func:`stored_config`. Sampling, size, views and their averaging are those of the test
+    pipeline the adapter was published with; any length of video works, short ones by the
+    sampling's rule (frames repeat).
+
+    Args:
+        adapter: a file that `mmstadapter fit` or `mmstadapter publish` wrote.
+        checkpoint: the trunk's pretrained file or known name; the one stored in the adapter
+            file if None. Another trunk than the adapter was trained on is an error.
+        device: ``'cpu'``, ``'cuda:1'`` ...; the first GPU, else the CPU, if None.
+        batch_size: videos at a time.
+
+    Raises:
+        ValueError: not an adapter file, or one that cannot be used as it is.
+        RuntimeError: another trunk, or a file of another size.
+        FileNotFoundError: no such adapter or trunk file.
+    """
+
+    def __init__(
+        self,
+        adapter: str | Path,
+        checkpoint: str | None = None,
+        device: str | torch.device | None = None,
+        batch_size: int = 4,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f'Predictor: batch_size must be at least 1, got {batch_size}.')
+        self.batch_size = batch_size
+        self.device = torch.device(device or ('cuda:0' if torch.cuda.is_available() else 'cpu'))
+        init_default_scope('mmaction')
+        if not Path(adapter).is_file():
+            raise FileNotFoundError(f'Predictor: no adapter file {adapter}.')
+        try:
+            tensors, header = read_adapter(adapter)
+        except ValueError:
+            raise
+        except Exception as error:  # safetensors has one class for all it finds wrong
+            raise ValueError(
+                f'Predictor: {adapter} is not a safetensors file ({error}). Make one of a '
+                'checkpoint with `mmstadapter publish`.'
+            ) from error
+        config, steps = stored_config(header, str(adapter))
+        if checkpoint is not None:
+            config['backbone']['trunk']['checkpoint'] = str(checkpoint)
+        self.half = bool((header['config'].get('test_cfg') or {}).get('fp16'))
+        self.pipeline = Compose(steps)
+        self.model = _build(config, tensors).to(self.device).eval()
+        self.labels = _labels(header, self.model.cls_head.num_classes, str(adapter))
+
+    def __call__(
+        self, videos: str | Path | Iterable[str | Path], topk: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Predict videos; folders stand for all videos in them.
+
+        Args:
+            videos: files or folders, one or several.
+            topk: only the best so many labels; all if None.
+
+        Returns:
+            A dict a video, in order: ``video`` (the path), ``labels`` (names, best first) and
+            ``scores`` (theirs, in [0, 1]). One that cannot be decoded has neither, and the
+            reason in ``error``.
+
+        Raises:
+            ValueError: if a folder holds no videos, or ``topk`` is below 1.
+        """
+        if topk is not None and topk < 1:
+            raise ValueError(f'Predictor: topk must be at least 1, got {topk}.')
+        files = expand([videos] if isinstance(videos, str | Path) else videos)
+        return [entry for batch in self._batches(files) for entry in self._predict(batch, topk)]
+
+    def _batches(self, files: list[str]) -> Iterator[list[str]]:
+        for start in range(0, len(files), self.batch_size):
+            yield files[start : start + self.batch_size]
+
+    @torch.inference_mode()
+    def _predict(self, files: list[str], topk: int | None) -> list[dict[str, Any]]:
+        entries = [self._read(file) for file in files]
+        samples = [entry.pop('sample') for entry in entries if 'sample' in entry]
+        if samples:
+            # On a GPU as in testing; the CPU's autocast would be bfloat16, so there float32.
+            half = self.half and self.device.type == 'cuda'
+            with torch.autocast('cuda', torch.float16) if half else nullcontext():
+                found = self.model.test_step(pseudo_collate(samples))
+            read = (entry for entry in entries if 'error' not in entry)
+            for entry, sample in zip(read, found, strict=True):
+                self._note(entry, sample.pred_score.float().cpu(), topk)
+        return entries
+
+    def _read(self, file: str) -> dict[str, Any]:
+        entry: dict[str, Any] = dict(video=file, labels=[], scores=[])
+        info = dict(filename=file, label=-1, start_index=0, modality='RGB')
+        try:
+            return entry | dict(sample=self.pipeline(info))
+        except VideoReadError as error:
+            return entry | dict(error=error.reason)
+
+    def _note(self, entry: dict[str, Any], scores: torch.Tensor, topk: int | None) -> None:
+        order = scores.argsort(descending=True, stable=True)[:topk].tolist()
+        entry['labels'] = [self.labels[index] for index in order]
+        entry['scores'] = [round(scores[index].item(), 6) for index in order]
+
+
+def expand(videos: Iterable[str | Path]) -> list[str]:
+    """Paths with each folder replaced by the videos in it.
+
+    Raises:
+        ValueError: if a folder holds none.
+    """
+    files: list[str] = []
+    for video in map(Path, videos):
+        below = [str(path) for path in videos_below(video)] if video.is_dir() else [str(video)]
+        if not below:
+            raise ValueError(f'Predictor: no videos in the folder {video}.')
+        files += below
+    return files
+
+
+def _build(config: dict, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """The model with the trunk's tensors and the adapter's."""
+    model = MODELS.build(config)
+    try:
+        load_state_dict(model, dict(tensors), strict=True)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{error}{HINT}') from error
+    except (RuntimeError, KeyError) as error:
+        raise RuntimeError(f'Predictor: {_words(error)}{HINT}') from error
+    return model
+
+
+def _words(error: Exception) -> str:
+    """A KeyError's message is its argument; its str() is that in quotes."""
+    return str(error.args[0]) if error.args else str(error)
+
+
+def _labels(header: dict[str, Any], num_classes: int, path: str) -> list[str]:
+    """The stored label names, or numbers where none are stored."""
+    labels = header.get('labels') or [str(number) for number in range(num_classes)]
+    if len(labels) != num_classes:
+        raise ValueError(
+            f'{path}: holds {len(labels)} label names for {num_classes} classes. Publish it again '
+            'with one name a class.'
+        )
+    return [str(label) for label in labels]

@@ -1,0 +1,260 @@
+"""A recipe for a data set of one's own, by its size, and the config that says it."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from mmengine.config import Config
+
+from .own_videos import DELIMITER, Video
+
+# arch -> config to inherit, known name of the weights, most clips a step that 16 GB take
+ARCHS = {
+    'vit-b-p16': ('mmstadapter::stadapter_vit-b_k400.py', 'openai/ViT-B-16', 32),
+    'vit-b-p32': ('mmstadapter::stadapter_vit-b_k400.py', 'openai/ViT-B-32', 32),
+    'vit-l-p14': ('mmstadapter::stadapter_vit-l_k400.py', 'openai/ViT-L-14', 8),
+    'vit-l-p14-336': ('mmstadapter::stadapter_vit-l336_k400.py', 'openai/ViT-L-14-336', 4),
+}
+TRAINING = 'training'  # folder of logs and checkpoints in the work dir
+SAMPLERS = ('SampleStride', 'SampleSegments', 'SampleFrames')
+SAMPLINGS = ('auto', 'stride', 'segments', 'base')
+STEPS, MIN_EPOCHS, MAX_EPOCHS = 800, 12, 50
+SHORT = 5.0  # seconds; videos of up to this are seen whole
+CLIP_SECONDS = 16 * 8 / 30  # Kinetics: 8 frames, 16 apart, at 30 a second
+
+
+@dataclass
+class Recipe:
+    """How to train on a number of videos.
+
+    Attributes:
+        batch_size: clips a step.
+        epochs: passes over the training videos.
+        lr: peak learning rate.
+        sampling: 'segments' (a frame of each eighth of the video), 'stride' (frames at a
+            fixed distance) or 'base' (as the inherited config has it).
+        frame_interval: distance of frames with 'stride'.
+        views: clips a video in testing.
+        flip: whether training mirrors clips.
+        reasons: a sentence for each choice.
+    """
+
+    batch_size: int
+    epochs: int
+    lr: float
+    sampling: str
+    frame_interval: int
+    views: int
+    flip: bool
+    reasons: list[str]
+
+    @classmethod
+    def choose(
+        cls,
+        videos: list[Video],
+        labels: list[str],
+        base: Config,
+        max_batch: int = 32,
+        **given: Any,
+    ) -> 'Recipe':
+        """Apply the rules of docs/own_videos.md; what is given (and not None) is kept.
+
+        Args:
+            videos: the training videos with their lengths.
+            labels: names of the classes.
+            base: the config to inherit, for its clip length, learning rate and batch.
+            max_batch: most clips a step.
+            given: ``batch_size``, ``epochs``, ``lr``, ``sampling``.
+
+        Raises:
+            ValueError: if a given value is impossible.
+        """
+        given = {key: value for key, value in given.items() if value is not None}
+        count = len(videos)
+        batch = given.get('batch_size', min(max_batch, max(4, _power_of_two(count // 16))))
+        steps = math.ceil(count / max(batch, 1))
+        epochs = given.get('epochs', min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(STEPS / steps))))
+        if batch < 1 or epochs < 2:
+            raise ValueError(
+                'Recipe: batch_size must be at least 1 and epochs at least 2, the first is for '
+                f'warming up; got {batch} and {epochs}.'
+            )
+        lr, why = _learning_rate(base, batch)
+        reasons = [
+            f'{batch} clips a step, {epochs} epochs: {epochs * steps} steps for {count} videos',
+            f'learning rate {given["lr"]:g}: as given' if 'lr' in given else why,
+        ]
+        sampling, interval, views, why = _sampling(videos, base, given.get('sampling', 'auto'))
+        sided = [name for name in labels if re.search(r'(?i)(?<![a-z])(left|right)(?![a-z])', name)]
+        mirrored = f'no mirroring: {sided[0]!r} would become another class' if sided else ''
+        reasons += [why, *([mirrored] if mirrored else [])]
+        lr = given.get('lr', lr)
+        return cls(batch, epochs, lr, sampling, interval, views, not sided, reasons)
+
+    def pipeline(self, steps: list[dict], test_mode: bool) -> list[dict]:
+        """The inherited pipeline with this recipe's sampling, and without flips if unwanted."""
+        new = []
+        for step in steps:
+            kind = str(step['type']).rpartition('.')[2]
+            if kind in SAMPLERS and self.sampling != 'base':
+                step = self._sampler(step['clip_len'], test_mode)
+            if kind != 'Flip' or self.flip:
+                new.append(dict(step))
+        return new
+
+    def _sampler(self, clip_len: int, test_mode: bool) -> dict:
+        step: dict[str, Any] = dict(type='mmstadapter.SampleSegments', clip_len=clip_len)
+        if self.sampling == 'stride':
+            step.update(type='mmstadapter.SampleStride', frame_interval=self.frame_interval)
+            if test_mode:
+                step['num_views'] = self.views
+        return step | (dict(test_mode=True) if test_mode else {})
+
+
+def clip_length(config: Config) -> int:
+    """Frames T of a clip, the same in all pipelines of a config.
+
+    Raises:
+        ValueError: if no step samples frames, or the pipelines disagree, also with a
+            ``num_frames`` of the backbone.
+    """
+    found: dict[str, int] = {}
+    for kind in ('train', 'val', 'test'):
+        loader = config.get(f'{kind}_dataloader')
+        for step in loader.dataset.pipeline if loader else ():
+            if str(step['type']).rpartition('.')[2] in SAMPLERS:
+                found[f'{kind}_dataloader'] = step['clip_len']
+    fixed = config.model.backbone.get('num_frames')
+    if fixed is not None:
+        found['model.backbone.num_frames'] = fixed
+    if not found or len(set(found.values())) > 1:
+        listed = ', '.join(f'{name}: {length}' for name, length in found.items())
+        raise ValueError(
+            'clip_len: the pipelines of training, validation and testing and the model must have '
+            f'the same number of frames a clip, got {listed or "no sampling step"}. Set clip_len '
+            f'of their sampling steps ({", ".join(SAMPLERS)}) alike.'
+        )
+    return next(iter(found.values()))
+
+
+def _power_of_two(number: int) -> int:
+    """The largest power of two up to a number, at least 1."""
+    return 1 << max(number, 1).bit_length() - 1
+
+
+def _learning_rate(base: Config, batch: int) -> tuple[float, str]:
+    """The base's rate times the square root of the batches' ratio, as suits Adam's steps."""
+    lr = base.optim_wrapper.optimizer.lr
+    full = base.get('auto_scale_lr', {}).get('base_batch_size', batch)
+    scaled = float(f'{lr * math.sqrt(batch / full):.2g}')
+    return scaled, f'learning rate {scaled:g}: {lr:g} for {full} clips, by the square root'
+
+
+def _sampling(videos: list[Video], base: Config, wanted: str) -> tuple[str, int, int, str]:
+    """Sampling, frame interval, views, and why."""
+    if wanted not in SAMPLINGS:
+        raise ValueError(f'Recipe: sampling must be one of {SAMPLINGS}, got {wanted!r}.')
+    fps = median(video.fps or 25.0 for video in videos)
+    seconds = median(video.frames / (video.fps or 25.0) for video in videos)
+    chosen = wanted
+    if wanted == 'auto':
+        chosen = 'segments' if seconds <= SHORT else 'stride'
+    said = f'videos of {seconds:.1f} s (median)'
+    if chosen == 'base':
+        return chosen, 1, 1, "frames sampled as the inherited config's"
+    frames = clip_length(base)
+    if chosen == 'segments':
+        return chosen, 1, 1, f'{said}: one frame of each of {frames} equal parts'
+    interval = max(1, round(CLIP_SECONDS * fps / frames))
+    views = min(10, max(1, math.ceil(seconds / CLIP_SECONDS)))
+    return chosen, interval, views, f'{said}: frames {interval} apart, {views} clips in testing'
+
+
+def config_text(
+    recipe: Recipe,
+    base_name: str,
+    base: Config,
+    trunk: dict,
+    root: Path,
+    work_dir: Path,
+    labels: list[str],
+    num_workers: int,
+) -> str:
+    """The text of a config that inherits ``base_name`` and trains this recipe.
+
+    Args:
+        recipe: what to train with.
+        base_name: name or path of the inherited config.
+        base: that config, read.
+        trunk: fields of ``model.backbone.trunk`` to change.
+        root: folder of the videos.
+        work_dir: folder of ``train.txt`` and ``val.txt``; the training gets one in it.
+        labels: names of the classes.
+        num_workers: data-loading processes.
+    """
+    topk = (1, 5) if len(labels) > 5 else (1,)
+    train = recipe.pipeline(base.train_dataloader.to_dict()['dataset']['pipeline'], False)
+    test = recipe.pipeline(base.test_dataloader.to_dict()['dataset']['pipeline'], True)
+    backbone = f'backbone=dict(trunk={_call(trunk)}), ' if trunk else ''
+    warmup = max(1, round(recipe.epochs / 6))
+    reasons = '\n'.join(f'{reason[0].upper()}{reason[1:]}.' for reason in recipe.reasons)
+    val_batch = max(1, recipe.batch_size // recipe.views)
+    return f'''"""{len(labels)} classes of one's own, written by `mmstadapter fit`.
+
+{reasons}
+
+    mmstadapter train CONFIG
+"""
+
+_base_ = {base_name!r}
+
+work_dir = {str(work_dir / TRAINING)!r}
+model = dict({backbone}cls_head=dict(num_classes={len(labels)}, topk={topk}))
+
+train_pipeline = {_steps(train)}
+test_pipeline = {_steps(test)}
+data = dict(
+    data_root='',
+    data_prefix=dict(video={str(root)!r}),
+    num_classes={len(labels)},
+    delimiter={DELIMITER!r},
+)
+train_data = dict(data, ann_file={str(work_dir / 'train.txt')!r}, pipeline=train_pipeline)
+val_data = dict(data, ann_file={str(work_dir / 'val.txt')!r}, pipeline=test_pipeline)
+train_dataloader = dict(
+    batch_size={recipe.batch_size}, num_workers={num_workers}, dataset=train_data
+)
+val_dataloader = dict(batch_size={val_batch}, num_workers={num_workers}, dataset=val_data)
+test_dataloader = val_dataloader
+val_evaluator = dict(metric_options=dict(top_k_accuracy=dict(topk={topk})))
+test_evaluator = val_evaluator
+
+train_cfg = dict(
+    _delete_=True,
+    type='EpochBasedTrainLoop',
+    max_epochs={recipe.epochs},
+    val_interval={max(1, recipe.epochs // 5)},
+)
+optim_wrapper = dict(optimizer=dict(lr={recipe.lr!r}))
+param_scheduler = [
+    dict(
+        type='mmstadapter.WarmupCosineLR',
+        warmup={warmup},
+        by_epoch=True,
+        convert_to_iter_based=True,
+    )
+]
+default_hooks = dict(logger=dict(interval=10))
+'''
+
+
+def _call(fields: dict) -> str:
+    """dict(a=1, b='x') as text."""
+    return f'dict({", ".join(f"{key}={value!r}" for key, value in fields.items())})'
+
+
+def _steps(pipeline: list[dict]) -> str:
+    return '[\n' + ''.join(f'    {_call(step)},\n' for step in pipeline) + ']'

@@ -1,0 +1,168 @@
+"""What a test shows: accuracy, who is taken for whom, and the worst mistakes."""
+
+import base64
+import html
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+
+from ..datasets.packets import VideoReadError
+from ..datasets.readers import open_video
+from .own_videos import Video
+
+STRIP_FRAMES, STRIP_HEIGHT = 4, 112
+
+STYLE = (
+    'body{font:15px sans-serif;margin:2em auto;max-width:60em}'
+    'figure{margin:0 0 1.5em}img{max-width:100%}figcaption{margin-top:.3em}'
+)
+
+
+def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N, C) scores and (N,) labels -> (C, C) counts, rows the true classes."""
+    matrix = np.zeros((scores.shape[1],) * 2, np.int64)
+    np.add.at(matrix, (labels, scores.argmax(1)), 1)
+    return matrix
+
+
+def summary(matrix: np.ndarray, labels: list[str], bad: int = 0) -> dict[str, Any]:
+    """Accuracies in per cent and the matrix, as written to confusion.json.
+
+    Args:
+        matrix: (C, C) counts, rows the true classes.
+        labels: names of the classes.
+        bad: videos that could not be decoded in the test; none of them counts as right.
+    """
+    total, right = matrix.sum(1), matrix.diagonal()
+    per_class = {
+        name: round(100 * int(r) / int(t), 2) if t else None
+        for name, r, t in zip(labels, right, total, strict=True)
+    }
+    return dict(
+        videos=int(total.sum()) + bad,
+        top1=round(100 * int(right.sum()) / max(int(total.sum()) + bad, 1), 2),
+        undecodable=bad,
+        per_class=per_class,
+        labels=labels,
+        rows='true class',
+        columns='predicted class',
+        counts=matrix.tolist(),
+    )
+
+
+def mistakes(videos: list[Video], scores: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
+    """The wrongly predicted videos, the most certain mistakes first.
+
+    Args:
+        videos: the N tested videos.
+        scores: (N, C), theirs.
+        names: of the C classes.
+    """
+    found = []
+    for video, row in zip(videos, scores, strict=True):
+        best = int(row.argmax())
+        if best != video.label:
+            found.append(
+                dict(
+                    video=video.path,
+                    label=names[video.label],
+                    label_score=round(float(row[video.label]), 4),
+                    predicted=names[best],
+                    predicted_score=round(float(row[best]), 4),
+                )
+            )
+    return sorted(found, key=lambda entry: -entry['predicted_score'])
+
+
+def draw_confusion(matrix: np.ndarray, labels: list[str], path: Path) -> None:
+    """A picture of the matrix, shares of each true class as shades, counts as numbers."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    count = len(labels)
+    side = min(24.0, max(4.0, 0.35 * count + 2.5))
+    figure = Figure(figsize=(side, side), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    axes.imshow(share, cmap='Blues', vmin=0, vmax=1)
+    size = 8 if count <= 40 else 4
+    # A dollar would begin a formula, and labels are any folder's name.
+    ticks = [name.replace('$', r'\$') for name in labels]
+    axes.set_xticks(range(count), ticks, rotation=90, fontsize=size)
+    axes.set_yticks(range(count), ticks, fontsize=size)
+    axes.set(xlabel='predicted', ylabel='true')
+    if count <= 40:
+        for i, j in zip(*matrix.nonzero(), strict=True):
+            colour = 'white' if share[i, j] > 0.5 else 'black'
+            axes.text(j, i, matrix[i, j], ha='center', va='center', color=colour, fontsize=size)
+    figure.savefig(path, dpi=110)
+
+
+def write_page(found: list[dict[str, Any]], root: Path, path: Path, limit: int = 50) -> None:
+    """One self-contained page: a strip of frames and the scores of each mistake."""
+    figures = ''.join(_figure(entry, root) for entry in found[:limit])
+    heading = f'{len(found)} mistakes' + (f', the first {limit}' if len(found) > limit else '')
+    path.write_text(
+        f'<!doctype html><meta charset="utf-8"><title>Mistakes</title><style>{STYLE}</style>'
+        f'<h1>{heading}</h1><p>The most certain first; confusion.png shows them all.</p>{figures}',
+        encoding='utf-8',
+    )
+
+
+def write_results(
+    videos: list[Video], scores: np.ndarray, names: list[str], root: Path, folder: Path, bad=()
+) -> dict[str, Any]:
+    """Write confusion.{json,png} and mistakes.{json,html}; give the summary.
+
+    Args:
+        videos: the N tested videos, in the order of the scores.
+        scores: (N, C).
+        names: of the C classes.
+        root: folder of the videos.
+        folder: where to write.
+        bad: indices of videos that could not be decoded in the test.
+    """
+    kept = [i for i in range(len(videos)) if i not in set(bad)]
+    tested, scores = [videos[i] for i in kept], scores[kept]
+    matrix = confusion_matrix(scores, np.array([video.label for video in tested], np.int64))
+    result, found = summary(matrix, names, len(videos) - len(kept)), mistakes(tested, scores, names)
+    _write_json(result, folder / 'confusion.json')
+    _write_json(found, folder / 'mistakes.json')
+    draw_confusion(matrix, names, folder / 'confusion.png')
+    write_page(found, root, folder / 'mistakes.html')
+    return result
+
+
+def _write_json(value: Any, path: Path) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+
+
+def _figure(entry: dict[str, Any], root: Path) -> str:
+    file = root / entry['video']
+    said = (
+        f'<b>{html.escape(entry["label"])}</b> ({entry["label_score"]:.2f}) taken for '
+        f'<b>{html.escape(entry["predicted"])}</b> ({entry["predicted_score"]:.2f})'
+    )
+    link = f'<a href="file://{quote(str(file))}">{html.escape(entry["video"])}</a>'
+    try:
+        picture = f'<img src="data:image/jpeg;base64,{_strip(file)}" alt="frames">'
+    except VideoReadError as error:
+        picture = html.escape(error.reason)
+    return f'<figure>{picture}<figcaption>{said}<br>{link}</figcaption></figure>'
+
+
+def _strip(file: Path) -> str:
+    """Four evenly spaced frames side by side, as base64 of a JPEG."""
+    video = open_video(str(file))
+    frames = video.read(np.linspace(0, len(video) - 1, STRIP_FRAMES).round().astype(int))
+    height, width = frames[0].shape[:2]
+    size = (max(1, round(width * STRIP_HEIGHT / height)), STRIP_HEIGHT)
+    strip = np.concatenate([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames], 1)
+    done, code = cv2.imencode('.jpg', strip[:, :, ::-1])
+    assert done, 'OpenCV encodes any uint8 picture as JPEG'
+    return base64.b64encode(code.tobytes()).decode()

@@ -1,0 +1,88 @@
+"""Configs that come out of adapter files: data from anybody, so checked before they build."""
+
+from typing import Any
+
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from ..registry import CHILDREN
+
+# These load further files when a model is built or initialised, some of them as pickles.
+FORBIDDEN = ('init_cfg', 'pretrained', 'load_from', 'custom_imports')
+
+
+def stored_config(header: dict[str, Any], path: str) -> tuple[dict, list[dict]]:
+    """Model and test pipeline out of an adapter file's metadata; builds and imports nothing.
+
+    MMEngine imports what an unknown ``type`` names (``'os.system'``), so every ``type`` must be
+    a registered model part or pipeline step.
+
+    Args:
+        header: metadata as :func:`read_adapter` gives it.
+        path: the file, for messages.
+
+    Raises:
+        ValueError: if something is missing, not registered, or would load other files.
+    """
+    config = Config(header.get('config') or {})
+    try:
+        model = config.model.to_dict()
+        dataset = (config.get('test_dataloader') or config.val_dataloader).dataset
+        pipeline = [dict(step) for step in dataset.to_dict()['pipeline']]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{path}: its config lacks {error}; prediction needs the model and the pipeline of '
+            'the test loader. Publish it again with the config that tests it.'
+        ) from error
+    _check(model, MODELS, 'model', path)
+    _check(pipeline, TRANSFORMS, 'pipeline', path)
+    return _tuples(model), pipeline
+
+
+def _check(value: Any, registry: Registry, where: str, path: str) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == 'type' and not _registered(inner, registry):
+                raise ValueError(
+                    f'{path}: {where}.type is {inner!r}, which is no registered '
+                    f'{registry.name}. Import the package that registers it first, if you '
+                    'trust it; names of other Python objects are never followed.'
+                )
+            if key in FORBIDDEN and inner:
+                raise ValueError(
+                    f'{path}: {where}.{key} = {inner!r} would load other files; an adapter file '
+                    'may not. Train and publish without it.'
+                )
+            _check(inner, registry, f'{where}.{key}', path)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _check(inner, registry, f'{where}[{index}]', path)
+
+
+def _registered(name: Any, registry: Registry) -> bool:
+    """Whether a name is in the tables of MMAction2, of MMEngine, or of our scope."""
+    if not isinstance(name, str):
+        return False
+    scope, _, bare = name.rpartition('.')
+    if scope not in ('', 'mmstadapter', 'mmaction', 'mmengine'):
+        return False
+    registry.import_from_location()
+    tables: list[Registry | None] = [registry, registry.parent]
+    if scope == 'mmstadapter':
+        tables.append(CHILDREN.get(_variable_name(registry)))
+    return any(table is not None and bare in table.module_dict for table in tables)
+
+
+def _tuples(value: Any) -> Any:
+    """Lists of plain values as tuples: JSON has none, and MMAction2's heads ask for them."""
+    if isinstance(value, dict):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    plain = not any(isinstance(inner, dict | list) for inner in value)
+    return tuple(value) if plain else [_tuples(inner) for inner in value]
+
+
+def _variable_name(registry: Registry) -> str:
+    return 'MODELS' if registry is MODELS else 'TRANSFORMS'

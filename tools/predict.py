@@ -1,0 +1,64 @@
+"""Predict videos with an adapter file.
+
+    mmstadapter predict ADAPTER.safetensors VIDEO [VIDEO|FOLDER ...] [--json OUT]
+
+Prints the best labels of each video with their scores. A video that cannot be decoded is
+reported in its place; the exit status is 1 if none could be.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[1]
+if (CLONE / 'mmstadapter' / '__init__.py').is_file():  # run from a clone: use its package
+    sys.path.insert(0, str(CLONE))
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('adapter', help='a file that `mmstadapter fit` or `mmstadapter publish` wrote')
+    add('videos', nargs='+', help='files, or folders of them')
+    add('--checkpoint', help="the trunk's pretrained file [the one named in the adapter file]")
+    add('--json', metavar='OUT', help='write all results to this file; - prints them')
+    add('--topk', type=int, default=5, help='labels a video [5]')
+    add('--batch-size', type=int, default=4, help='videos at a time [4]')
+    add('--device', help='cpu, cuda:1 ... [the first GPU, else the CPU]')
+    return parser.parse_args()
+
+
+def describe(entry: dict) -> str:
+    """One line a video."""
+    if 'error' in entry:
+        return f'{entry["video"]}: {entry["error"]}'
+    best = ', '.join(
+        f'{label} {score:.3f}'
+        for label, score in zip(entry['labels'], entry['scores'], strict=True)
+    )
+    return f'{entry["video"]}: {best}'
+
+
+def main() -> None:
+    """Predict as the command line says."""
+    args = parse_args()
+    from mmstadapter import Predictor
+
+    try:
+        predictor = Predictor(args.adapter, args.checkpoint, args.device, args.batch_size)
+        found = predictor(args.videos, args.topk)
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
+        sys.exit(str(error))
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    print(text if args.json == '-' else '\n'.join(map(describe, found)))
+    if args.json not in (None, '-'):
+        Path(args.json).write_text(text + '\n', encoding='utf-8')
+    sys.exit(all('error' in entry for entry in found))
+
+
+if __name__ == '__main__':
+    main()
