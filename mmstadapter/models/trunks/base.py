@@ -34,7 +34,11 @@ class Trunk(BaseModule):
     num_prefix_tokens: int  # tokens before the patches: class token, registers
     readout_tokens: int | None = 1  # leading tokens that `readout` needs; None: all
     grid: tuple[int, int]
-    norm_types: tuple[type[nn.Module], ...] = (nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
+    norm_types: tuple[type[nn.Module], ...] = (
+        nn.LayerNorm,
+        nn.RMSNorm,
+        nn.modules.batchnorm._BatchNorm,
+    )
 
     def __init__(
         self, checkpoint: str | None = None, tune: str = 'none', dtype: str | None = None
@@ -60,6 +64,11 @@ class Trunk(BaseModule):
     def readout(self, x: Tensor) -> Tensor:
         """The image's feature before the final norm: the class token. (M, L, D) -> (M, D)."""
         return x[:, 0]
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether token 0 is a class token."""
+        return True
 
     def final_norm(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), the normalisation after the last block."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
+from ..ops.attention import attention_weights
 from ..ops.elementwise import LayerNorm, linear, quick_gelu
 from .base import Trunk
 
@@ -74,6 +75,15 @@ class Attention(nn.Module):
         x = rearrange(x, 'm h l d -> m l (h d)')
         return linear(x, self.out_proj.weight, self.out_proj.bias)
 
+    def first_token(self, x: Tensor) -> Tensor:
+        """How much the first token looks at each. (M, L, D) -> (M, heads, L), rows sum to one."""
+        dims = x.shape[-1]
+        q = linear(x[:, :1], self.in_proj_weight[:dims], self.in_proj_bias[:dims])
+        keys = slice(dims, 2 * dims)
+        k = linear(x, self.in_proj_weight[keys], self.in_proj_bias[keys])
+        q, k = (rearrange(t, 'm l (h d) -> m h l d', h=self.num_heads) for t in (q, k))
+        return attention_weights(q, k).squeeze(2)
+
 
 class MLP(nn.Module):
     """Two linear maps with an activation between them, under OpenAI's names."""
@@ -124,6 +134,10 @@ class CLIPBlock(nn.Module):
         ``mix``: see `Attention.forward`.
         """
         return x[:, :num_queries] + self.attn(self.ln_1(x), num_queries, mix)
+
+    def class_attention(self, x: Tensor) -> Tensor:
+        """How much the class token looks at each token. (M, L, D) -> (M, heads, L)."""
+        return self.attn.first_token(self.ln_1(x))
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Add the MLP branch to x. (M, L, D) -> (M, L, D)."""

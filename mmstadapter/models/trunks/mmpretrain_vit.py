@@ -26,7 +26,11 @@ class MMPretrainBlock(WrappedBlock):
 
     def attention_branch(self, x: Tensor) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
-        return call(self.block.attn, call(self.block.ln1, x))
+        return call(self.block.attn, self.attention_input(x))
+
+    def attention_input(self, x: Tensor) -> Tensor:
+        """The tokens after the first norm. (M, L, D) -> same."""
+        return call(self.block.ln1, x)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """X + MLP branch. (M, L, D) -> (M, L, D)."""

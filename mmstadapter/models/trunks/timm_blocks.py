@@ -22,8 +22,12 @@ class TimmBlock(WrappedBlock):
     def attention_branch(self, x: Tensor) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
         block = self.block
-        x = call(block.attn, call(block.norm1, x), **self.rotary())
+        x = call(block.attn, self.attention_input(x), **self.rotary())
         return block.drop_path1(self.scale(x, 1))
+
+    def attention_input(self, x: Tensor) -> Tensor:
+        """The tokens after the first norm. (M, L, D) -> same."""
+        return call(self.block.norm1, x)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """X + MLP branch. (M, L, D) -> (M, L, D)."""
@@ -56,6 +60,10 @@ class TimmPostNormBlock(TimmBlock):
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
         block = self.block
         return block.drop_path1(call(block.norm1, call(block.attn, x, **self.rotary())))
+
+    def attention_input(self, x: Tensor) -> Tensor:
+        """The tokens as they are: the norm comes after the attention."""
+        return x
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """X + MLP branch. (M, L, D) -> (M, L, D)."""

@@ -1,12 +1,15 @@
 """What trunks share that hold another library's vision transformer as it is."""
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ..ops.attention import attention_weights
 from .base import Trunk
 
 PREFIX = 'vit.'  # what our names have before the library's
+PLAIN_ATTENTION = ('Attention', 'MultiheadAttention')  # timm's, MMPretrain's
 
 
 class WrappedBlock:
@@ -41,6 +44,32 @@ class WrappedBlock:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
         raise TypeError(f'{type(self).__name__} must provide `attention_branch`.')
 
+    def attention_input(self, x: Tensor) -> Tensor:
+        """What the library's attention is given. (M, L, D) -> same."""
+        raise TypeError(f'{type(self).__name__} must provide `attention_input`.')
+
+    def class_attention(self, x: Tensor) -> Tensor:
+        """How much the class token looks at each token. (M, L, D) -> (M, heads, L).
+
+        Raises:
+            TypeError: for an attention other than the libraries' plain one.
+        """
+        attn = getattr(self.block, 'attn', None)
+        kind = type(attn).__name__
+        if kind not in PLAIN_ATTENTION:
+            raise TypeError(
+                f'{type(self).__name__}: the weights of a plain attention can be drawn '
+                f'({", ".join(PLAIN_ATTENTION)}), this block has {kind}. Take a trunk without '
+                'rotary or relative positions.'
+            )
+        qkv = call(attn.qkv, self.attention_input(x))
+        q, k, _ = rearrange(qkv, 'm l (three h d) -> three m h l d', three=3, h=attn.num_heads)
+        q, k = (
+            call(getattr(attn, norm, nn.Identity()), t)
+            for norm, t in (('q_norm', q[:, :, :1]), ('k_norm', k))
+        )
+        return attention_weights(q, k).squeeze(2)
+
     def feed_forward(self, x: Tensor) -> Tensor:
         """X + MLP branch. (M, L, D) -> (M, L, D)."""
         raise TypeError(f'{type(self).__name__} must provide `feed_forward`.')
@@ -61,6 +90,11 @@ class WrappedViT(Trunk):
     def blocks(self) -> list[WrappedBlock]:  # type: ignore[override]
         """The layers, in order."""
         return self.wrapped
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether token 0 is a class token."""
+        return self.vit.cls_token is not None
 
     def check_frames(self, frames: Tensor) -> None:
         """Raise unless weights are there and frames (M, 3, H, W) have the trunk's size."""

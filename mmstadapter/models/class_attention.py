@@ -1,0 +1,89 @@
+"""Where the class token looks in each frame of a clip, in the last block (ST-Adapter, Figure 3)."""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from .backbones import AttnPoolViT, FrameMeanViT
+from .trunks import Trunk
+
+
+@torch.no_grad()
+def class_attention(backbone: nn.Module, video: Tensor) -> Tensor:
+    """The class token's attention in a backbone's last block.
+
+    Args:
+        backbone: one that offers ``trace`` (`STAdapterViT`), or applies its trunk to each
+            frame as it is (`FrameMeanViT`, `AttnPoolViT`).
+        video: normalised clips (B, 3, T, H, W).
+
+    Returns:
+        (B, T, heads, L), L tokens with the class token and registers first; rows sum to one.
+
+    Raises:
+        TypeError: for other backbones, and for trunks whose attention cannot be had.
+    """
+    if isinstance(backbone, FrameMeanViT | AttnPoolViT):
+        return image_class_attention(backbone.trunk, video)
+    if not hasattr(backbone, 'trace'):
+        raise TypeError(
+            f'class_attention: {type(backbone).__name__} offers no `trace`, so what its last '
+            'block is given cannot be had. Backbones that do: STAdapterViT, FrameMeanViT, '
+            'AttnPoolViT.'
+        )
+    return _look(backbone.trunk, _last_input(backbone, video), video.shape[2])
+
+
+@torch.no_grad()
+def image_class_attention(trunk: Trunk, video: Tensor) -> Tensor:
+    """The same of a trunk without adapters, frame by frame. (B, 3, T, H, W) -> (B, T, heads, L)."""
+    x = trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+    for block in list(trunk.blocks)[:-1]:
+        x = block(x)
+    return _look(trunk, x, video.shape[2])
+
+
+def patch_maps(weights: Tensor, trunk: Trunk, head: int | None = None) -> Tensor:
+    """Attention to the patches as pictures, in multiples of an even share.
+
+    Args:
+        weights: (..., heads, L) as from `class_attention`.
+        trunk: the trunk they are of.
+        head: one head, or ``None`` for the mean over heads.
+
+    Returns:
+        (..., h, w); 1 is what each of the L tokens would get of an even attention.
+
+    Raises:
+        ValueError: if there is no such head.
+    """
+    heads, num_tokens = weights.shape[-2:]
+    if head is not None and not 0 <= head < heads:
+        raise ValueError(f'patch_maps: head must be from 0 to {heads - 1}, got {head}.')
+    chosen = weights.mean(dim=-2) if head is None else weights[..., head, :]
+    patches = chosen[..., trunk.num_prefix_tokens :] * num_tokens
+    return rearrange(patches, '... (h w) -> ... h w', h=trunk.grid[0])
+
+
+def _last_input(backbone: nn.Module, video: Tensor) -> Tensor:
+    """What the last block's attention is given, (B·T, L, D)."""
+    last = len(backbone.trunk.blocks) - 1
+    before = (f'{last}.before_attn', f'{last - 1}' if last else 'embed')
+    found: dict[str, Tensor] = {}
+    for name, x in backbone.trace(video):
+        if name in before:
+            found[name] = x
+        if name in (f'{last}.after_attn', str(last)):
+            break
+    return next(found[name] for name in before if name in found)
+
+
+def _look(trunk: Trunk, x: Tensor, num_frames: int) -> Tensor:
+    """Tokens (B·T, L, D) before the last block -> (B, T, heads, L)."""
+    if not trunk.has_class_token:
+        raise TypeError(
+            f'class_attention: this {type(trunk).__name__} has no class token, so there is no '
+            'attention of it to see.'
+        )
+    weights = trunk.blocks[-1].class_attention(x)
+    return rearrange(weights, '(b t) heads tokens -> b t heads tokens', t=num_frames)
