@@ -23,6 +23,8 @@ TOOLS = {
     'publish': 'publish_adapter.py',
     'count': 'analysis/count_parameters.py',
     'report': 'analysis/report.py',
+    'attention': 'visualize_attention.py',
+    'time-use': 'analysis/time_use.py',
 }
 LIST = 'configs'
 LIST_HELP = 'List the configs that come with the package.'

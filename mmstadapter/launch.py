@@ -1,14 +1,17 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: reading a config, building a runner."""
+"""What the tools share: reading a config, building a runner, loading a trained model."""
 
 import argparse
 import gc
 from pathlib import Path
 
 import torch
-from mmaction.registry import RUNNERS
+from mmaction.registry import MODELS, RUNNERS
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from mmengine.dist import is_distributed
-from mmengine.runner import Runner
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, load_checkpoint
+from torch import nn
 
 from . import host, shipped
 
@@ -74,6 +77,20 @@ def build_runner(cfg: Config) -> Runner:
     """The runner of a config, in its group of processes where a launcher asks for one."""
     host.join_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def load_model(cfg: Config, checkpoint: str, device: str | None = None) -> nn.Module:
+    """A config's model with a checkpoint's weights, strictly, in eval mode.
+
+    Args:
+        cfg: the config.
+        checkpoint: any file MMEngine loads, with tuned weights only or all.
+        device: where to; the accelerator if there is one by default.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    model = MODELS.build(cfg.model)
+    load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    return model.to(device or get_device()).eval()
 
 
 def leave_processes() -> None:
