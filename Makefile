@@ -1,4 +1,5 @@
-# make demo | test | lint: each sets up .venv by itself. PYTHON=python3.12 chooses the Python.
+# make demo | benchmark | test | lint: each sets up .venv by itself.
+# PYTHON=python3.12 chooses the Python.
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,10 +14,11 @@ export PYTHONUNBUFFERED = 1
 SHIPPED := $(shell find mmstadapter configs tools -type f \
 	-not -name '*.pyc' -not -path 'mmstadapter/.mim/*')
 
-.PHONY: help install demo test slow lint format clean
+.PHONY: help install demo benchmark test slow lint format clean
 
 help:
 	@echo 'make demo      train and test on moving digits, with a table and a picture (10 min)'
+	@echo 'make benchmark the methods of the paper on it, three seeds, into docs/ (up to an hour)'
 	@echo 'make test      run the tests; make slow runs the long ones too'
 	@echo 'make lint      ruff check, ruff format --check, mypy; make format rewrites'
 	@echo 'make install   only set up $(VENV)'
@@ -44,6 +46,10 @@ $(VENV)/.package: $(VENV)/.needs setup.py pyproject.toml MANIFEST.in model-index
 
 demo: install
 	$(BIN)/python tools/demo.py
+
+# Goes on where it was stopped. BENCHMARK_ARGS='--methods bitfit --seeds 0' chooses runs.
+benchmark: install
+	$(BIN)/python tools/benchmark.py $(BENCHMARK_ARGS)
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow'

@@ -1,0 +1,160 @@
+"""The benchmark: what its committed results show, and what its runs are made of."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import benchmark
+import benchmark_page
+import benchmark_runs
+import pytest
+import torch
+from benchmark_runs import METHODS, TASKS, Plan
+
+DOCS = Path(__file__).parents[2] / 'docs'
+RESULTS = json.loads((DOCS / 'benchmark.json').read_text())
+KERNELS = ['stadapter-111', 'stadapter-133', 'stadapter-311', 'stadapter-333']
+
+
+def accuracies(task: str, methods) -> list[float]:
+    return [r['top1'] for r in RESULTS if r['task'] == task and r['method'] in methods]
+
+
+class TestCommittedResults:
+    def test_without_time_nothing_passes_the_bound(self):
+        blind = [name for name, method in METHODS.items() if not method.sees_order]
+        found = accuracies('motion', blind)
+        assert max(found) <= benchmark_page.BOUND
+        assert min(found) >= 45, 'the ground gives the pair of motions away'
+
+    @pytest.mark.parametrize('kernel', ['stadapter-311', 'stadapter-333'])
+    def test_a_kernel_with_time_passes_it_by_far(self, kernel):
+        assert min(accuracies('motion', [kernel])) >= 90
+
+    def test_on_digits_linear_probe_and_all_kernels_are_close(self):
+        found = accuracies('digit', ['linear', *KERNELS])
+        assert min(found) >= 88
+        assert max(found) - min(found) <= 6
+
+    def test_every_kernel_and_the_linear_probe_have_both_tasks(self):
+        done = {(r['method'], r['task']) for r in RESULTS}
+        assert {(m, t) for m in ('linear', *KERNELS) for t in TASKS} <= done
+
+    def test_they_are_of_the_settings_that_stand_in_the_code(self):
+        for result in RESULTS:
+            method = METHODS[result['method']]
+            assert result['inputs']['config'] == method.config()
+            assert result['inputs']['options'] == json.loads(json.dumps(method.options))
+
+    def test_the_page_is_made_of_them(self):
+        assert (DOCS / 'benchmark.md').read_text() == benchmark_page.page(RESULTS)
+
+
+@pytest.fixture
+def plan(tmp_path) -> Plan:
+    """A run, not started, with a data folder that has what it reads."""
+    (tmp_path / 'recipe.json').write_text('{"seed": 0}')
+    (tmp_path / 'clip_tiny.safetensors').write_bytes(b'weights')
+    return Plan('linear', 'motion', 0, str(tmp_path), str(tmp_path / 'work'))
+
+
+def finish(plan: Plan, **changes) -> None:
+    plan.result_file().parent.mkdir(parents=True, exist_ok=True)
+    result = dict(RESULTS[0], method=plan.method, task=plan.task, seed=plan.seed, **changes)
+    plan.result_file().write_text(json.dumps(result | dict(inputs=plan.inputs())))
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_a_row_says_rightly_whether_it_looks_at_order(name, plan):
+    from mmaction.registry import MODELS
+
+    cfg = benchmark_runs.read_config(replace(plan, method=name))
+    torch.manual_seed(0)
+    cfg.model.backbone.trunk.checkpoint = None
+    backbone = MODELS.build(cfg.model.backbone).eval()
+    for parameter in backbone.parameters():  # many of them start at zero
+        torch.nn.init.normal_(parameter.data, std=0.3)
+    video = torch.randn(1, 3, 8, 32, 32)
+    with torch.no_grad():
+        forwards, backwards = backbone(video), backbone(video.flip(2))
+    assert torch.allclose(forwards, backwards, atol=1e-4) != METHODS[name].sees_order
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_a_run_reads_the_lists_and_classes_of_its_task(task, plan):
+    cfg = benchmark_runs.read_config(replace(plan, task=task, seed=2))
+    assert cfg.model.cls_head.num_classes == TASKS[task]
+    assert cfg.test_dataloader.dataset.ann_file == f'val_{task}.txt'
+    assert cfg.train_dataloader.dataset.num_classes == TASKS[task]
+    assert cfg.randomness.seed == 2
+
+
+def test_clips_in_memory_are_those_of_the_files(plan, small_set):
+    from mmaction.registry import DATASETS
+
+    cfg = benchmark_runs.read_config(replace(plan, data_root=str(small_set)))
+    from_file = DATASETS.build(cfg.test_dataloader.dataset)[3]['inputs']
+    benchmark_runs.keep_in_memory(cfg)
+    assert cfg.train_dataloader.dataset.pipeline[0].type == 'KeptVideoInit'
+    from_memory = DATASETS.build(cfg.test_dataloader.dataset)[3]['inputs']
+    assert torch.equal(from_file, from_memory)
+
+
+def test_a_finished_run_is_taken_and_one_with_other_inputs_is_not(plan):
+    assert plan.result() is None
+    finish(plan, top1=49.5)
+    assert plan.result()['top1'] == 49.5
+    assert replace(plan, epochs=2).result() is None
+    (Path(plan.data_root) / 'clip_tiny.safetensors').write_bytes(b'others')
+    assert plan.result() is None
+
+
+def test_the_most_telling_runs_come_first_and_all_fit_an_hour():
+    plans = benchmark.plan_runs(benchmark.parse_args([]))
+    assert len(plans) == len(METHODS) * len(TASKS) * 3
+    assert {(p.method, p.task) for p in plans[:15]} == {(m, 'motion') for m in ('linear', *KERNELS)}
+    assert benchmark.estimate(plans, jobs=2) <= 60
+
+
+def test_the_table_names_seeds_spread_and_missing_rows():
+    results = [
+        dict(RESULTS[0], method='stadapter-311', task='motion', seed=seed, top1=top1, tuned=38984)
+        for seed, top1 in enumerate((98.0, 99.0, 100.0))
+    ]
+    page = benchmark_page.page(results)
+    assert '| ST-Adapter, kernel 3 x 1 x 1 | yes | 38,984 | 99.0 ± 1.0 (3) |  |' in page
+    assert 'Not run yet: Linear probe;' in page
+
+
+def test_the_report_is_written_from_what_is_finished(plan, tmp_path, monkeypatch):
+    finish(plan, top1=50.0)
+    folder = tmp_path / 'docs'
+    arguments = ['--report', '--data-root', plan.data_root, '--work-dir', plan.work_dir]
+    monkeypatch.setattr('sys.argv', ['benchmark.py', *arguments, '--docs', str(folder)])
+    benchmark.main()
+    assert len(json.loads((folder / 'benchmark.json').read_text())) == 1
+    assert (folder / 'benchmark.png').stat().st_size > 10_000
+
+
+@pytest.fixture(scope='module')
+def data_root(small_set) -> Path:
+    """The small set with an image model that has learnt nothing."""
+    from pretrain import pretrain
+
+    pretrain(small_set / 'clip_tiny.safetensors', steps=2)
+    return small_set
+
+
+@pytest.mark.slow
+class TestRuns:
+    @pytest.mark.parametrize('name', METHODS)
+    def test_every_row_trains(self, name, data_root, tmp_path):
+        plan = Plan(name, 'digit', 0, str(data_root), str(tmp_path), epochs=2)
+        result = benchmark_runs.complete(plan)
+        assert 0 <= result['top1'] <= 100
+        assert result['tuned'] >= result['classifier'] == 970
+
+    def test_a_run_in_a_process_of_its_own_leaves_its_result(self, data_root, tmp_path):
+        plan = Plan('stadapter-311', 'motion', 0, str(data_root), str(tmp_path), epochs=2)
+        benchmark.run_all([plan], 1, tmp_path)
+        assert plan.result()['tuned'] == 38_984
