@@ -85,9 +85,15 @@ def image_model(model: nn.Module, cfg: Config) -> Trunk:
     """The trunk as it was pretrained: the model's own if frozen, else one read anew.
 
     Raises:
+        TypeError: for a backbone that is not built on a trunk.
         ValueError: for a tuned trunk that names no pretrained file.
     """
-    trunk = model.backbone.trunk
+    trunk = getattr(model.backbone, 'trunk', None)
+    if not isinstance(trunk, Trunk):
+        raise TypeError(
+            f'{type(model.backbone).__name__} is not built on a trunk of mmstadapter; only such '
+            'backbones have an image model to compare with.'
+        )
     if trunk.tune == 'none':
         return trunk
     if trunk.checkpoint is None:

@@ -146,6 +146,12 @@ def test_a_tuned_trunk_without_a_file_has_no_before(tool, cfg):
         tool.image_model(MODELS.build(cfg.model), cfg)
 
 
+def test_a_backbone_without_a_trunk_has_no_before(tool, cfg):
+    model = torch.nn.ModuleDict(dict(backbone=torch.nn.Linear(2, 2)))
+    with pytest.raises(TypeError, match='Linear is not built on a trunk'):
+        tool.image_model(model, cfg)
+
+
 def test_a_long_clip_is_drawn_in_evenly_spaced_columns(tool):
     maps = np.random.RandomState(0).rand(2, 40, 4, 4)
     seen = tool.Seen(np.zeros((40, 32, 32, 3), np.uint8), *maps)
