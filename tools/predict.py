@@ -9,6 +9,7 @@ reported in its place; the exit status is 1 if none could be.
 import argparse
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[1]
@@ -46,11 +47,12 @@ def describe(entry: dict) -> str:
 def main() -> None:
     """Predict as the command line says."""
     args = parse_args()
-    from mmstadapter import Predictor
-
     try:
-        predictor = Predictor(args.adapter, args.checkpoint, args.device, args.batch_size)
-        found = predictor(args.videos, args.topk)
+        with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
+            from mmstadapter import Predictor
+
+            predictor = Predictor(args.adapter, args.checkpoint, args.device, args.batch_size)
+            found = predictor(args.videos, args.topk)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
     text = json.dumps(found, indent=1, ensure_ascii=False)

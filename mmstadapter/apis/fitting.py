@@ -101,7 +101,7 @@ class Fit:
         recipe = Recipe.choose(parts['train'], folder.labels, base_config, max_batch, **given)
         text = config_text(
             recipe, base_name, base_config, trunk, folder.root, work_dir, folder.labels,
-            min(8, cores) if num_workers is None else num_workers,
+            min(8, cores) if num_workers is None else num_workers, options,
         )  # fmt: skip
         fit = cls(folder, work_dir, parts, bad, recipe, list(options or []))
         fit._write(text)
@@ -184,7 +184,6 @@ class Fit:
         config, out = self.config(), self.work_dir / ADAPTER
         init_default_scope('mmaction')
         model = MODELS.build(config.model)
-        model.init_weights()
         last = self.last.read_text().strip()
         load_checkpoint(model, last, map_location='cpu', strict=True)
         write_adapter(out, model, config, labels=self.folder.labels)

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -182,6 +183,7 @@ def config_text(
     work_dir: Path,
     labels: list[str],
     num_workers: int,
+    options: list[str] | None = None,
 ) -> str:
     """The text of a config that inherits ``base_name`` and trains this recipe.
 
@@ -194,25 +196,29 @@ def config_text(
         work_dir: folder of ``train.txt`` and ``val.txt``; the training gets one in it.
         labels: names of the classes.
         num_workers: data-loading processes.
+        options: KEY=VALUE settings that training gets besides, for the header.
     """
     topk = (1, 5) if len(labels) > 5 else (1,)
     train = recipe.pipeline(base.train_dataloader.to_dict()['dataset']['pipeline'], False)
     test = recipe.pipeline(base.test_dataloader.to_dict()['dataset']['pipeline'], True)
-    backbone = f'backbone=dict(trunk={_call(trunk)}), ' if trunk else ''
+    backbone = f'\n    backbone=dict(trunk={_call(trunk)}),' if trunk else ''
+    extra = _plain(f' --cfg-options {shlex.join(options)}') if options else ''
     warmup = max(1, round(recipe.epochs / 6))
-    reasons = '\n'.join(f'{reason[0].upper()}{reason[1:]}.' for reason in recipe.reasons)
+    reasons = '\n'.join(_plain(f'{why[0].upper()}{why[1:]}.') for why in recipe.reasons)
     val_batch = max(1, recipe.batch_size // recipe.views)
     return f'''"""{len(labels)} classes of one's own, written by `mmstadapter fit`.
 
 {reasons}
 
-    mmstadapter train CONFIG
+    mmstadapter train recipe.py{extra}
 """
 
 _base_ = {base_name!r}
 
 work_dir = {str(work_dir / TRAINING)!r}
-model = dict({backbone}cls_head=dict(num_classes={len(labels)}, topk={topk}))
+model = dict({backbone}
+    cls_head=dict(num_classes={len(labels)}, topk={topk}),
+)
 
 train_pipeline = {_steps(train)}
 test_pipeline = {_steps(test)}
@@ -225,7 +231,9 @@ data = dict(
 train_data = dict(data, ann_file={str(work_dir / 'train.txt')!r}, pipeline=train_pipeline)
 val_data = dict(data, ann_file={str(work_dir / 'val.txt')!r}, pipeline=test_pipeline)
 train_dataloader = dict(
-    batch_size={recipe.batch_size}, num_workers={num_workers}, dataset=train_data
+    batch_size={recipe.batch_size},
+    num_workers={num_workers},
+    dataset=train_data,
 )
 val_dataloader = dict(batch_size={val_batch}, num_workers={num_workers}, dataset=val_data)
 test_dataloader = val_dataloader
@@ -249,6 +257,11 @@ param_scheduler = [
 ]
 default_hooks = dict(logger=dict(interval=10))
 '''
+
+
+def _plain(text: str) -> str:
+    """Text that cannot end a docstring: class folders may have any name."""
+    return text.replace('\\', '/').replace('"', "'")
 
 
 def _call(fields: dict) -> str:

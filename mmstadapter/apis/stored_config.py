@@ -9,6 +9,7 @@ from mmengine.registry import Registry
 from ..registry import CHILDREN
 
 # These load further files when a model is built or initialised, some of them as pickles.
+SCOPES = ('mmstadapter', 'mmaction', 'mmengine')
 FORBIDDEN = ('init_cfg', 'pretrained', 'load_from', 'custom_imports')
 
 
@@ -49,6 +50,11 @@ def _check(value: Any, registry: Registry, where: str, path: str) -> None:
                     f'{registry.name}. Import the package that registers it first, if you '
                     'trust it; names of other Python objects are never followed.'
                 )
+            if key == '_scope_' and inner not in SCOPES:  # MMEngine imports the package it names
+                raise ValueError(
+                    f'{path}: {where}._scope_ is {inner!r}; known are {", ".join(SCOPES)}. Remove '
+                    'it from the config and publish it again.'
+                )
             if key in FORBIDDEN and inner:
                 raise ValueError(
                     f'{path}: {where}.{key} = {inner!r} would load other files; an adapter file '
@@ -65,7 +71,7 @@ def _registered(name: Any, registry: Registry) -> bool:
     if not isinstance(name, str):
         return False
     scope, _, bare = name.rpartition('.')
-    if scope not in ('', 'mmstadapter', 'mmaction', 'mmengine'):
+    if scope not in ('', *SCOPES):
         return False
     registry.import_from_location()
     tables: list[Registry | None] = [registry, registry.parent]

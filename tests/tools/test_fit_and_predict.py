@@ -130,6 +130,7 @@ class TestFit:
     def test_the_config_is_small_and_whole(self, fitted):
         config = Config.fromfile(fitted / 'recipe.py')
         assert len((fitted / 'recipe.py').read_text().splitlines()) < 80
+        assert 'recipe.py --cfg-options optim_wrapper.optimizer.lr=0.02' in config.text
         assert config.model.cls_head.num_classes == 2
         assert config.train_dataloader.dataset.pipeline[1].type == 'mmstadapter.SampleSegments'
 
@@ -163,6 +164,14 @@ class TestFit:
         options = ['model.cls_head.num_classes=9']
         with pytest.raises(ValueError, match='2 classes, but model.cls_head.num_classes is 9'):
             Fit.prepare(user / 'mine', tmp_path, base=str(user / 'base.py'), options=options)
+
+    @pytest.mark.parametrize('every_frame', [False, True])
+    def test_the_check_finds_lengths_and_the_broken_video(self, user, every_frame):
+        folder = mmstadapter.VideoFolder(user / 'mine')
+        bad = folder.check(every_frame)
+        assert [video.path for video in bad] == ['night/broken.mp4']
+        assert {video.frames for video in folder.parts['']} == {24, 3}
+        assert {video.fps for video in folder.parts['']} == {24}
 
 
 class TestPredict:
@@ -210,6 +219,13 @@ class TestPredict:
         assert len(found) == 14 and sum('error' in entry for entry in found) == 1
         assert all(len(entry['labels']) == 1 for entry in found if 'error' not in entry)
 
+    def test_the_command_prints_json_alone(self, user):
+        words = ('out/adapter.safetensors', 'mine/night/broken.mp4', '--json', '-')
+        done = command('predict', *words, cwd=user)
+        assert done.returncode == 1  # none of the videos could be decoded
+        (entry,) = json.loads(done.stdout)
+        assert entry['video'] == 'mine/night/broken.mp4' and entry['error']
+
     def test_another_trunk_is_refused(self, fitted, tmp_path):
         other = write_clip_file(tmp_path / 'other.safetensors', seed=5)
         with pytest.raises(RuntimeError, match='trained on another trunk.*checkpoint='):
@@ -252,6 +268,14 @@ class TestPredict:
         path = with_metadata(fitted, tmp_path / 'a.safetensors', config=config)
         with pytest.raises(ValueError, match='no registered'):
             mmstadapter.Predictor(path)
+
+    def test_a_scope_that_is_not_known_is_never_imported(self, fitted, tmp_path):
+        config = stored(fitted)
+        config['model']['backbone']['_scope_'] = 'antigravity'
+        path = with_metadata(fitted, tmp_path / 'a.safetensors', config=config)
+        with pytest.raises(ValueError, match="_scope_ is 'antigravity'"):
+            mmstadapter.Predictor(path)
+        assert 'antigravity' not in sys.modules
 
     def test_a_config_that_would_load_other_files_is_refused(self, fitted, tmp_path):
         config = stored(fitted)

@@ -159,6 +159,13 @@ class TestRecipe:
         )
         assert clip_length(config) == 8
 
+    def test_no_class_name_can_end_the_header(self, k400, tmp_path):
+        labels = ['a', 'left"""\nraise SystemExit\\']
+        recipe = Recipe.choose(videos(9), labels, k400)
+        text = config_text(recipe, K400, k400, {}, tmp_path, tmp_path, labels, 2, ['a="b"'])
+        (tmp_path / 'recipe.py').write_text(text)
+        assert Config.fromfile(tmp_path / 'recipe.py').model.cls_head.num_classes == 2
+
     def test_a_backbone_with_its_own_frame_count_must_agree(self, k400):
         config = Config(k400.to_dict())
         config.model.backbone.num_frames = 16
