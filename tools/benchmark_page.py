@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 
 BOUND = 50.0  # per cent of motions, for any method that does not look at the order of frames
+FAR = 5  # points between seeds that are worth a word
 BLIND, AWARE, INK, LINE = '#8b96a3', '#2f6fb7', '#27313b', '#c0392b'
 PANELS = {'motion': 'Which way does it move?', 'digit': 'Which digit is it?'}
 # Rows as in Table 1, then Table 5's kernels.
@@ -77,6 +78,23 @@ def changes(results: list[dict]) -> str:
     return '\n'.join(lines)
 
 
+def unsteady(results: list[dict]) -> str:
+    """Names the rows whose seeds lie far apart, '' if there are none."""
+    found = []
+    for name in rows_of(results):
+        for task in TASKS:
+            values = [result['top1'] for result in select(results, name, task)]
+            if values and max(values) - min(values) > FAR:
+                reach = f'{min(values):.1f} to {max(values):.1f}'
+                found.append(f'{METHODS[name].label} on {task} ({reach})')
+    if not found:
+        return ''
+    rows = '; '.join(found)
+    return (
+        f'Seeds more than {FAR} points apart: {rows}. More epochs (`--epochs 10`) may settle it.\n'
+    )
+
+
 def origin(results: list[dict]) -> str:
     """Command, machine, versions and dates."""
 
@@ -94,7 +112,8 @@ def page(results: list[dict]) -> str:
     """docs/benchmark.md."""
     missing = [METHODS[m].label for m in ORDER if m not in rows_of(results)]
     left = f'Not run yet: {"; ".join(missing)}. `make benchmark` runs them.\n'
-    parts = [HEAD, table(results) + '\n', NOTES, *([left] if missing else []), origin(results)]
+    notes = [NOTES, unsteady(results), left if missing else '', origin(results)]
+    parts = [HEAD, table(results) + '\n', *filter(None, notes)]
     parts += ['## Settings\n', 'The digit task is the same with its lists and ten classes.\n']
     return '\n'.join([*parts, changes(results) + '\n'])
 

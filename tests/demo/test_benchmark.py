@@ -27,9 +27,14 @@ class TestCommittedResults:
         assert max(found) <= benchmark_page.BOUND
         assert min(found) >= 45, 'the ground gives the pair of motions away'
 
-    @pytest.mark.parametrize('kernel', ['stadapter-311', 'stadapter-333'])
-    def test_a_kernel_with_time_passes_it_by_far(self, kernel):
-        assert min(accuracies('motion', [kernel])) >= 90
+    def test_a_kernel_over_time_reads_the_motion(self):
+        assert min(accuracies('motion', ['stadapter-311'])) >= 90
+
+    def test_a_kernel_over_time_and_space_passes_the_bound_by_far(self):
+        found = accuracies('motion', ['stadapter-333'])
+        assert max(found) >= 90
+        # Six epochs are not enough for it from every start: 100.0, 77.8 and 75.0.
+        assert min(found) >= benchmark_page.BOUND + 20
 
     def test_on_digits_linear_probe_and_all_kernels_are_close(self):
         found = accuracies('digit', ['linear', *KERNELS])
@@ -124,6 +129,13 @@ def test_the_table_names_seeds_spread_and_missing_rows():
     page = benchmark_page.page(results)
     assert '| ST-Adapter, kernel 3 x 1 x 1 | yes | 38,984 | 99.0 ± 1.0 (3) |  |' in page
     assert 'Not run yet: Linear probe;' in page
+
+
+def test_the_page_names_seeds_that_lie_far_apart():
+    base = dict(RESULTS[0], method='stadapter-333', task='motion')
+    close, far = dict(base, top1=99.0), dict(base, top1=75.0)
+    assert 'Seeds more than' not in benchmark_page.page([close, close])
+    assert 'kernel 3 x 3 x 3 on motion (75.0 to 99.0)' in benchmark_page.page([close, far])
 
 
 def test_the_report_is_written_from_what_is_finished(plan, tmp_path, monkeypatch):
