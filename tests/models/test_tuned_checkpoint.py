@@ -1,16 +1,23 @@
 """Tuned-only checkpoints: what they hold, where they load, what they refuse."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmaction.apis import init_recognizer
 from mmaction.registry import MODELS
 from mmengine.config import Config
+from mmengine.model import ExponentialMovingAverage
 from mmengine.runner import load_checkpoint, save_checkpoint
 from safetensors import safe_open
 
-from mmstadapter.engine.tuned_checkpoint import drop_frozen, read_adapter, write_adapter
+from mmstadapter.engine.tuned_checkpoint import (
+    TunedCheckpointHook,
+    drop_frozen,
+    read_adapter,
+    write_adapter,
+)
 from mmstadapter.testing import fill, tiny_trunk, toy_clips, write_clip_file
 
 
@@ -189,3 +196,17 @@ def test_an_adapter_of_a_random_trunk_is_not_written(tmp_path):
 def test_a_foreign_safetensors_file_is_not_an_adapter(trunk_file):
     with pytest.raises(ValueError, match='not an adapter file'):
         read_adapter(trunk_file)
+
+
+def test_an_averaged_model_is_saved_tuned_only_and_loads_again(trained, trunk_file):
+    averaged = ExponentialMovingAverage(trained)
+    checkpoint = dict(state_dict=trained.state_dict(), ema_state_dict=averaged.state_dict())
+    TunedCheckpointHook().before_save_checkpoint(SimpleNamespace(model=trained), checkpoint)
+    kept = checkpoint['ema_state_dict']
+    assert 'module.backbone.trunk.fingerprint' in kept
+    assert not [k for k in kept if k.startswith('module.backbone.trunk.transformer')]
+    again = MODELS.build(config(trunk_file).model)
+    again.init_weights()
+    again = ExponentialMovingAverage(again)
+    again.load_state_dict(kept, strict=True)
+    assert torch.equal(scores(again.module), scores(trained))
