@@ -27,14 +27,9 @@ class TestCommittedResults:
         assert max(found) <= benchmark_page.BOUND
         assert min(found) >= 45, 'the ground gives the pair of motions away'
 
-    def test_a_kernel_over_time_reads_the_motion(self):
-        assert min(accuracies('motion', ['stadapter-311'])) >= 90
-
-    def test_a_kernel_over_time_and_space_passes_the_bound_by_far(self):
-        found = accuracies('motion', ['stadapter-333'])
-        assert max(found) >= 90
-        # Six epochs are not enough for it from every start: 100.0, 77.8 and 75.0.
-        assert min(found) >= benchmark_page.BOUND + 20
+    @pytest.mark.parametrize('kernel', ['stadapter-311', 'stadapter-333'])
+    def test_a_kernel_over_time_reads_the_motion(self, kernel):
+        assert min(accuracies('motion', [kernel])) >= 90
 
     def test_on_digits_linear_probe_and_all_kernels_are_close(self):
         found = accuracies('digit', ['linear', *KERNELS])
