@@ -1,4 +1,4 @@
-"""Trunks, backbones, heads and text towers, registered with MMAction2."""
+"""Trunks, backbones, heads, text towers and retrievers, registered with MMAction2."""
 
 from .backbones import (
     AttentionPool,
@@ -12,6 +12,7 @@ from .backbones import (
     XViT,
 )
 from .heads import VideoHead
+from .retrieval import score
 from .text_towers import CLIPText
 from .trunks import CLIPBlock, CLIPViT, MMPretrainViT, TimmViT, Trunk
 
@@ -32,4 +33,5 @@ __all__ = [
     'Trunk',
     'VideoHead',
     'XViT',
+    'score',
 ]
