@@ -50,6 +50,7 @@ def test_one_query_gives_the_class_token_of_the_whole_block(frames):
         ('none', 0),
         ('bias', 3 * (32 * 9 + 2 * 32) + 2 * 32),
         ('norm', 2 * 32 * (2 + 3 * 2)),
+        ('last_0', 2 * 32),
         ('last_1', 12 * 32 * 32 + 13 * 32 + 2 * 32),
         ('all', None),
     ],
@@ -61,10 +62,28 @@ def test_tune_trains_what_it_says(tune, tuned):
     assert trained == (total if tuned is None else tuned)
 
 
-@pytest.mark.parametrize('tune', ['some', 'last_0', 'last_4', 'last_x'])
+@pytest.mark.parametrize('tune', ['some', 'last_-1', 'last_4', 'last_x'])
 def test_an_unknown_tune_is_refused_with_the_choices(tune):
     with pytest.raises(ValueError, match=r'tune must be one of none, bias, norm, last_<n>, all'):
         CLIPViT(TINY_ARCH, tune=tune)
+
+
+def test_last_0_trains_the_final_norm_and_the_projection_alone():
+    trunk = CLIPViT(TINY_ARCH, tune='last_0', with_proj=True)
+    tuned = [n for n, p in trunk.named_parameters() if p.requires_grad]
+    assert sorted(tuned) == ['ln_post.bias', 'ln_post.weight', 'proj']
+    assert not trunk.trains_layers
+    assert CLIPViT(TINY_ARCH, tune='last_1').trains_layers
+
+
+def test_project_is_clips_matrix_and_its_absence_is_said():
+    trunk = CLIPViT(TINY_ARCH, with_proj=True)
+    x = torch.randn(2, 5, 32)
+    torch.testing.assert_close(trunk.project(x), x @ trunk.proj)
+    assert trunk.joint_dims == 16
+    for use in (lambda t: t.project(x), lambda t: t.joint_dims):
+        with pytest.raises(TypeError, match='with_proj=True'):
+            use(CLIPViT(TINY_ARCH))
 
 
 def test_frozen_stays_in_eval_and_train_returns_self():

@@ -5,6 +5,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from .outputs import check_output, read_out
+
 
 @MODELS.register_module()
 class FrameMeanViT(BaseModule):
@@ -16,19 +18,21 @@ class FrameMeanViT(BaseModule):
 
     Args:
         trunk: config of the pretrained image encoder.
+        output: ``'clip'``, (B, D), or ``'frames'`` for retrieval, one joint image-text
+            vector a frame, (B, T, E): plain CLIP.
     """
 
-    def __init__(self, trunk: dict) -> None:
+    def __init__(self, trunk: dict, output: str = 'clip') -> None:
         super().__init__()
         self.trunk = MODELS.build(trunk)
+        self.output = check_output(output, self.trunk, 'FrameMeanViT')
 
     def forward(self, video: Tensor) -> Tensor:
-        """(B, 3, T, H, W) -> (B, D), for any T."""
+        """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T."""
         num_frames = video.shape[2]
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         *blocks, last = self.trunk.blocks
         for block in blocks:
             x = block(x)
         x = last.feed_forward(last.attend(x, num_queries=self.trunk.readout_tokens))
-        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
-        return self.trunk.final_norm(frames.mean(dim=1))
+        return read_out(self.trunk, self.trunk.readout(x), num_frames, self.output)

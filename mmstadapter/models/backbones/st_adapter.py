@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..ops.depthwise import depthwise_conv
 from ..ops.elementwise import keep_in_graph, quick_gelu
+from .outputs import check_output, read_out
 
 POSITIONS = ('before_attn', 'after_attn', 'after_mlp')
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(
@@ -107,6 +108,8 @@ class STAdapterViT(BaseModule):
             ``'last_<n>'`` or a list of indices from 0 (Table 4b).
         with_cp: recompute each block's activations in the backward pass; saves
             about three quarters of the training memory for about a third more time.
+        output: ``'clip'``, (B, D), or ``'frames'`` for retrieval, one joint image-text
+            vector a frame, (B, T, E).
 
     Raises:
         ValueError: for unknown positions or blocks.
@@ -121,9 +124,11 @@ class STAdapterViT(BaseModule):
         blocks: str | Sequence[int] = 'all',
         activation: str = 'none',
         with_cp: bool = False,
+        output: str = 'clip',
     ) -> None:
         super().__init__()
         self.trunk = MODELS.build(trunk)
+        self.output = check_output(output, self.trunk, 'STAdapterViT')
         self.with_cp = with_cp
         indices = select_blocks(blocks, len(self.trunk.blocks))
         for position in check_positions(positions):
@@ -134,7 +139,7 @@ class STAdapterViT(BaseModule):
             setattr(self, position, nn.ModuleDict(adapters))
 
     def forward(self, video: Tensor) -> Tensor:
-        """(B, 3, T, H, W) -> (B, D), for any T."""
+        """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T."""
         num_frames = video.shape[2]
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         last = len(self.trunk.blocks) - 1
@@ -180,9 +185,8 @@ class STAdapterViT(BaseModule):
         return adapters[str(i)](x, num_frames, self.trunk.grid, self.trunk.num_prefix_tokens)
 
     def pool(self, x: Tensor, num_frames: int) -> Tensor:
-        """Tokens that are read (B·T, Q, D) -> (B, D): mean over time, then the final norm."""
-        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
-        return self.trunk.final_norm(frames.mean(dim=1))
+        """Tokens that are read (B·T, Q, D) -> (B, D) or (B, T, E)."""
+        return read_out(self.trunk, self.trunk.readout(x), num_frames, self.output)
 
     def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Every step with all tokens computed, for parity checks and drawings.
@@ -190,7 +194,7 @@ class STAdapterViT(BaseModule):
         Yields:
             ``('embed', x)``, then per block i ``('<i>.before_attn', x)`` ...
             ``('<i>', x)`` with x of shape (B·T, 1+N, D), then ``('pooled', x)``, the
-            mean class token before the final norm, and ``('feature', x)``, (B, D).
+            mean class token before the final norm, and ``('feature', x)``, the output.
         """
         num_frames = video.shape[2]
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))

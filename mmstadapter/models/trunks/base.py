@@ -25,7 +25,8 @@ class Trunk(BaseModule):
             never in the constructor.
         tune: which pretrained parameters are trained: ``'none'``, ``'bias'``
             (all biases), ``'norm'`` (normalisation layers), ``'last_<n>'`` (the
-            last n blocks and what follows them) or ``'all'``.
+            last n blocks and what follows them; ``'last_0'``: what follows alone)
+            or ``'all'``.
         dtype: storage type of the frozen parameters, e.g. ``'float16'``; tuned
             ones stay float32. ``None`` stores float32.
     """
@@ -74,6 +75,21 @@ class Trunk(BaseModule):
         """(..., D) -> (..., D), the normalisation after the last block."""
         raise TypeError(f'{type(self).__name__} must provide `final_norm`.')
 
+    @property
+    def joint_dims(self) -> int:
+        """E, the width of the joint image-text space."""
+        raise self._without_projection()
+
+    def project(self, x: Tensor) -> Tensor:
+        """Normalised features (..., D) -> (..., E), into the joint image-text space."""
+        raise self._without_projection()
+
+    def _without_projection(self) -> TypeError:
+        return TypeError(
+            f'{type(self).__name__} has no projection into a joint image-text space. Retrieval '
+            'needs the image encoder of a CLIP model, built with with_proj=True.'
+        )
+
     def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
         """Tensors of the pretrained file under this trunk's names."""
         raise TypeError(f'{type(self).__name__} must provide `read_pretrained`.')
@@ -110,18 +126,25 @@ class Trunk(BaseModule):
         elif self.tune == 'norm':
             norms = self.norm_types
             yield from (p for m in self.modules() if isinstance(m, norms) for p in m.parameters())
-        elif kind == 'last' and number.isdigit() and 0 < int(number) <= len(self.blocks):
-            for module in (*self.blocks[-int(number) :], *self.modules_after_blocks()):
-                yield from module.parameters()
+        elif kind == 'last' and number.isdigit() and int(number) <= len(self.blocks):
+            for block in self.blocks[len(self.blocks) - int(number) :]:
+                yield from block.parameters()
+            yield from self.parameters_after_blocks()
         elif self.tune != 'none':
             raise ValueError(
-                f'{type(self).__name__}: tune must be one of {", ".join(TUNE)} with n from 1 to '
+                f'{type(self).__name__}: tune must be one of {", ".join(TUNE)} with n from 0 to '
                 f'{len(self.blocks)}, got {self.tune!r}.'
             )
 
-    def modules_after_blocks(self) -> tuple[nn.Module, ...]:
-        """Modules that follow the last block; trained with ``tune='last_<n>'``."""
-        return ()
+    def parameters_after_blocks(self) -> Iterator[nn.Parameter]:
+        """Parameters that follow the last block; trained with ``tune='last_<n>'``."""
+        yield from ()
+
+    @property
+    def trains_layers(self) -> bool:
+        """Whether anything up to the last block is tuned, so that gradients must reach it."""
+        after = {id(p) for p in self.parameters_after_blocks()}
+        return any(p.requires_grad and id(p) not in after for p in self.parameters())
 
     def train(self, mode: bool = True) -> 'Trunk':
         """Stay in eval mode while frozen, whatever the mode asked for."""

@@ -1,6 +1,6 @@
 """CLIP's vision transformer as a trunk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -229,9 +229,10 @@ class CLIPViT(Trunk):
         """The transformer blocks, in order."""
         return self.transformer.resblocks
 
-    def modules_after_blocks(self) -> tuple[nn.Module, ...]:
-        """The layer norm after the last block."""
-        return (self.ln_post,)
+    def parameters_after_blocks(self) -> Iterator[nn.Parameter]:
+        """The layer norm after the last block and the projection."""
+        yield from self.ln_post.parameters()
+        yield from (p for n, p in self.named_parameters() if n == 'proj')
 
     def embed(self, frames: Tensor) -> Tensor:
         """(M, 3, H, W) -> (M, 1+N, D): patches, class token, positions, norm."""
@@ -254,6 +255,19 @@ class CLIPViT(Trunk):
     def final_norm(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), CLIP's ``ln_post``."""
         return self.ln_post(x)
+
+    @property
+    def joint_dims(self) -> int:
+        """E, the width of the joint image-text space."""
+        if not hasattr(self, 'proj'):
+            raise self._without_projection()
+        return self.proj.shape[1]
+
+    def project(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., E), CLIP's ``proj``."""
+        if not hasattr(self, 'proj'):
+            raise self._without_projection()
+        return linear(x, self.proj.T, None)
 
     def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
         """OpenAI-named tensors of any CLIP file."""

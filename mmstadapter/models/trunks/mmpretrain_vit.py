@@ -1,6 +1,6 @@
 """Any vision transformer of MMPretrain as a trunk."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from math import isqrt
 
@@ -81,9 +81,10 @@ class MMPretrainViT(WrappedViT):
             self.vit.init_weights()
         super().init_weights()
 
-    def modules_after_blocks(self) -> tuple[nn.Module, ...]:
+    def parameters_after_blocks(self) -> Iterator[nn.Parameter]:
         """The norms after the last layer."""
-        return tuple(getattr(self.vit, n) for n in ('ln1', 'ln2') if hasattr(self.vit, n))
+        for norm in (getattr(self.vit, n) for n in ('ln1', 'ln2') if hasattr(self.vit, n)):
+            yield from norm.parameters()
 
     def embed(self, frames: Tensor) -> Tensor:
         """(M, 3, H, W) -> (M, prefix+N, D): patches, class token, positions, pre-norm."""

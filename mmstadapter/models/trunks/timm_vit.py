@@ -1,6 +1,7 @@
 """Any vision transformer of timm as a trunk."""
 
 import sys
+from collections.abc import Iterator
 from difflib import get_close_matches
 from types import ModuleType
 
@@ -72,10 +73,11 @@ class TimmViT(WrappedViT):
         self.wrapped = [wrapper(block, vit, i) for i, block in enumerate(vit.blocks)]
         self.freeze()
 
-    def modules_after_blocks(self) -> tuple[nn.Module, ...]:
+    def parameters_after_blocks(self) -> Iterator[nn.Parameter]:
         """Norms and pooling after the last block."""
         after = (self.vit.norm, self.vit.attn_pool, self.vit.fc_norm)
-        return tuple(module for module in after if module is not None)
+        for module in (module for module in after if module is not None):
+            yield from module.parameters()
 
     def embed(self, frames: Tensor) -> Tensor:
         """(M, 3, H, W) -> (M, prefix+N, D): patches, class token, registers, positions, norm."""
