@@ -9,21 +9,22 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class VideoHead(BaseHead):
-    """Dropout and a linear classifier, as the released ST-Adapter has them.
+    """Dropout and a linear classifier, as the released ST-Adapter and Side4Video have them.
 
-    The mean over frames and ``ln_post`` come before it, in the backbone, whose
-    trunk owns that norm.
+    Pooling and the norms belong to the backbone.
 
     Args:
         in_channels: width of the feature.
         num_classes: number of classes.
         dropout_ratio: dropout before the classifier; 0.5 in the released code.
-        init_std: standard deviation of the classifier's initial weights; 0.02 in the
-            released code. The bias starts at zero.
+        init_std: standard deviation of the classifier's initial weights, whose bias then
+            starts at zero; 0.02 in the released ST-Adapter code. None leaves PyTorch's
+            default for both, as in the released Side4Video code.
         average_clips: how the scores of a video's views are averaged in testing:
             ``'prob'`` (mean of softmax, as released), ``'score'`` or ``None``.
         kwargs: further options of MMAction2's ``BaseHead`` (``loss_cls``,
-            ``label_smooth_eps``, ``topk``, ...).
+            ``label_smooth_eps``, ``topk``, ...). Smoothing by e is (1 - e) times the cross
+            entropy plus e times its mean over all classes; Side4Video has 0.1.
     """
 
     def __init__(
@@ -31,15 +32,16 @@ class VideoHead(BaseHead):
         in_channels: int = 768,
         num_classes: int = 400,
         dropout_ratio: float = 0.5,
-        init_std: float = 0.02,
+        init_std: float | None = 0.02,
         average_clips: str | None = 'prob',
         **kwargs,
     ) -> None:
         super().__init__(num_classes, in_channels, average_clips=average_clips, **kwargs)
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(in_channels, num_classes)
-        nn.init.normal_(self.fc_cls.weight, std=init_std)
-        nn.init.zeros_(self.fc_cls.bias)
+        if init_std is not None:
+            nn.init.normal_(self.fc_cls.weight, std=init_std)
+            nn.init.zeros_(self.fc_cls.bias)
 
     def forward(self, x: Tensor, **kwargs) -> Tensor:
         """(B, D) -> (B, num_classes) scores."""
