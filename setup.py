@@ -76,8 +76,8 @@ setup(
     description='Parameter- and memory-efficient image-to-video transfer for MMAction2',
     long_description=readme(),
     long_description_content_type='text/markdown',
-    license='Apache-2.0',
-    license_files=['LICENSE'],
+    license='Apache-2.0 AND MIT',  # MIT: CLIP's vocabulary
+    license_files=['LICENSE', 'mmstadapter/models/text_towers/*.LICENSE.txt'],
     keywords=['action recognition', 'adapter', 'CLIP', 'MMAction2', 'video'],
     classifiers=[
         'Programming Language :: Python :: 3.11',

@@ -13,7 +13,7 @@ from .backbones import (
 )
 from .heads import VideoHead
 from .retrieval import score
-from .text_towers import CLIPText
+from .text_towers import CLIPText, CLIPTokenizer, WordTokenizer, text_mask
 from .trunks import CLIPBlock, CLIPViT, MMPretrainViT, TimmViT, Trunk
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     'AttnPoolViT',
     'CLIPBlock',
     'CLIPText',
+    'CLIPTokenizer',
     'CLIPViT',
     'FrameMeanViT',
     'MMPretrainViT',
@@ -32,6 +33,8 @@ __all__ = [
     'TimmViT',
     'Trunk',
     'VideoHead',
+    'WordTokenizer',
     'XViT',
     'score',
+    'text_mask',
 ]

@@ -1,5 +1,8 @@
-"""Text towers: token ids in, sentences and words out."""
+"""Text towers: captions to token ids, token ids to sentences and words."""
 
 from .clip_text import CLIPText
+from .clip_tokenizer import CLIPTokenizer
+from .packing import text_mask
+from .word_tokenizer import WordTokenizer
 
-__all__ = ['CLIPText']
+__all__ = ['CLIPText', 'CLIPTokenizer', 'WordTokenizer', 'text_mask']
