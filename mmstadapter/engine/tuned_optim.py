@@ -8,6 +8,9 @@ from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..models.ops.sync_batch_norm import is_synchronised
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -21,11 +24,15 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     a checkpoint fits the next run.
 
     The released ST-Adapter code decays every tuned tensor except those whose
-    name contains ``.bias``: ``paramwise_cfg=dict(bias_decay_mult=0.)``.
+    name contains ``.bias``: ``paramwise_cfg=dict(bias_decay_mult=0.)``. The released
+    Side4Video code decays all of them. It divides the learning rate of batch norms by
+    the number of batches whose gradients are accumulated, unless their statistics are
+    synchronised: ``paramwise_cfg=dict(bn_lr_by_accumulation=True)``.
 
     Args:
         optim_wrapper_cfg: the config's ``optim_wrapper``, with ``optimizer``.
-        paramwise_cfg: MMEngine's options (``bias_decay_mult``, ``custom_keys``, ...).
+        paramwise_cfg: MMEngine's options (``bias_decay_mult``, ``custom_keys``, ...), and
+            ``bn_lr_by_accumulation``, false by default.
 
     Raises:
         ValueError: when called with a model in which nothing is tuned.
@@ -54,6 +61,9 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Add the tuned parameters of ``module`` to the groups in ``params``, in place."""
         one_each: list[dict] = []
         super().add_params(one_each, module, *args, **kwargs)
+        if self._is_slowed(module):
+            for group in one_each:
+                group['lr'] = group.get('lr', self.base_lr) / self.accumulated
         seen = {id(p) for group in params for p in group['params']}
         for group in one_each:
             # A parameter shared by two modules is optimised once.
@@ -61,6 +71,15 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             seen.update(map(id, new))
             if new:
                 self._merge(params, new, self._settings(group))
+
+    @property
+    def accumulated(self) -> int:
+        """Batches whose gradients are summed up before a step."""
+        return self.optim_wrapper_cfg.get('accumulative_counts', 1)
+
+    def _is_slowed(self, module: nn.Module) -> bool:
+        wanted = self.paramwise_cfg.get('bn_lr_by_accumulation', False)
+        return wanted and isinstance(module, _BatchNorm) and not is_synchronised(module)
 
     def _settings(self, group: dict) -> dict:
         """A group's effective options, whichever rule they came from."""

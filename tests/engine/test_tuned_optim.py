@@ -114,3 +114,44 @@ def test_warnings_are_heard_after_the_groups_are_made(capsys):
     print_log('still heard', 'current', level=30)
     heard = capsys.readouterr()
     assert 'still heard' in heard.out + heard.err
+
+
+class TestBatchNormsUnderAccumulation:
+    """As released: their rate is divided by the number of accumulated batches."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+            self.bn = nn.Sequential(nn.BatchNorm1d(4))
+
+    def rates(self, model, wanted=True, counts=4):
+        settings = dict(optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.15))
+        constructor = TunedOptimWrapperConstructor(
+            settings | dict(accumulative_counts=counts), dict(bn_lr_by_accumulation=wanted)
+        )
+        groups = constructor(model).optimizer.param_groups
+        assert {g['weight_decay'] for g in groups} == {0.15}
+        return {name: g['lr'] for g in groups for name in names(model, g)}
+
+    def test_their_rate_is_divided(self):
+        rates = self.rates(self.Net())
+        assert rates.pop('bn.0.weight') == rates.pop('bn.0.bias') == 0.025
+        assert set(rates.values()) == {0.1}
+
+    def test_the_others_keep_theirs_and_so_do_they_without_accumulation(self):
+        assert set(self.rates(self.Net(), counts=1).values()) == {0.1}
+
+    def test_by_default_nothing_is_divided(self):
+        assert set(self.rates(self.Net(), wanted=False).values()) == {0.1}
+
+    def test_synchronised_ones_keep_their_rate(self):
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(self.Net())
+        assert set(self.rates(model).values()) == {0.1}
+
+    def test_a_rate_of_ones_own_is_divided_too(self):
+        settings = dict(optimizer=dict(type='AdamW', lr=0.1), accumulative_counts=4)
+        keys = dict(bn_lr_by_accumulation=True, custom_keys={'bn': dict(lr_mult=0.5)})
+        model = self.Net()
+        groups = TunedOptimWrapperConstructor(settings, keys)(model).optimizer.param_groups
+        assert sorted(g['lr'] for g in groups) == [0.0125, 0.1]
