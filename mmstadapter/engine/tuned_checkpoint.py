@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..models.trunks import Trunk
+from ..models.pretrained import Pretrained
 
 FORMAT = 'mmstadapter-adapter-1'
 
@@ -23,9 +23,9 @@ FORMAT = 'mmstadapter-adapter-1'
 def drop_frozen(
     model: nn.Module, state_dict: dict[str, Tensor], prefix: str = ''
 ) -> dict[str, Tensor]:
-    """The state dict without the tensors that trunks can supply, with their fingerprints.
+    """The state dict without what pretrained files can supply, with their fingerprints.
 
-    A trunk whose frozen tensors did not come from its pretrained file keeps them in.
+    An encoder, image or text, whose frozen tensors did not come from its pretrained file keeps them in.
 
     Args:
         model: the model, or a wrapper of it.
@@ -37,7 +37,7 @@ def drop_frozen(
     trunks = {
         prefix + name: module
         for name, module in model.named_modules()
-        if isinstance(module, Trunk) and module.frozen_keys()
+        if isinstance(module, Pretrained) and module.frozen_keys()
     }
     frozen = {f'{name}.{key}' for name, trunk in trunks.items() for key in trunk.frozen_keys()}
     kept = OrderedDict((k, v) for k, v in state_dict.items() if k not in frozen)
@@ -79,13 +79,14 @@ def write_adapter(path: str | Path, model: nn.Module, config: Config, **metadata
     """
     path = Path(path)
     tensors = drop_frozen(model, model.state_dict())
-    trunks = [m for m in model.modules() if isinstance(m, Trunk)]
-    if any(trunk.frozen_names() and not trunk.frozen_keys() for trunk in trunks):
-        raise ValueError(
-            "write_adapter: the trunk's frozen weights did not come from its pretrained file, so "
-            'this adapter could not be used elsewhere. Set model.backbone.trunk.checkpoint and '
-            'load the tuned checkpoint onto it first.'
-        )
+    trunks = [m for m in model.modules() if isinstance(m, Pretrained)]
+    for trunk in trunks:
+        if trunk.frozen_names() and not trunk.frozen_keys():
+            raise ValueError(
+                f"write_adapter: the {trunk.role}'s frozen weights did not come from its "
+                'pretrained file, so this adapter could not be used elsewhere. Set '
+                f'{trunk.setting}.checkpoint and load the tuned checkpoint onto it first.'
+            )
     fingerprints = [
         bytes(t.fingerprint.tolist()).hex() for t in trunks if t.fingerprint is not None
     ]

@@ -1,18 +1,15 @@
-"""What every trunk can do: freeze itself, supply its own weights, identify itself."""
+"""What every trunk can do: turn frames into tokens, block by block, and say what it trains."""
 
 from collections.abc import Iterator
 
-import torch
-from mmengine.logging import print_log
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmstadapter import weights
+from ..pretrained import Pretrained
 
 TUNE = ('none', 'bias', 'norm', 'last_<n>', 'all')
 
 
-class Trunk(BaseModule):
+class Trunk(Pretrained):
     """A pretrained image encoder: frames in, tokens out, frozen unless told otherwise.
 
     A subclass builds its modules, provides the verbs ``embed``, ``blocks`` and
@@ -31,6 +28,8 @@ class Trunk(BaseModule):
             ones stay float32. ``None`` stores float32.
     """
 
+    role = 'trunk'
+    setting = 'model.backbone.trunk'
     embed_dims: int
     num_prefix_tokens: int  # tokens before the patches: class token, registers
     readout_tokens: int | None = 1  # leading tokens that `readout` needs; None: all
@@ -40,16 +39,6 @@ class Trunk(BaseModule):
         nn.RMSNorm,
         nn.modules.batchnorm._BatchNorm,
     )
-
-    def __init__(
-        self, checkpoint: str | None = None, tune: str = 'none', dtype: str | None = None
-    ) -> None:
-        super().__init__()
-        self.checkpoint = checkpoint
-        self.tune = tune
-        self.dtype = dtype
-        self.source: str | None = None  # None (random), 'pretrained' or 'state_dict'
-        self.fingerprint: Tensor | None = None
 
     # ------------------------------------------------------------------ verbs
 
@@ -90,14 +79,6 @@ class Trunk(BaseModule):
             'needs the image encoder of a CLIP model, built with with_proj=True.'
         )
 
-    def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
-        """Tensors of the pretrained file under this trunk's names."""
-        raise TypeError(f'{type(self).__name__} must provide `read_pretrained`.')
-
-    def fit_pretrained(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The same tensors fitted to this trunk's input size and parts."""
-        return tensors
-
     def forward(self, frames: Tensor) -> Tensor:
         """(M, 3, H, W) -> (M, num_prefix_tokens + h*w, D), all layers."""
         x = self.embed(frames)
@@ -107,16 +88,7 @@ class Trunk(BaseModule):
 
     # --------------------------------------------------------------- freezing
 
-    def freeze(self) -> None:
-        """Apply ``tune`` and ``dtype``; called once, at the end of a constructor."""
-        tuned = {id(p) for p in self._chosen_parameters()}
-        for parameter in self.parameters():
-            parameter.requires_grad_(id(parameter) in tuned)
-            if self.dtype is not None and id(parameter) not in tuned:
-                parameter.data = parameter.data.to(_floating_type(self.dtype))
-        self.train(self.training)
-
-    def _chosen_parameters(self) -> Iterator[nn.Parameter]:
+    def chosen_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that ``tune`` trains."""
         kind, _, number = self.tune.partition('_')
         if self.tune == 'all':
@@ -145,145 +117,3 @@ class Trunk(BaseModule):
         """Whether anything up to the last block is tuned, so that gradients must reach it."""
         after = {id(p) for p in self.parameters_after_blocks()}
         return any(p.requires_grad and id(p) not in after for p in self.parameters())
-
-    def train(self, mode: bool = True) -> 'Trunk':
-        """Stay in eval mode while frozen, whatever the mode asked for."""
-        super().train(mode and self.tune != 'none')
-        return self
-
-    # ---------------------------------------------------------------- weights
-
-    def init_weights(self) -> None:
-        """Read the pretrained file, if one is named; a random trunk stays as built."""
-        if self.checkpoint is not None and self.source is None:
-            self.load_pretrained()
-
-    @torch.no_grad()
-    def load_pretrained(self) -> None:
-        """Fill every tensor from ``checkpoint``, strictly."""
-        tensors = self.read_pretrained(self.checkpoint)
-        fingerprint = weights.fingerprint(tensors)
-        tensors = self.fit_pretrained(tensors)
-        own = dict(self.named_parameters()) | self._saved_buffers()
-        _check_names_and_shapes(self, own, tensors)
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
-        self.source, self.fingerprint = 'pretrained', fingerprint
-        print_log(
-            f'{type(self).__name__}: loaded {len(own)} tensors of {self.checkpoint}', 'current'
-        )
-
-    def frozen_names(self) -> list[str]:
-        """Names of the frozen tensors, relative to the trunk."""
-        frozen = [n for n, p in self.named_parameters() if not p.requires_grad]
-        return frozen + list(self._saved_buffers()) if self.tune == 'none' else frozen
-
-    def _saved_buffers(self) -> dict[str, Tensor]:
-        """The buffers that a state dict holds; others, such as tables of angles, are computed."""
-        saved = self.state_dict().keys()
-        return {n: b for n, b in self.named_buffers() if n in saved}
-
-    def frozen_keys(self) -> list[str]:
-        """Names of the tensors that the pretrained file can supply again.
-
-        Empty while the trunk is random or its tensors came from elsewhere, so that
-        nothing is ever left out of a checkpoint that cannot be restored.
-        """
-        return self.frozen_names() if self.source == 'pretrained' else []
-
-    def require_weights(self) -> None:
-        """Raise if a pretrained file is named and was not read."""
-        if self.checkpoint is not None and self.source is None:
-            raise RuntimeError(
-                f'{type(self).__name__}: the pretrained weights of {self.checkpoint!r} have not '
-                'been read, so the features would be random. Call init_weights() on the model or '
-                'load a checkpoint first; set checkpoint=None for a random trunk.'
-            )
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Accept a tuned-only state dict by filling in the frozen tensors."""
-        mark = state_dict.pop(prefix + 'fingerprint', None)
-        frozen = self.frozen_names()
-        absent = [n for n in frozen if prefix + n not in state_dict]
-        if frozen and len(absent) == len(frozen):
-            self._fill_in(state_dict, prefix, mark)
-        elif absent:
-            raise RuntimeError(
-                f'{prefix.rstrip(".")}: the checkpoint holds some frozen tensors and lacks '
-                f'{len(absent)}: {", ".join(absent[:8])}{" ..." if len(absent) > 8 else ""}. '
-                'It must hold all of them or none.'
-            )
-        elif any(prefix + n in state_dict for n, _ in self.named_parameters()):
-            self._note_foreign(state_dict, prefix, frozen)
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _fill_in(self, state_dict: dict, prefix: str, mark: Tensor | None) -> None:
-        """Add the frozen tensors of the pretrained file to a tuned-only state dict."""
-        name = prefix.rstrip('.') or type(self).__name__
-        if self.checkpoint is None:
-            raise RuntimeError(
-                f'{name}: this checkpoint holds tuned weights only and the trunk has no pretrained '
-                f'file to supply its {len(self.frozen_names())} frozen tensors. Set '
-                'model.backbone.trunk.checkpoint to the file the checkpoint was trained on.'
-            )
-        if self.source != 'pretrained':
-            self.load_pretrained()
-        if mark is None:
-            print_log(
-                f'{name}: the checkpoint does not say which trunk it was trained on; '
-                f'using {self.checkpoint}.',
-                'current',
-                level=30,
-            )
-        elif not torch.equal(mark.cpu(), self.fingerprint):
-            raise RuntimeError(
-                f'{name}: this checkpoint was trained on another trunk (fingerprint '
-                f'{_short(mark)}) than {self.checkpoint} ({_short(self.fingerprint)}). '
-                'Set model.backbone.trunk.checkpoint to the file it was trained on.'
-            )
-        own = self.state_dict()
-        state_dict.update({prefix + n: own[n] for n in self.frozen_names()})
-
-    def _note_foreign(self, state_dict: dict, prefix: str, frozen: list[str]) -> None:
-        """Remember when frozen tensors come from elsewhere than the pretrained file."""
-        own = self.state_dict()
-        if self.source == 'pretrained' and all(
-            own[n].shape == state_dict[prefix + n].shape
-            and torch.equal(own[n], state_dict[prefix + n].to(own[n]))
-            for n in frozen
-        ):
-            return
-        self.source, self.fingerprint = 'state_dict', None
-
-
-def _floating_type(name: str) -> torch.dtype:
-    """'float16' -> torch.float16, for the floating types."""
-    dtype = getattr(torch, name, None)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ValueError(f"Trunk: dtype must be 'float32', 'float16' or 'bfloat16', got {name!r}.")
-    return dtype
-
-
-def _short(fingerprint: Tensor) -> str:
-    return bytes(fingerprint.cpu().tolist()).hex()[:12]
-
-
-def _check_names_and_shapes(trunk: Trunk, own: dict[str, Tensor], given: dict[str, Tensor]) -> None:
-    """Raise with both sides' names or shapes when a pretrained file does not fit."""
-    who = f'{type(trunk).__name__}: {trunk.checkpoint}'
-    missing, surplus = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
-    if missing or surplus:
-        raise RuntimeError(
-            f'{who} is not a file of this size: it lacks {missing[:5] or "nothing"} and has '
-            f'{surplus[:5] or "nothing"} besides. Check that arch and checkpoint belong together.'
-        )
-    wrong = [
-        f'{n}: file {tuple(given[n].shape)}, model {tuple(t.shape)}'
-        for n, t in own.items()
-        if given[n].shape != t.shape
-    ]
-    if wrong:
-        raise RuntimeError(
-            f'{who} has other sizes than the model ({len(wrong)} tensors): {"; ".join(wrong[:4])}. '
-            'Check that arch and checkpoint belong together.'
-        )

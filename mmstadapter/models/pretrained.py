@@ -1,0 +1,207 @@
+"""Encoders that read their own pretrained file, freeze themselves and identify themselves."""
+
+from collections.abc import Iterator
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmstadapter import weights
+
+
+class Pretrained(BaseModule):
+    """A pretrained image or text encoder, whose frozen part need not be in a checkpoint.
+
+    A subclass builds its modules, says in `chosen_parameters` what ``tune`` trains, reads
+    its pretrained file in `read_pretrained`, and calls `freeze` at the end of its
+    constructor.
+
+    Args:
+        checkpoint: path or known name of the pretrained file. It is read when the
+            runner initialises weights or when a tuned-only checkpoint is loaded,
+            never in the constructor.
+        tune: which pretrained parameters are trained; the subclass has the choices.
+        dtype: storage type of the frozen parameters, e.g. ``'float16'``; tuned
+            ones stay float32. ``None`` stores float32.
+    """
+
+    role = 'encoder'  # what messages call it
+    setting = 'model'  # where a config has it
+
+    def __init__(
+        self, checkpoint: str | None = None, tune: str = 'none', dtype: str | None = None
+    ) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.tune = tune
+        self.dtype = dtype
+        self.source: str | None = None  # None (random), 'pretrained' or 'state_dict'
+        self.fingerprint: Tensor | None = None
+
+    def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
+        """Tensors of the pretrained file under this encoder's names."""
+        raise TypeError(f'{type(self).__name__} must provide `read_pretrained`.')
+
+    def fit_pretrained(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The same tensors fitted to this encoder's input size and parts."""
+        return tensors
+
+    def chosen_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters that ``tune`` trains."""
+        raise TypeError(f'{type(self).__name__} must provide `chosen_parameters`.')
+
+    # --------------------------------------------------------------- freezing
+
+    def freeze(self) -> None:
+        """Apply ``tune`` and ``dtype``; called once, at the end of a constructor."""
+        tuned = {id(p) for p in self.chosen_parameters()}
+        for parameter in self.parameters():
+            parameter.requires_grad_(id(parameter) in tuned)
+            if self.dtype is not None and id(parameter) not in tuned:
+                parameter.data = parameter.data.to(_floating_type(self.dtype))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> 'Pretrained':
+        """Stay in eval mode while frozen, whatever the mode asked for."""
+        super().train(mode and self.tune != 'none')
+        return self
+
+    # ---------------------------------------------------------------- weights
+
+    def init_weights(self) -> None:
+        """Read the pretrained file, if one is named; a random encoder stays as built."""
+        if self.checkpoint is not None and self.source is None:
+            self.load_pretrained()
+
+    @torch.no_grad()
+    def load_pretrained(self) -> None:
+        """Fill every tensor from ``checkpoint``, strictly."""
+        tensors = self.read_pretrained(self.checkpoint)
+        fingerprint = weights.fingerprint(tensors)
+        tensors = self.fit_pretrained(tensors)
+        own = dict(self.named_parameters()) | self._saved_buffers()
+        _check_names_and_shapes(self, own, tensors)
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+        self.source, self.fingerprint = 'pretrained', fingerprint
+        print_log(
+            f'{type(self).__name__}: loaded {len(own)} tensors of {self.checkpoint}', 'current'
+        )
+
+    def frozen_names(self) -> list[str]:
+        """Names of the frozen tensors, relative to the encoder."""
+        frozen = [n for n, p in self.named_parameters() if not p.requires_grad]
+        return frozen + list(self._saved_buffers()) if self.tune == 'none' else frozen
+
+    def _saved_buffers(self) -> dict[str, Tensor]:
+        """The buffers that a state dict holds; others, such as tables of angles, are computed."""
+        saved = self.state_dict().keys()
+        return {n: b for n, b in self.named_buffers() if n in saved}
+
+    def frozen_keys(self) -> list[str]:
+        """Names of the tensors that the pretrained file can supply again.
+
+        Empty while the encoder is random or its tensors came from elsewhere, so that
+        nothing is ever left out of a checkpoint that cannot be restored.
+        """
+        return self.frozen_names() if self.source == 'pretrained' else []
+
+    def require_weights(self) -> None:
+        """Raise if a pretrained file is named and was not read."""
+        if self.checkpoint is not None and self.source is None:
+            raise RuntimeError(
+                f'{type(self).__name__}: the pretrained weights of {self.checkpoint!r} have not '
+                'been read, so the features would be random. Call init_weights() on the model or '
+                f'load a checkpoint first; set checkpoint=None for a random {self.role}.'
+            )
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Accept a tuned-only state dict by filling in the frozen tensors."""
+        mark = state_dict.pop(prefix + 'fingerprint', None)
+        frozen = self.frozen_names()
+        absent = [n for n in frozen if prefix + n not in state_dict]
+        if frozen and len(absent) == len(frozen):
+            self._fill_in(state_dict, prefix, mark)
+        elif absent:
+            raise RuntimeError(
+                f'{prefix.rstrip(".")}: the checkpoint holds some frozen tensors and lacks '
+                f'{len(absent)}: {", ".join(absent[:8])}{" ..." if len(absent) > 8 else ""}. '
+                'It must hold all of them or none.'
+            )
+        elif any(prefix + n in state_dict for n, _ in self.named_parameters()):
+            self._note_foreign(state_dict, prefix, frozen)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _fill_in(self, state_dict: dict, prefix: str, mark: Tensor | None) -> None:
+        """Add the frozen tensors of the pretrained file to a tuned-only state dict."""
+        name = prefix.rstrip('.') or type(self).__name__
+        if self.checkpoint is None:
+            raise RuntimeError(
+                f'{name}: this checkpoint holds tuned weights only and the {self.role} has no '
+                f'pretrained file to supply its {len(self.frozen_names())} frozen tensors. Set '
+                f'{self.setting}.checkpoint to the file the checkpoint was trained on.'
+            )
+        if self.source != 'pretrained':
+            self.load_pretrained()
+        if mark is None:
+            print_log(
+                f'{name}: the checkpoint does not say which {self.role} it was trained on; '
+                f'using {self.checkpoint}.',
+                'current',
+                level=30,
+            )
+        elif not torch.equal(mark.cpu(), self.fingerprint):
+            raise RuntimeError(
+                f'{name}: this checkpoint was trained on another {self.role} (fingerprint '
+                f'{_short(mark)}) than {self.checkpoint} ({_short(self.fingerprint)}). '
+                f'Set {self.setting}.checkpoint to the file it was trained on.'
+            )
+        own = self.state_dict()
+        state_dict.update({prefix + n: own[n] for n in self.frozen_names()})
+
+    def _note_foreign(self, state_dict: dict, prefix: str, frozen: list[str]) -> None:
+        """Remember when frozen tensors come from elsewhere than the pretrained file."""
+        own = self.state_dict()
+        if self.source == 'pretrained' and all(
+            own[n].shape == state_dict[prefix + n].shape
+            and torch.equal(own[n], state_dict[prefix + n].to(own[n]))
+            for n in frozen
+        ):
+            return
+        self.source, self.fingerprint = 'state_dict', None
+
+
+def _floating_type(name: str) -> torch.dtype:
+    """'float16' -> torch.float16, for the floating types."""
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype must be 'float32', 'float16' or 'bfloat16', got {name!r}.")
+    return dtype
+
+
+def _short(fingerprint: Tensor) -> str:
+    return bytes(fingerprint.cpu().tolist()).hex()[:12]
+
+
+def _check_names_and_shapes(
+    encoder: Pretrained, own: dict[str, Tensor], given: dict[str, Tensor]
+) -> None:
+    """Raise with both sides' names or shapes when a pretrained file does not fit."""
+    who = f'{type(encoder).__name__}: {encoder.checkpoint}'
+    missing, surplus = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    if missing or surplus:
+        raise RuntimeError(
+            f'{who} is not a file of this size: it lacks {missing[:5] or "nothing"} and has '
+            f'{surplus[:5] or "nothing"} besides. Check that arch and checkpoint belong together.'
+        )
+    wrong = [
+        f'{n}: file {tuple(given[n].shape)}, model {tuple(t.shape)}'
+        for n, t in own.items()
+        if given[n].shape != t.shape
+    ]
+    if wrong:
+        raise RuntimeError(
+            f'{who} has other sizes than the model ({len(wrong)} tensors): {"; ".join(wrong[:4])}. '
+            'Check that arch and checkpoint belong together.'
+        )
