@@ -25,7 +25,8 @@ def drop_frozen(
 ) -> dict[str, Tensor]:
     """The state dict without what pretrained files can supply, with their fingerprints.
 
-    An encoder, image or text, whose frozen tensors did not come from its pretrained file keeps them in.
+    An image or text encoder whose frozen tensors did not come from its pretrained file
+    keeps them in.
 
     Args:
         model: the model, or a wrapper of it.
