@@ -1,7 +1,6 @@
 """Lists of videos with labels, in which some videos may turn out to be broken."""
 
 import os.path as osp
-import random
 
 import torch
 from mmaction.datasets import VideoDataset as HostVideoDataset
@@ -9,14 +8,12 @@ from mmengine.fileio import exists, list_from_file
 
 from ..registry import CHILDREN
 from .fraction import balanced_fraction
-from .packets import VideoReadError
-
-MAX_REPLACEMENTS = 10  # in a row; more means that something general is wrong
+from .replacement import ReplacesBadVideos
 
 
 # MMAction2 has a class of this name: ours is in the registry of our scope only.
 @CHILDREN['DATASETS'].register_module()
-class VideoDataset(HostVideoDataset):
+class VideoDataset(ReplacesBadVideos, HostVideoDataset):
     """MMAction2's VideoDataset, checked on loading, that survives broken videos and reports them.
 
     The annotation file holds ``path label`` a line (``path label label ...`` with
@@ -99,44 +96,10 @@ class VideoDataset(HostVideoDataset):
             f'{self.delimiter!r}): {line[:200]!r}'
         )
 
-    def __getitem__(self, idx: int) -> dict:
-        """The sample after the pipeline, of another video if its own cannot be decoded."""
-        if not self._fully_initialized:
-            self.full_init()
-        bad: list[tuple[str, str]] = []
-        info = self.get_data_info(idx)
-        own_label = info['label']
-        for attempt in range(1, MAX_REPLACEMENTS + 2):
-            try:
-                sample = self.pipeline(info)
-            except VideoReadError as error:
-                bad.append((error.path, error.reason))
-                info = self._neighbour(idx, attempt) if self.test_mode else self._another()
-                continue
-            if bad:
-                self._note(sample, bad, own_label)
-            return sample
-        listed = '\n  '.join(': '.join(entry) for entry in dict.fromkeys(bad))
-        raise RuntimeError(
-            f'VideoDataset: {len(bad)} videos of {self.ann_file} in a row cannot be decoded. '
-            f'Check data_prefix and data_root, and the files:\n  {listed}'
-        )
-
-    def _another(self) -> dict:
-        return self.get_data_info(random.randrange(len(self)))
-
-    def _neighbour(self, idx: int, distance: int) -> dict:
-        """The sample itself with a later sample's frames, and a label nothing can match."""
-        info = self.get_data_info(idx)
-        info['filename'] = self.get_data_info((idx + distance) % len(self))['filename']
+    def lose(self, info: dict) -> None:
+        """A label that nothing can match."""
         info['label'] = torch.zeros_like(info['label']) if self.multi_class else -1
-        return info
 
-    def _note(self, sample: dict, bad: list[tuple[str, str]], own_label) -> None:
-        """Let the bad videos travel with the sample."""
-        if not isinstance(sample, dict) or 'data_samples' not in sample:
-            raise VideoReadError(*bad[0])  # nothing to note it on: better stop than be silent
-        notes: dict = {'bad_videos': bad}
-        if self.test_mode:
-            notes['lost_label'] = own_label
-        sample['data_samples'].set_metainfo(notes)
+    def notes(self, info: dict) -> dict:
+        """The item's own label."""
+        return dict(lost_label=info['label'])
