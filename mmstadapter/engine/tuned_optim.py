@@ -10,8 +10,6 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..models.ops.sync_batch_norm import is_synchronised
-
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
@@ -79,7 +77,8 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _is_slowed(self, module: nn.Module) -> bool:
         wanted = self.paramwise_cfg.get('bn_lr_by_accumulation', False)
-        return wanted and isinstance(module, _BatchNorm) and not is_synchronised(module)
+        of_process = isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm)
+        return wanted and of_process
 
     def _settings(self, group: dict) -> dict:
         """A group's effective options, whichever rule they came from."""
