@@ -5,20 +5,29 @@ from .caption_dataset import CaptionDataset
 from .loading import VideoDecode, VideoInit
 from .packets import VideoReadError
 from .rand_augment import RandAugment
+from .rawframe_dataset import RawframeDataset
 from .readers import open_video
+from .repeated import flat_collate
 from .retrieval_sampling import SampleSpread
 from .sampling import SampleSegments, SampleStride
+from .side4video_sampling import SampleSide4Video
+from .side4video_spatial import PILRandomSquare, PILResize, RandomGrey
 from .spatial import RandomResizedSquare, RandomSquare, ResizeShortSide, SpatialViews
 from .video_dataset import VideoDataset
 
 __all__ = [
     'BadVideoHook',
     'CaptionDataset',
+    'PILRandomSquare',
+    'PILResize',
     'RandAugment',
+    'RandomGrey',
     'RandomResizedSquare',
     'RandomSquare',
+    'RawframeDataset',
     'ResizeShortSide',
     'SampleSegments',
+    'SampleSide4Video',
     'SampleSpread',
     'SampleStride',
     'SpatialViews',
@@ -26,5 +35,6 @@ __all__ = [
     'VideoDecode',
     'VideoInit',
     'VideoReadError',
+    'flat_collate',
     'open_video',
 ]

@@ -6,6 +6,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from .frame_folder import FrameFolder, check_template
 from .readers import READERS, open_video
 
 
@@ -16,12 +17,17 @@ class VideoInit(BaseTransform):
     Gives the right frames of any file FFmpeg can read, whatever the container, or raises.
     Files are opened and closed within one sample, so loaders may fork.
 
-    Reads ``filename``; adds ``video_reader``, ``total_frames`` and ``avg_fps``.
+    Also opens a folder of numbered images, where the sample (``mmstadapter.RawframeDataset``) or
+    this step has a ``filename_tmpl``: numbers start at the sample's ``start_index`` (0 if
+    absent) plus its ``offset``; ``total_frames`` of the sample, if any, goes before counting.
+
+    Reads ``filename``; adds ``video_reader``, ``total_frames`` and ``avg_fps`` (0.0 for images).
 
     Args:
         reader: ``'pyav'``, ``'auto'`` or ``'decord'``, see :func:`open_video`.
         num_threads: decoding threads of one video.
         backend_args: for files that are not local, as for ``mmengine.fileio.get``.
+        filename_tmpl: names of the images, as ``'{:05}.jpg'``, for data sets that do not say.
 
     Raises:
         VideoReadError: if the file cannot be decoded. ``mmstadapter.VideoDataset`` replaces
@@ -29,24 +35,40 @@ class VideoInit(BaseTransform):
     """
 
     def __init__(
-        self, reader: str = 'pyav', num_threads: int = 1, backend_args: dict | None = None
+        self,
+        reader: str = 'pyav',
+        num_threads: int = 1,
+        backend_args: dict | None = None,
+        filename_tmpl: str | None = None,
     ) -> None:
         if reader not in READERS:
             raise ValueError(f'VideoInit: reader must be one of {READERS}, got {reader!r}.')
         self.reader = reader
         self.num_threads = num_threads
         self.backend_args = backend_args
+        self.filename_tmpl = filename_tmpl
+        if filename_tmpl is not None:
+            check_template(filename_tmpl)
 
     def transform(self, results: dict) -> dict:
         """Add the reader and what it knows."""
-        filename = str(results['filename'])
-        if not Path(filename).suffix:
-            filename += '.mp4'  # as DecordInit has it: lists may leave .mp4 out
-        video = open_video(filename, self.reader, self.num_threads, self.backend_args)
+        template = results.get('filename_tmpl', self.filename_tmpl)
+        video = self._folder(results, template) if template else self._file(results)
         results['video_reader'] = video
         results['total_frames'] = len(video)
         results['avg_fps'] = video.fps
         return results
+
+    def _file(self, results: dict):
+        filename = str(results['filename'])
+        if not Path(filename).suffix:
+            filename += '.mp4'  # as DecordInit has it: lists may leave .mp4 out
+        return open_video(filename, self.reader, self.num_threads, self.backend_args)
+
+    def _folder(self, results: dict, template: str) -> FrameFolder:
+        first = results.get('start_index', 0) + results.get('offset', 0)
+        length = results.get('total_frames')
+        return FrameFolder(str(results['filename']), template, first, length, self.backend_args)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(reader={self.reader!r}, num_threads={self.num_threads})'

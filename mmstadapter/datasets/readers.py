@@ -80,11 +80,11 @@ class PyAVReader:
         _check_range(indices, len(self), self.path)
         wanted = sorted(set(indices))
         if self.facts.times is None:
-            return _one_array_each(indices, self._by_order(wanted))
+            return one_array_each(indices, self._by_order(wanted))
         found = self._by_time(wanted, seek=True) or self._by_time(wanted, seek=False)
         if found is None:
             raise VideoReadError(self.path, 'decodes to other frames than its packets state')
-        return _one_array_each(indices, found)
+        return one_array_each(indices, found)
 
     def _by_time(self, wanted: list[int], seek: bool) -> dict[int, np.ndarray] | None:
         """None if a frame does not turn up at its time."""
@@ -167,7 +167,7 @@ class DecordReader:
         indices = [int(index) for index in indices]
         _check_range(indices, len(self), self.path)
         try:
-            return _one_array_each(indices, self._read(sorted(set(indices))))
+            return one_array_each(indices, self._read(sorted(set(indices))))
         except VideoReadError:
             if self.substitute is None:
                 raise
@@ -208,7 +208,7 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
-def _one_array_each(indices: list[int], found: dict[int, np.ndarray]) -> list[np.ndarray]:
+def one_array_each(indices: list[int], found: dict[int, np.ndarray]) -> list[np.ndarray]:
     """Repeated frames get arrays of their own: later steps may work in place."""
     frames, taken = [], set()
     for index in indices:

@@ -7,6 +7,16 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 
+def equal_segments(total: int, clip_len: int) -> list[tuple[int, int]]:
+    """First and last index of T segments of a video, which share their ends.
+
+    With s = (L-1)/T, segment i reaches from round(s·i) to round(s·(i+1)), halves to even.
+    """
+    step = (total - 1) / clip_len
+    ticks = [round(step * i) for i in range(clip_len + 1)]
+    return list(zip(ticks[:-1], ticks[1:], strict=True))
+
+
 class ClipSampler(BaseTransform):
     """Choose clips of frames; a subclass gives the rule.
 
@@ -70,18 +80,14 @@ class SampleSegments(ClipSampler):
     one, rounded down. A video of fewer than T frames repeats some.
     """
 
-    def _segments(self, total: int) -> list[tuple[int, int]]:
-        step = (total - 1) / self.clip_len
-        ticks = [round(step * i) for i in range(self.clip_len + 1)]
-        return list(zip(ticks[:-1], ticks[1:], strict=True))
-
     def train_clips(self, total: int) -> list[list[int]]:
         """A random frame of each segment."""
-        return [[np.random.randint(first, last + 1) for first, last in self._segments(total)]]
+        segments = equal_segments(total, self.clip_len)
+        return [[np.random.randint(first, last + 1) for first, last in segments]]
 
     def test_clips(self, total: int) -> list[list[int]]:
         """The middle of each segment."""
-        return [[(first + last) // 2 for first, last in self._segments(total)]]
+        return [[(first + last) // 2 for first, last in equal_segments(total, self.clip_len)]]
 
 
 @TRANSFORMS.register_module()

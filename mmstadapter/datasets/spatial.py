@@ -80,7 +80,7 @@ class RandomSquare(BaseTransform):
         _needs_room(type(self).__name__, self.size, height, width)
         top = np.random.randint(height - self.size) if height > self.size else 0
         left = np.random.randint(width - self.size) if width > self.size else 0
-        results['imgs'] = _crop(results['imgs'], top, left, self.size, self.size)
+        results['imgs'] = crop(results['imgs'], top, left, self.size, self.size)
         results['img_shape'] = (self.size, self.size)
         return results
 
@@ -133,7 +133,7 @@ class RandomResizedSquare(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Crop and resize all frames alike."""
-        images = _crop(results['imgs'], *self.box(*results['imgs'][0].shape[:2]))
+        images = crop(results['imgs'], *self.box(*results['imgs'][0].shape[:2]))
         results['imgs'] = [resize(image, self.size, self.size) for image in images]
         results['img_shape'] = (self.size, self.size)
         return results
@@ -146,23 +146,36 @@ class RandomResizedSquare(BaseTransform):
 class SpatialViews(BaseTransform):
     """Cut one or three fixed squares out of all frames, for testing.
 
-    One: the centre, offsets rounded down. Three: start, middle and end of the longer side,
-    each with all frames, so that the views are ordered square by square, clips within.
+    The views are ordered square by square, clips within. Two rules:
+
+    * ``'ends'`` (ST-Adapter): one square is the centre, offsets rounded down; three are start,
+      middle and end of the longer side.
+    * ``'quarters'`` (Side4Video): one is the centre, odd halves to even; three stand 0, 4q and
+      2q from the left with q = (W - size) // 4, in this order, and 2·((H - size) // 4) from the
+      top; an upright video is cut along its width as well.
 
     Args:
         size: side of the squares in pixels.
-        num_crops: 1 or 3; for 3 the short side must equal ``size`` (``ResizeShortSide``).
+        num_crops: 1 or 3; for 3 under ``'ends'`` the short side must equal ``size``
+            (``ResizeShortSide``).
+        rule: see above.
     """
 
-    def __init__(self, size: int, num_crops: int = 1) -> None:
+    def __init__(self, size: int, num_crops: int = 1, rule: str = 'ends') -> None:
         if num_crops not in (1, 3):
             raise ValueError(f'SpatialViews: num_crops must be 1 or 3, got {num_crops}.')
-        self.size, self.num_crops = size, num_crops
+        if rule not in ('ends', 'quarters'):
+            raise ValueError(f"SpatialViews: rule must be 'ends' or 'quarters', got {rule!r}.")
+        self.size, self.num_crops, self.rule = size, num_crops, rule
 
     def corners(self, height: int, width: int) -> list[tuple[int, int]]:
         """(top, left) of each square."""
         _needs_room(type(self).__name__, self.size, height, width)
         down, right = height - self.size, width - self.size
+        if self.rule == 'quarters':
+            if self.num_crops == 1:
+                return [(round(down / 2), round(right / 2))]
+            return [(2 * (down // 4), k * (right // 4)) for k in (0, 4, 2)]
         if self.num_crops == 1:
             return [(down // 2, right // 2)]
         if min(down, right) > 0:
@@ -177,16 +190,20 @@ class SpatialViews(BaseTransform):
         images = results['imgs']
         corners = self.corners(*images[0].shape[:2])
         results['imgs'] = [
-            square for corner in corners for square in _crop(images, *corner, self.size, self.size)
+            square for corner in corners for square in crop(images, *corner, self.size, self.size)
         ]
         results['img_shape'] = (self.size, self.size)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size}, num_crops={self.num_crops})'
+        return (
+            f'{type(self).__name__}(size={self.size}, num_crops={self.num_crops}, '
+            f'rule={self.rule!r})'
+        )
 
 
-def _crop(images: list, top: int, left: int, height: int, width: int) -> list[np.ndarray]:
+def crop(images: list, top: int, left: int, height: int, width: int) -> list[np.ndarray]:
+    """The same part of all frames."""
     return [image[top : top + height, left : left + width] for image in images]
 
 

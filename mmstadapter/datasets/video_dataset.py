@@ -8,6 +8,7 @@ from mmengine.fileio import exists, list_from_file
 
 from ..registry import CHILDREN
 from .fraction import balanced_fraction
+from .repeated import RepeatedPipeline
 from .replacement import ReplacesBadVideos
 
 
@@ -31,20 +32,36 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
         num_classes: labels are checked to lie in [0, num_classes) if given.
         fraction: share of each class's videos to use, see :func:`balanced_fraction`.
         fraction_seed: which ones; another seed makes another choice.
+        num_sample: in training, so many clips of the same frames, each augmented on its own
+            (repeated augmentation): an item is a list of that many samples then, and the loader
+            needs ``collate_fn=dict(type='mmstadapter.flat_collate')``.
         kwargs: as for MMAction2's ``VideoDataset``.
 
     Raises:
         FileNotFoundError: no annotation file.
         ValueError: an empty annotation file, or a wrong line, with its number; a fraction
-            outside (0, 1], or with ``multi_class``.
+            outside (0, 1], or with ``multi_class``; ``num_sample`` below 1, or in testing.
         RuntimeError: 11 videos in a row that cannot be decoded.
     """
 
     def __init__(
-        self, ann_file: str, *args, fraction: float = 1.0, fraction_seed: int = 0, **kwargs
+        self,
+        ann_file: str,
+        *args,
+        fraction: float = 1.0,
+        fraction_seed: int = 0,
+        num_sample: int = 1,
+        **kwargs,
     ) -> None:
         self.fraction, self.fraction_seed = fraction, fraction_seed
         super().__init__(ann_file, *args, **kwargs)
+        if num_sample < 1 or (num_sample > 1 and self.test_mode):
+            raise ValueError(
+                f'{type(self).__name__}: num_sample must be at least 1, and 1 in testing, got '
+                f'{num_sample}. Views are for testing: num_views and num_crops of the steps.'
+            )
+        if num_sample > 1:
+            self.pipeline = RepeatedPipeline(self.pipeline.transforms, num_sample)
 
     def load_data_list(self) -> list[dict]:
         """``filename`` and ``label`` of each line."""
@@ -52,11 +69,16 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
             hint = 'Set ann_file (and data_root) to a text file with a line "path label" a video.'
             if '{split}' in self.ann_file:
                 hint = 'Call mmstadapter.launch.choose_split(cfg) before building from this config.'
-            raise FileNotFoundError(f'VideoDataset: no annotation file {self.ann_file}. {hint}')
+            name = type(self).__name__
+            raise FileNotFoundError(f'{name}: no annotation file {self.ann_file}. {hint}')
         lines = enumerate(list_from_file(self.ann_file), start=1)
         data_list = [self._parse(line.strip(), number) for number, line in lines if line.strip()]
         if not data_list:
-            raise ValueError(f'VideoDataset: the annotation file {self.ann_file} is empty.')
+            raise ValueError(f'{type(self).__name__}: annotation file {self.ann_file} is empty.')
+        return self._choose(data_list)
+
+    def _choose(self, data_list: list[dict]) -> list[dict]:
+        """What to use of the whole list."""
         return data_list if self.fraction == 1 else self._share(data_list)
 
     def _share(self, data_list: list[dict]) -> list[dict]:
@@ -92,7 +114,7 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
 
     def _wrong(self, line: str, number: int, reason: str) -> ValueError:
         return ValueError(
-            f'VideoDataset: line {number} of {self.ann_file} {reason} (delimiter '
+            f'{type(self).__name__}: line {number} of {self.ann_file} {reason} (delimiter '
             f'{self.delimiter!r}): {line[:200]!r}'
         )
 
@@ -103,3 +125,7 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
     def notes(self, info: dict) -> dict:
         """The item's own label."""
         return dict(lost_label=info['label'])
+
+    def _note(self, sample, bad: list[tuple[str, str]], idx: int) -> None:
+        """Let the bad videos travel with the sample, or with the first of several copies."""
+        super()._note(sample[0] if isinstance(sample, list) else sample, bad, idx)
