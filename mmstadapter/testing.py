@@ -11,10 +11,30 @@ TINY_ARCH = dict(
     img_size=32, patch_size=8, embed_dims=32, num_layers=3, num_heads=2, output_dims=16
 )
 
+TINY_WORDS = ('a', 'and', 'cat', 'dog', 'falls', 'jumps', 'left', 'right', 'sleeps', 'the', 'to')
+TINY_TEXT_ARCH = dict(
+    vocab_size=len(TINY_WORDS) + 3,  # and padding, start, end
+    context_length=8,
+    embed_dims=32,
+    num_layers=2,
+    num_heads=2,
+    output_dims=16,
+)
+
 
 def tiny_trunk(**changes) -> dict:
     """Config of a random 3-layer CLIP trunk for 32-pixel frames, 40 k parameters."""
     return dict(type='mmstadapter.CLIPViT', arch=dict(TINY_ARCH)) | changes
+
+
+def tiny_text(**changes) -> dict:
+    """Config of a random 2-layer text tower of eleven words, into the tiny trunk's space."""
+    return dict(type='mmstadapter.CLIPText', arch=dict(TINY_TEXT_ARCH)) | changes
+
+
+def tiny_tokenizer() -> dict:
+    """Config of the tokenizer of the tiny text tower: at most six of `TINY_WORDS`."""
+    return dict(type='mmstadapter.WordTokenizer', words=TINY_WORDS, context_length=8)
 
 
 def toy_clips(batch: int = 2, num_frames: int = 4, size: int = 32, seed: int = 0) -> Tensor:
@@ -43,19 +63,22 @@ def fill(module: nn.Module, seed: int = 0, scale: float = 0.2) -> nn.Module:
 
 
 def write_clip_file(path: str | Path, arch: dict | None = None, seed: int = 0) -> str:
-    """Write a random pretrained file of the tiny trunk under OpenAI's names.
+    """Write random tiny CLIP, image and text tower, under OpenAI's names.
 
     Args:
         path: a .safetensors file to write.
         arch: sizes as in `CLIPViT`'s arch dict; the tiny ones by default.
-        seed: another seed gives another trunk.
+        seed: another seed gives other weights.
 
     Returns:
-        The path, for ``trunk.checkpoint``.
+        The path, for ``trunk.checkpoint`` and ``text_tower.checkpoint``.
     """
-    from .models import CLIPViT  # models import the host; keep this module light
+    from .models import CLIPText, CLIPViT  # models import the host; keep this module light
 
-    trunk = fill(CLIPViT(arch or dict(TINY_ARCH), with_proj=True), seed)
-    tensors = {f'visual.{n}': t.detach().contiguous() for n, t in trunk.state_dict().items()}
-    save_file(tensors, str(path))
+    arch = arch or dict(TINY_ARCH)
+    trunk = fill(CLIPViT(arch, with_proj=True), seed)
+    text = fill(CLIPText(TINY_TEXT_ARCH | dict(output_dims=arch['output_dims'])), seed)
+    tensors = {f'visual.{name}': tensor for name, tensor in trunk.state_dict().items()}
+    tensors |= text.state_dict() | dict(logit_scale=torch.tensor(100.0).log())
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, str(path))
     return str(path)

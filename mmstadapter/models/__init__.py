@@ -13,7 +13,7 @@ from .backbones import (
 )
 from .heads import VideoHead
 from .retrieval import score
-from .text_towers import CLIPText, CLIPTokenizer, WordTokenizer, text_mask
+from .text_towers import CLIPText, CLIPTokenizer, EVAText, WordTokenizer, text_mask
 from .trunks import CLIPBlock, CLIPViT, MMPretrainViT, TimmViT, Trunk
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     'CLIPText',
     'CLIPTokenizer',
     'CLIPViT',
+    'EVAText',
     'FrameMeanViT',
     'MMPretrainViT',
     'PromptViT',

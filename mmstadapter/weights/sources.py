@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from .tables import Rule, Source
+from .text_sources import TEXT_SOURCES
 
 BLOCK = 'transformer.resblocks.{}.'
 
@@ -119,7 +120,7 @@ ST_ADAPTER = Source(
 )
 
 SOURCES: dict[str, Source] = {
-    source.name: source for source in (OPENAI_CLIP, OPEN_CLIP, HF_CLIP, ST_ADAPTER)
+    source.name: source for source in (OPENAI_CLIP, OPEN_CLIP, HF_CLIP, ST_ADAPTER, *TEXT_SOURCES)
 }
 
 

@@ -23,19 +23,20 @@ def made(tmp_path_factory):
 
 class TestWords:
     def test_every_caption_can_be_written(self):
-        ids = words.encode(scenes.every_caption())
+        ids = words.tokenizer()(list(scenes.every_caption()))
         assert ids.shape == (80, words.CONTEXT_LENGTH)
-        assert len(np.unique(ids, axis=0)) == 80
+        assert len(ids.unique(dim=0)) == 80
 
     def test_the_end_has_the_largest_id(self):
-        ids = words.encode(['a photo of the digit seven on a purple background'])[0]
+        caption = 'a photo of the digit seven on a purple background'
+        ids = words.tokenizer()([caption])[0]
         assert ids.argmax() == 11
-        assert ids.max() == len(words.VOCABULARY) - 1
+        assert ids.max() == words.TEXT_ARCH['vocab_size'] - 1
 
     @pytest.mark.parametrize('caption', ['a photo of a cat', 'the digit ' * 6])
     def test_what_cannot_be_written_is_refused(self, caption):
         with pytest.raises(ValueError, match='at most 10 words'):
-            words.encode([caption])
+            words.tokenizer()([caption])
 
 
 class TestTraining:

@@ -17,13 +17,14 @@ TINY = dict(
 
 @pytest.fixture
 def tower() -> CLIPText:
-    return fill(CLIPText(**TINY)).eval()
+    return fill(CLIPText(TINY)).eval()
 
 
 @torch.no_grad()
 def test_the_released_retrieval_code_gives_the_same_numbers():
     stored = load_file(REFERENCE)
-    tower = CLIPText(96, 20, 64, 2, 2, 24)
+    sizes = dict(embed_dims=64, num_layers=2, num_heads=2, output_dims=24)
+    tower = CLIPText(sizes | dict(vocab_size=96, context_length=20))
     weights = {n.removeprefix('param/'): t for n, t in stored.items() if n.startswith('param/')}
     tower.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     sentences, tokens = tower(stored['ids'])
@@ -65,7 +66,7 @@ def test_every_parameter_gets_a_gradient(tower):
 
 
 def test_names_are_openais():
-    names = {n for n in CLIPText(**TINY).state_dict() if 'resblocks.1' not in n}
+    names = {n for n in CLIPText(TINY).state_dict() if 'resblocks.1' not in n}
     block = 'transformer.resblocks.0.'
     assert names == {
         'positional_embedding',

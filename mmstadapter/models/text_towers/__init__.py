@@ -1,8 +1,8 @@
 """Text towers: captions to token ids, token ids to sentences and words."""
 
-from .clip_text import CLIPText
+from .clip_text import CLIPText, EVAText
 from .clip_tokenizer import CLIPTokenizer
 from .packing import text_mask
 from .word_tokenizer import WordTokenizer
 
-__all__ = ['CLIPText', 'CLIPTokenizer', 'WordTokenizer', 'text_mask']
+__all__ = ['CLIPText', 'CLIPTokenizer', 'EVAText', 'WordTokenizer', 'text_mask']

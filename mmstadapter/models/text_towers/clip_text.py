@@ -1,12 +1,28 @@
-"""CLIP's text transformer as a text tower."""
+"""CLIP's text transformer as a text tower, and EVA-CLIP's."""
+
+from collections.abc import Collection, Iterator
 
 import torch
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops.elementwise import LayerNorm
-from ..trunks.clip_vit import CLIPBlock
+from mmstadapter import weights
+
+from ..ops.elementwise import LayerNorm, linear
+from ..pretrained import Pretrained
+from ..trunks.clip_vit import ACTIVATIONS, CLIPBlock
+
+ARCHS: dict[str, dict] = {
+    'clip-b': dict(embed_dims=512, num_layers=12, num_heads=8, output_dims=512),
+    'clip-l': dict(embed_dims=768, num_layers=12, num_heads=12, output_dims=768),
+}
+EVA_ARCHS: dict[str, dict] = {
+    'eva-e': dict(embed_dims=1024, num_layers=24, num_heads=16, output_dims=1024),
+    'eva-e-plus': dict(embed_dims=1280, num_layers=32, num_heads=20, output_dims=1024),
+}
+REQUIRED = ('embed_dims', 'num_layers', 'num_heads', 'output_dims')
+OPTIONAL = dict(vocab_size=49408, context_length=77)  # CLIP's
+TUNE = ('none', 'all')
 
 
 class _Transformer(nn.Module):
@@ -18,40 +34,64 @@ class _Transformer(nn.Module):
 
 
 @MODELS.register_module()
-class CLIPText(BaseModule):
+class CLIPText(Pretrained):
     """CLIP's text encoder (Radford et al., 2021, section 2.4): token ids in, features out.
 
     Pre-norm blocks in which a token sees itself and earlier ones. Parameters carry
     OpenAI's names. A sentence is read at its end-of-text token, which must have the
-    largest id in the row; whatever follows it (padding) has no influence.
+    largest id in the row; whatever follows it (padding) has no influence. Trained, as in
+    CLIP4Clip and Side4Video, unless told otherwise.
 
     Args:
-        vocab_size: number of token ids; 49408 in CLIP.
-        context_length: longest sentence in tokens, both ends included.
-        embed_dims: width of the transformer.
-        num_layers: blocks.
-        num_heads: attention heads; CLIP has one for 64 channels.
-        output_dims: width E of the joint image-text space.
+        arch: ``'clip-b'`` (of ViT-B/32 and B/16), ``'clip-l'`` (of ViT-L/14), or a dict
+            with ``embed_dims``, ``num_layers``, ``num_heads``, ``output_dims`` (width E of
+            the joint space), and other ``vocab_size`` and ``context_length`` (longest
+            sentence in tokens, both ends included) than CLIP's 49,408 and 77.
+        checkpoint: path or known name of a CLIP file; the trunk's will do, see `Pretrained`.
+        tune: ``'all'`` trains the tower, ``'none'`` freezes it; tuned-only checkpoints then
+            leave it out, as they do the trunk.
+        dtype: storage type of a frozen tower, e.g. ``'float16'``. Without autocast it
+            computes in float32 all the same.
+        activation: of the MLPs, ``'quick_gelu'`` (OpenAI's models) or ``'gelu'`` (most of
+            LAION's); where the file says which it was trained with, it must agree.
+
+    Raises:
+        ValueError: for an unknown arch, tune or activation, or missing keys.
     """
+
+    role = 'text tower'
+    setting = 'model.text_tower'
+    archs = ARCHS
 
     def __init__(
         self,
-        vocab_size: int = 49408,
-        context_length: int = 77,
-        embed_dims: int = 512,
-        num_layers: int = 12,
-        num_heads: int = 8,
-        output_dims: int = 512,
+        arch: str | dict = 'clip-b',
+        checkpoint: str | None = None,
+        tune: str = 'all',
+        dtype: str | None = None,
+        activation: str = 'quick_gelu',
     ) -> None:
-        super().__init__()
-        self.token_embedding = nn.Embedding(vocab_size, embed_dims)
-        self.positional_embedding = nn.Parameter(torch.empty(context_length, embed_dims))
+        super().__init__(checkpoint, tune, dtype)
+        who = type(self).__name__
+        _check_choice(who, 'tune', tune, TUNE)
+        _check_choice(who, 'activation', activation, ACTIVATIONS)
+        self.activation = activation
+        sizes = _resolve_arch(who, arch, self.archs)
+        dims, heads = sizes['embed_dims'], sizes['num_heads']
+        self.vocab_size, self.context_length = sizes['vocab_size'], sizes['context_length']
+        self.joint_dims = sizes['output_dims']
+        self.token_embedding = nn.Embedding(self.vocab_size, dims)
+        self.positional_embedding = nn.Parameter(torch.empty(self.context_length, dims))
         self.transformer = _Transformer(
-            [CLIPBlock(embed_dims, num_heads, causal=True) for _ in range(num_layers)]
+            [
+                CLIPBlock(dims, heads, causal=True, activation=activation)
+                for _ in range(sizes['num_layers'])
+            ]
         )
-        self.ln_final = LayerNorm(embed_dims)
-        self.text_projection = nn.Parameter(torch.empty(embed_dims, output_dims))
-        self._initialise(embed_dims, num_layers)
+        self.ln_final = LayerNorm(dims)
+        self.text_projection = nn.Parameter(torch.empty(dims, self.joint_dims))
+        self._initialise(dims, sizes['num_layers'])
+        self.freeze()
 
     def _initialise(self, embed_dims: int, num_layers: int) -> None:
         """OpenAI's initial values: smaller ones where a branch joins the residual."""
@@ -64,6 +104,15 @@ class CLIPText(BaseModule):
             nn.init.normal_(block.attn.out_proj.weight, std=joining)
             nn.init.normal_(block.mlp.c_fc.weight, std=(2 * embed_dims) ** -0.5)
             nn.init.normal_(block.mlp.c_proj.weight, std=joining)
+
+    def chosen_parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters, or none."""
+        if self.tune == 'all':
+            yield from self.parameters()
+
+    def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
+        """OpenAI-named tensors of the text tower in any CLIP file."""
+        return weights.load_text(checkpoint, self.activation)
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Encode sentences.
@@ -78,15 +127,77 @@ class CLIPText(BaseModule):
         Raises:
             ValueError: if a sentence is longer than ``context_length``.
         """
-        longest = len(self.positional_embedding)
-        if ids.ndim != 2 or ids.shape[1] > longest:
-            raise ValueError(
-                f'CLIPText: ids must be (B, L) with L at most context_length = {longest}, got '
-                f'{tuple(ids.shape)}. Cut the sentences when making ids.'
-            )
-        x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]
-        for block in self.transformer.resblocks:
-            x = block(x)
-        words = self.ln_final(x) @ self.text_projection
+        self.require_weights()
+        words = linear(self.ln_final(self.encode(ids)), self.text_projection.T, None)
         rows = torch.arange(len(ids), device=ids.device)
         return words[rows, ids.argmax(dim=-1)], words
+
+    def encode(self, ids: Tensor) -> Tensor:
+        """Tokens after the last block, (B, L) -> (B, L, D), before norm and projection."""
+        x = self.embed(ids)
+        for block in self.transformer.resblocks:
+            x = block(x)
+        return x
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Tokens with their positions, (B, L) -> (B, L, D), in float32 at least."""
+        if ids.ndim != 2 or ids.shape[1] > self.context_length:
+            raise ValueError(
+                f'{type(self).__name__}: ids must be (B, L) with L at most context_length = '
+                f'{self.context_length}, got {tuple(ids.shape)}. Set the context_length of the '
+                'tokenizer to that or less.'
+            )
+        x, positions = self.token_embedding(ids), self.positional_embedding[: ids.shape[1]]
+        if x.dtype in (torch.float16, torch.bfloat16):
+            x, positions = x.float(), positions.float()
+        return x + positions
+
+
+@MODELS.register_module()
+class EVAText(CLIPText):
+    """EVA-CLIP's text encoder (Sun et al., 2023): CLIP's with the exact (erf) GELU.
+
+    Side4Video's released code for ViT-E builds its causal mask for 32 tokens, so that
+    sentences must have exactly 32; this tower takes any length up to ``context_length``
+    and gives the same numbers at 32.
+
+    Args:
+        arch: ``'eva-e-plus'`` (of EVA02-CLIP-E/14+, 695 M parameters), ``'eva-e'`` (of
+            EVA02-CLIP-E/14), or a dict as in `CLIPText`.
+        checkpoint, tune, dtype: see `CLIPText`.
+    """
+
+    archs = EVA_ARCHS
+
+    def __init__(
+        self,
+        arch: str | dict = 'eva-e-plus',
+        checkpoint: str | None = None,
+        tune: str = 'all',
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(arch, checkpoint, tune, dtype, activation='gelu')
+
+
+def _check_choice(who: str, name: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ValueError(f'{who}: {name} must be one of {", ".join(choices)}, got {value!r}.')
+
+
+def _resolve_arch(who: str, arch: str | dict, archs: dict[str, dict]) -> dict:
+    """The sizes of a named arch, or a user's own, complete."""
+    if isinstance(arch, str):
+        if arch not in archs:
+            raise ValueError(
+                f'{who}: unknown arch {arch!r}; choose from {", ".join(archs)} or give a dict '
+                f'with {", ".join(REQUIRED)}.'
+            )
+        return OPTIONAL | archs[arch]
+    missing = [key for key in REQUIRED if key not in arch]
+    surplus = [key for key in arch if key not in (*REQUIRED, *OPTIONAL)]
+    if missing or surplus:
+        raise ValueError(
+            f'{who}: an arch dict needs {", ".join(REQUIRED)} (and may have '
+            f'{", ".join(OPTIONAL)}); missing {missing or "none"}, unknown {surplus or "none"}.'
+        )
+    return OPTIONAL | dict(arch)

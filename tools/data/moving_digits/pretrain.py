@@ -46,14 +46,8 @@ class TinyCLIP(nn.Module):
         config = Config.fromfile(shipped.config('_base_/trunks/clip_vit-tiny.py'))
         arch = config.trunk.arch.to_dict()
         self.visual = CLIPViT(arch, tune='all', with_proj=True)
-        self.text = CLIPText(
-            vocab_size=len(words.VOCABULARY),
-            context_length=words.CONTEXT_LENGTH,
-            embed_dims=64,
-            num_layers=2,
-            num_heads=4,
-            output_dims=arch['output_dims'],
-        )
+        self.tokenizer = words.tokenizer()
+        self.text = CLIPText(dict(words.TEXT_ARCH, output_dims=arch['output_dims']))
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         shape = (1, 3, 1, 1)
         self.mean = torch.tensor(config.data_preprocessor.mean).view(shape)
@@ -67,7 +61,7 @@ class TinyCLIP(nn.Module):
 
     def read(self, captions: list[str]) -> Tensor:
         """B captions -> (B, E), of length one."""
-        sentences, _ = self.text(torch.from_numpy(words.encode(captions)))
+        sentences, _ = self.text(self.tokenizer(captions))
         return F.normalize(sentences, dim=-1)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -168,7 +162,7 @@ def pretrain(
     accuracy = zero_shot_accuracy(model, scenes.split_glyphs()['val'])
     metadata = dict(
         recipe=json.dumps(dict(steps=steps, batch_size=batch_size, seed=seed)),
-        vocabulary=json.dumps(words.VOCABULARY),
+        words=json.dumps(words.WORDS),
         zero_shot_accuracy=f'{accuracy:.1f}',
     )
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,11 @@
 """The words of the benchmark's captions and their token ids."""
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 import scenes
+
+if TYPE_CHECKING:
+    from mmstadapter import WordTokenizer
 
 CONTEXT_LENGTH = 12  # tokens of a sentence with both ends; shorter ones are padded with 0
 
@@ -18,25 +22,18 @@ def _all_words() -> set[str]:
     return {word for caption in (*stills, *scenes.every_caption()) for word in caption.split()}
 
 
-# As in CLIP, the end has the largest id: that is how the text tower finds it.
-VOCABULARY = ('<pad>', *sorted(_all_words()), '<start>', '<end>')
-_IDS = {word: i for i, word in enumerate(VOCABULARY)}
+WORDS = tuple(sorted(_all_words()))
+TEXT_ARCH = dict(  # of the text tower; its joint width is the image tower's
+    vocab_size=len(WORDS) + 3,  # padding, start, end
+    context_length=CONTEXT_LENGTH,
+    embed_dims=64,
+    num_layers=2,
+    num_heads=4,
+)
 
 
-def encode(captions: list[str]) -> np.ndarray:
-    """Captions to token ids, (B, 12) int64: start, words, end, padding.
+def tokenizer() -> 'WordTokenizer':
+    """The tokenizer of the benchmark's captions: at most ten of its words each."""
+    from mmstadapter import WordTokenizer
 
-    Raises:
-        ValueError: for an unknown word or a caption of more than ten words.
-    """
-    ids = np.zeros((len(captions), CONTEXT_LENGTH), dtype=np.int64)
-    for row, caption in zip(ids, captions, strict=True):
-        words = ['<start>', *caption.split(), '<end>']
-        unknown = [word for word in words if word not in _IDS]
-        if unknown or len(words) > CONTEXT_LENGTH:
-            raise ValueError(
-                f'encode: captions have at most {CONTEXT_LENGTH - 2} words from VOCABULARY, got '
-                f'{caption!r} with {len(words) - 2} words, unknown: {unknown or "none"}.'
-            )
-        row[: len(words)] = [_IDS[word] for word in words]
-    return ids
+    return WordTokenizer(WORDS, CONTEXT_LENGTH)
