@@ -5,6 +5,8 @@ from .backbones import (
     AttnPoolViT,
     FrameMeanViT,
     PromptViT,
+    Side4VideoViT,
+    SideNetwork,
     STAdapter,
     STAdapterViT,
     TemporalAttention,
@@ -14,7 +16,7 @@ from .backbones import (
 from .heads import VideoHead
 from .retrieval import score
 from .text_towers import CLIPText, CLIPTokenizer, EVAText, WordTokenizer, text_mask
-from .trunks import CLIPBlock, CLIPViT, MMPretrainViT, TimmViT, Trunk
+from .trunks import CLIPBlock, CLIPViT, EVAViT, MMPretrainViT, TimmViT, Trunk
 
 __all__ = [
     'AttentionPool',
@@ -24,11 +26,14 @@ __all__ = [
     'CLIPTokenizer',
     'CLIPViT',
     'EVAText',
+    'EVAViT',
     'FrameMeanViT',
     'MMPretrainViT',
     'PromptViT',
     'STAdapter',
     'STAdapterViT',
+    'Side4VideoViT',
+    'SideNetwork',
     'TemporalAttention',
     'TimeSformerViT',
     'TimmViT',

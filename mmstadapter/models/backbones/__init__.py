@@ -3,6 +3,7 @@
 from .attn_pool import AttentionPool, AttnPoolViT
 from .frame_mean import FrameMeanViT
 from .prompt import PromptViT
+from .side4video import Side4VideoViT, SideNetwork
 from .st_adapter import STAdapter, STAdapterViT
 from .timesformer import TemporalAttention, TimeSformerViT
 from .xvit import XViT
@@ -14,6 +15,8 @@ __all__ = [
     'PromptViT',
     'STAdapter',
     'STAdapterViT',
+    'Side4VideoViT',
+    'SideNetwork',
     'TemporalAttention',
     'TimeSformerViT',
     'XViT',

@@ -56,15 +56,19 @@ class _HalfLayerNorm(torch.autograd.Function):
         )
 
 
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Layer norm over the last axis, computed in float32. (..., D) -> (..., D), same dtype."""
+    if x.dtype in (torch.float16, torch.bfloat16):
+        return _HalfLayerNorm.apply(x, weight, bias, eps)
+    return F.layer_norm(x, weight.shape, weight.to(x.dtype), bias.to(x.dtype), eps)
+
+
 class LayerNorm(nn.LayerNorm):
     """Layer norm over the last axis, computed in float32, returned in x's type."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), same dtype."""
-        if x.dtype in (torch.float16, torch.bfloat16):
-            return _HalfLayerNorm.apply(x, self.weight, self.bias, self.eps)
-        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-        return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+        return layer_norm(x, self.weight, self.bias, self.eps)
 
 
 class _QuickGELU(torch.autograd.Function):

@@ -34,6 +34,7 @@ class Trunk(Pretrained):
     num_prefix_tokens: int  # tokens before the patches: class token, registers
     readout_tokens: int | None = 1  # leading tokens that `readout` needs; None: all
     grid: tuple[int, int]
+    patch_size: int  # pixels
     norm_types: tuple[type[nn.Module], ...] = (
         nn.LayerNorm,
         nn.RMSNorm,

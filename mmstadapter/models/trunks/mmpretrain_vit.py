@@ -71,6 +71,7 @@ class MMPretrainViT(WrappedViT):
         self.num_prefix_tokens = self.vit.num_extra_tokens
         self.img_size = tuple(self.vit.img_size)
         self.grid = tuple(self.vit.patch_resolution)
+        self.patch_size = self.vit.patch_embed.projection.kernel_size[0]
         self.readout_tokens = 1 if self.vit.out_type == 'cls_token' else None
         self.wrapped = [MMPretrainBlock(layer) for layer in self.vit.layers]
         self.freeze()

@@ -66,6 +66,7 @@ class TimmViT(WrappedViT):
         self.num_prefix_tokens = vit.num_prefix_tokens
         self.img_size = tuple(vit.patch_embed.img_size)
         self.grid = tuple(vit.patch_embed.grid_size)
+        self.patch_size = vit.patch_embed.patch_size[0]
         self.pooling = vit.global_pool or ('avg' if vit.cls_token is None else 'token')
         self.readout_tokens = 1 if self.pooling == 'token' else None
         self.norm_types = (*type(self).norm_types, *plain_norms())

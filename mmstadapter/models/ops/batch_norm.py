@@ -1,0 +1,79 @@
+"""Batch normalisation of token tensors, whose channels come last.
+
+The modules are plain ``nn.BatchNorm1d``, so that whatever turns a model's batch norms into
+synchronised ones finds them; the functions here call them on (..., C).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .sync_batch_norm import sync_batch_norm
+
+
+def batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
+    """Normalise over all axes but the last: clips, frames and places jointly.
+
+    The same numbers as BatchNorm3d on (B, C, T, h, w). In training the running statistics
+    are updated.
+
+    Args:
+        norm: an ``nn.BatchNorm1d`` or ``nn.SyncBatchNorm`` of C channels.
+        x: (..., C).
+
+    Returns:
+        (..., C), same dtype.
+
+    Raises:
+        ValueError: in training, if there is one value a channel, whose variance is zero.
+    """
+    if norm.training and x.numel() <= x.shape[-1]:
+        raise ValueError(
+            'BatchNorm: training needs more than one value a channel, got a tensor of shape '
+            f'{tuple(x.shape)}: one clip of one frame with one patch. Train on more clips, more '
+            'frames or larger images.'
+        )
+    rows = x.flatten(0, -2)
+    joint = isinstance(norm, nn.SyncBatchNorm) and norm.training and dist.is_initialized()
+    if joint and x.device.type == 'cpu':  # PyTorch's own runs on GPUs only
+        return sync_batch_norm(norm, rows).view_as(x)
+    return norm(rows).view_as(x)
+
+
+def batch_norm_again(norm: _BatchNorm, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What `batch_norm` just gave, without touching the running statistics.
+
+    Args:
+        norm: the module, for its mode, running statistics and epsilon.
+        x: (..., C).
+        weight, bias: its parameters, as tensors to be differentiated.
+    """
+    mean = var = None
+    if not norm.training:
+        mean, var = norm.running_mean, norm.running_var
+    rows = F.batch_norm(
+        x.flatten(0, -2), mean, var, weight, bias, training=norm.training, eps=norm.eps
+    )
+    return rows.view_as(x)
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of a module's batch norms as they are.
+
+    For computing a layer a second time, as activation checkpointing does.
+    """
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    before = [(m.momentum, m.num_batches_tracked.clone()) for m in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)

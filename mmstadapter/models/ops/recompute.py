@@ -1,0 +1,116 @@
+"""Linear maps that keep what their input was made from instead of the input itself.
+
+A normalisation or an activation is cheap, and its output, which the following linear map
+keeps for its weight gradient, is as large as anything in the network. Here the map keeps
+the tensors the output was made from, most of which somebody else keeps anyway, and makes
+it again in the backward pass. The numbers are the same.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .batch_norm import batch_norm, batch_norm_again
+from .elementwise import layer_norm
+
+
+class _LinearOf(torch.autograd.Function):
+    """linear(make(*inputs)) that keeps the inputs alone."""
+
+    @staticmethod
+    def forward(ctx, make: Callable, again: Callable, weight: Tensor, bias, *inputs):
+        ctx.again = again
+        kind = weight.device.type
+        ctx.autocast = dict(
+            device_type=kind,
+            enabled=torch.is_autocast_enabled(kind),
+            dtype=torch.get_autocast_dtype(kind),
+        )
+        ctx.save_for_backward(weight, bias, *inputs)
+        y = make(*inputs)
+        ctx.dtype = ctx.autocast['dtype'] if ctx.autocast['enabled'] else y.dtype
+        with torch.autocast(kind, enabled=False):
+            bias = None if bias is None else bias.to(ctx.dtype)
+            return F.linear(y.to(ctx.dtype), weight.to(ctx.dtype), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        weight, bias, *inputs = ctx.saved_tensors
+        needed = ctx.needs_input_grad[4:]
+        inputs = [x.detach().requires_grad_(n) for x, n in zip(inputs, needed, strict=True)]
+        with torch.enable_grad(), torch.autocast(**ctx.autocast):
+            y = ctx.again(*inputs)
+        dweight = dbias = None
+        rows = grad.flatten(0, -2)
+        with torch.autocast(grad.device.type, enabled=False):
+            if ctx.needs_input_grad[2]:
+                dweight = (rows.T @ y.detach().to(ctx.dtype).flatten(0, -2)).to(weight.dtype)
+            if ctx.needs_input_grad[3]:
+                dbias = rows.sum(0, dtype=torch.float32).to(bias.dtype)
+            grads = _grads(y, inputs, lambda: (grad @ weight.to(grad.dtype)).to(y.dtype))
+        return None, None, dweight, dbias, *grads
+
+
+def _grads(y: Tensor, inputs: list[Tensor], dy: Callable[[], Tensor]) -> list[Tensor | None]:
+    """Gradients of the inputs that need one, None for the others."""
+    wanted = [x for x in inputs if x.requires_grad]
+    if not wanted:
+        return [None] * len(inputs)
+    found = iter(torch.autograd.grad(y, wanted, dy()))
+    return [next(found) if x.requires_grad else None for x in inputs]
+
+
+def linear_of(
+    make: Callable[..., Tensor],
+    inputs: tuple[Tensor, ...],
+    linear: nn.Linear,
+    again: Callable[..., Tensor] | None = None,
+) -> Tensor:
+    """linear(make(*inputs)) that keeps the inputs and computes ``make`` again for backward.
+
+    Args:
+        make: cheap function giving (..., in). Whatever needs a gradient is among its
+            arguments, parameters too.
+        inputs: its arguments.
+        linear: anything with a ``weight`` (out, in) and a ``bias`` (out,) or None.
+        again: gives the same values as ``make`` without side effects, where ``make`` has
+            some (running statistics); ``make`` itself by default.
+
+    Returns:
+        (..., out), in autocast's type where it is on, else in that of ``make``'s output.
+    """
+    return _LinearOf.apply(make, again or make, linear.weight, linear.bias, *inputs)
+
+
+def norm_linear(norm: nn.Module, x: Tensor, linear: nn.Linear) -> Tensor:
+    """linear(norm(x)) that keeps x alone. (..., C) -> (..., out).
+
+    Args:
+        norm: a layer norm or a batch norm. A synchronised batch norm is not computed
+            twice: its output is kept.
+        x: (..., C).
+        linear: the map.
+    """
+    if isinstance(norm, nn.SyncBatchNorm):
+        return linear(batch_norm(norm, x))
+    inputs = (x, norm.weight, norm.bias)
+    if isinstance(norm, _BatchNorm):
+        make = partial(_normalise, norm, batch_norm)
+        return linear_of(make, inputs, linear, partial(batch_norm_again, norm))
+    return linear_of(partial(layer_norm, eps=norm.eps), inputs, linear)
+
+
+def _normalise(norm: nn.Module, how: Callable, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """how(norm, x), with the norm's parameters as arguments so that they are differentiated."""
+    return how(norm, x)
+
+
+def gelu_linear(u: Tensor, linear: nn.Linear) -> Tensor:
+    """linear(GELU(u)) that keeps u alone. (..., C) -> (..., out)."""
+    return linear_of(F.gelu, (u,), linear)
