@@ -1,0 +1,196 @@
+"""Text-video retrieval as a metric of MMEngine's evaluator."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmaction.registry import METRICS
+from mmengine.dist import broadcast_object_list, collect_results, is_main_process
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from .feature_metrics import feature_metrics
+from .features import RetrievalFeatures, some
+from .ranking import GALLERIES, TIES
+from .recall import CUTOFFS
+
+
+@METRICS.register_module()
+class TextVideoMetric(BaseMetric):
+    """Recall and ranks in both directions, ``retrieval/t2v/R1`` ... ``retrieval/v2t/MnR``.
+
+    Takes what a `Retriever` predicts: a data sample a video, with ``video_id``, ``captions``
+    (all of the video), ``video_features`` (one row) and ``text_features`` (a row a caption);
+    one with ``lost=True``, whose video could not be decoded, counts as never found.
+    Over several processes each video counts once, by its id, however the sampler pads.
+
+    Args:
+        ties: ``'expected'``, ``'optimistic'`` or ``'pessimistic'``, see `Ranks`.
+        gallery: what videos are ranked against: ``'videos'`` (released protocol: a video's
+            captions are one item, by the best of them) or ``'captions'``.
+        cutoffs: the K of recall at K.
+        tolerance: scores that differ by no more count as tied.
+        bootstrap: replicates for 95 % intervals; 0 for none.
+        dsl: also report dual softmax, under ``dsl_with_all_queries/``.
+        memory: bound in bytes on the blocks of the similarity matrix.
+        device: where it is computed; the first GPU if there is one, else the CPU.
+        save: a file for the features, for ``mmstadapter retrieval-metrics`` and as a bank of
+            QB-Norm.
+
+    Raises:
+        ValueError: if an option is unknown; from ``evaluate`` on every process, if ids repeat in
+            the data set, a video lacks captions or features, or a feature is NaN.
+    """
+
+    default_prefix = 'retrieval'
+
+    def __init__(
+        self,
+        ties: str = 'expected',
+        gallery: str = 'videos',
+        cutoffs: Sequence[int] = CUTOFFS,
+        tolerance: float = 0.0,
+        bootstrap: int = 0,
+        dsl: bool = False,
+        memory: int = 256 * 2**20,
+        device: str | None = None,
+        save: str | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        for name, value, known in (('ties', ties, TIES), ('gallery', gallery, GALLERIES)):
+            if value not in known:
+                raise ValueError(f'TextVideoMetric: {name} must be one of {known}, got {value!r}.')
+        self.options: dict[str, Any] = dict(
+            ties=ties,
+            gallery=gallery,
+            cutoffs=tuple(cutoffs),
+            tolerance=tolerance,
+            bootstrap=bootstrap,
+        )
+        self.dsl = dsl
+        self.memory = memory
+        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        self.save = save
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep id, captions and features of each video, on the CPU."""
+        for sample in data_samples:
+            lacking = [
+                key
+                for key in ('video_id', 'captions', 'video_features', 'text_features')
+                if key not in sample
+            ]
+            if lacking:
+                raise ValueError(
+                    f'TextVideoMetric: video {sample.get("video_id", "without id")!r} lacks '
+                    f'{", ".join(lacking)}. A test data set gives video_id and captions, a '
+                    "Retriever in mode 'predict' the features."
+                )
+            video, text = (
+                {k: v.detach().cpu() for k, v in sample[f'{side}_features'].items()}
+                for side in ('video', 'text')
+            )
+            name, captions = str(sample['video_id']), list(sample['captions'])
+            self.results.append((name, captions, video, text, bool(sample.get('lost', False))))
+
+    def evaluate(self, size: int) -> dict:
+        """Metrics of the whole data set of `size` videos, the same on every process."""
+        results = collect_results(  # all of them: duplicates are told by their ids
+            self.results, sys.maxsize, self.collect_device, **self._collect_dir()
+        )
+        self.results.clear()
+        outcome: list[Any] = [None]
+        if is_main_process():
+            try:
+                metrics = self.compute_metrics(each_once(results, size))
+                prefix = f'{self.prefix}/' if self.prefix else ''
+                outcome = [{prefix + key: value for key, value in metrics.items()}]
+            except ValueError as error:  # on one process alone the others would wait for ever
+                outcome = [error]
+        broadcast_object_list(outcome)
+        if isinstance(outcome[0], ValueError):
+            raise outcome[0]
+        return outcome[0]
+
+    def _collect_dir(self) -> dict:
+        return dict(tmpdir=self.collect_dir) if self.collect_device == 'cpu' else {}
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Metrics of videos that are all different, as `process` keeps them."""
+        features = join(results)
+        if self.save:
+            features.save(self.save)
+        return feature_metrics(
+            features, dsl=self.dsl, memory=self.memory, device=self.device, **self.options
+        )
+
+
+def each_once(results: list[tuple], size: int) -> list[tuple]:
+    """The results without what a sampler repeated to give each process equally many.
+
+    Raises:
+        ValueError: if there are fewer ids than videos in the data set, so that two videos have
+            the same one, or more.
+    """
+    videos = {result[0]: result for result in reversed(results)}
+    if len(videos) != size:
+        seen: dict[str, int] = {}
+        for result in results:
+            seen[result[0]] = seen.get(result[0], 0) + 1
+        twice = [name for name, times in seen.items() if times > 1]
+        raise ValueError(
+            f'TextVideoMetric: {len(videos)} different video ids for a data set of {size} items. '
+            + (f'More than once: {some(twice)}. ' if twice else '')
+            + 'Give every video its own id, and one item with all of its captions.'
+        )
+    return list(reversed(videos.values()))
+
+
+def join(results: Sequence[tuple]) -> RetrievalFeatures:
+    """One set of features from those of each video.
+
+    Raises:
+        ValueError: as `RetrievalFeatures`; if a video has not one row, or not as many rows of
+            text features as captions.
+    """
+    silent = [name for name, captions, *_ in results if not captions]
+    if silent:
+        raise ValueError(
+            f'retrieval: videos without a caption: {some(silent)}. Leave them out of the test '
+            'list, or give each at least one caption.'
+        )
+    for name, captions, video, text, _ in results:
+        rows = {len(v) for v in video.values()}, {len(v) for v in text.values()}
+        if rows != ({1}, {len(captions)}):
+            raise ValueError(
+                f'retrieval: video {name!r} with {len(captions)} captions needs 1 row of video '
+                f'features and {len(captions)} of text features, got {rows[0]} and {rows[1]}.'
+            )
+    counts = torch.tensor([len(captions) for _, captions, *_ in results])
+    return RetrievalFeatures(
+        text=_concatenate([text for *_, text, _ in results]),
+        video=_concatenate([video for *_, video, _, _ in results]),
+        owner=torch.arange(len(results)).repeat_interleave(counts),
+        video_ids=[name for name, *_ in results],
+        lost=torch.tensor([lost for *_, lost in results]),
+        captions=[caption for _, captions, *_ in results for caption in captions],
+    )
+
+
+def _concatenate(features: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Concatenate along the first axis.
+
+    Raises:
+        ValueError: if kinds or sizes differ between videos.
+    """
+    kinds = {tuple((k, tuple(v.shape[1:])) for k, v in sorted(f.items())) for f in features}
+    if len(kinds) > 1:
+        raise ValueError(
+            f'retrieval: features of one kind and size are needed, got {sorted(kinds)}. Test with '
+            'one number of frames and of words.'
+        )
+    return {key: torch.cat([f[key] for f in features]) for key in features[0]}
