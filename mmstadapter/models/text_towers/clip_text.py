@@ -162,7 +162,7 @@ class EVAText(CLIPText):
     and gives the same numbers at 32.
 
     Args:
-        arch: ``'eva-e-plus'`` (of EVA02-CLIP-E/14+, 695 M parameters), ``'eva-e'`` (of
+        arch: ``'eva-e-plus'`` (of EVA02-CLIP-E/14+, 694 M parameters), ``'eva-e'`` (of
             EVA02-CLIP-E/14), or a dict as in `CLIPText`.
         checkpoint, tune, dtype: see `CLIPText`.
     """
