@@ -1,6 +1,6 @@
 """Encoders that read their own pretrained file, freeze themselves and identify themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from mmengine.logging import print_log
@@ -39,11 +39,11 @@ class Pretrained(BaseModule):
         self.source: str | None = None  # None (random), 'pretrained' or 'state_dict'
         self.fingerprint: Tensor | None = None
 
-    def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
+    def read_pretrained(self, checkpoint: str) -> Mapping[str, Tensor]:
         """Tensors of the pretrained file under this encoder's names."""
         raise TypeError(f'{type(self).__name__} must provide `read_pretrained`.')
 
-    def fit_pretrained(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def fit_pretrained(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The same tensors fitted to this encoder's input size and parts."""
         return tensors
 
@@ -54,12 +54,22 @@ class Pretrained(BaseModule):
     # --------------------------------------------------------------- freezing
 
     def freeze(self) -> None:
-        """Apply ``tune`` and ``dtype``; called once, at the end of a constructor."""
+        """Apply ``tune`` and ``dtype``; called once, at the end of a constructor.
+
+        A parameter built on the meta device gets its memory here, in the type it is kept in
+        and without values: for encoders of which there must never be a second copy.
+        """
         tuned = {id(p) for p in self.chosen_parameters()}
-        for parameter in self.parameters():
-            parameter.requires_grad_(id(parameter) in tuned)
-            if self.dtype is not None and id(parameter) not in tuned:
-                parameter.data = parameter.data.to(_floating_type(self.dtype))
+        kept = None if self.dtype is None else _floating_type(self.dtype)
+        for module in self.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                is_tuned = id(parameter) in tuned
+                dtype = parameter.dtype if kept is None or is_tuned else kept
+                if parameter.is_meta:
+                    parameter = nn.Parameter(torch.empty(parameter.shape, dtype=dtype))
+                    setattr(module, name, parameter)
+                parameter.data = parameter.data.to(dtype)
+                parameter.requires_grad_(is_tuned)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'Pretrained':
@@ -78,13 +88,16 @@ class Pretrained(BaseModule):
     def load_pretrained(self) -> None:
         """Fill every tensor from ``checkpoint``, strictly."""
         tensors = self.read_pretrained(self.checkpoint)
-        fingerprint = weights.fingerprint(tensors)
-        tensors = self.fit_pretrained(tensors)
+        fitted = self.fit_pretrained(tensors)
         own = dict(self.named_parameters()) | self._saved_buffers()
-        _check_names_and_shapes(self, own, tensors)
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
-        self.source, self.fingerprint = 'pretrained', fingerprint
+        _check_names_and_shapes(self, own, fitted)
+        identity = weights.Fingerprint()
+        for name in sorted(tensors.keys() | own.keys()):  # one at a time, for the memory's sake
+            if name in tensors:
+                identity.add(name, tensors[name])
+            if name in own:
+                own[name].copy_(fitted[name])
+        self.source, self.fingerprint = 'pretrained', identity.result()
         print_log(
             f'{type(self).__name__}: loaded {len(own)} tensors of {self.checkpoint}', 'current'
         )
@@ -185,7 +198,7 @@ def _short(fingerprint: Tensor) -> str:
 
 
 def _check_names_and_shapes(
-    encoder: Pretrained, own: dict[str, Tensor], given: dict[str, Tensor]
+    encoder: Pretrained, own: Mapping[str, Tensor], given: Mapping[str, Tensor]
 ) -> None:
     """Raise with both sides' names or shapes when a pretrained file does not fit."""
     who = f'{type(encoder).__name__}: {encoder.checkpoint}'
@@ -195,11 +208,8 @@ def _check_names_and_shapes(
             f'{who} is not a file of this size: it lacks {missing[:5] or "nothing"} and has '
             f'{surplus[:5] or "nothing"} besides. Check that arch and checkpoint belong together.'
         )
-    wrong = [
-        f'{n}: file {tuple(given[n].shape)}, model {tuple(t.shape)}'
-        for n, t in own.items()
-        if given[n].shape != t.shape
-    ]
+    shapes = ((n, tuple(given[n].shape), tuple(t.shape)) for n, t in own.items())
+    wrong = [f'{n}: file {theirs}, model {ours}' for n, theirs, ours in shapes if theirs != ours]
     if wrong:
         raise RuntimeError(
             f'{who} has other sizes than the model ({len(wrong)} tensors): {"; ".join(wrong[:4])}. '

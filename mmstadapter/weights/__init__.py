@@ -1,19 +1,24 @@
 """Other people's weights: fetch by name, read without executing, rename by table."""
 
 from .fetch import locate
-from .files import read_tensors
+from .files import open_tensors, read_tensors
+from .lazy import LazyTensors
 from .sources import SOURCES, from_ours, to_ours
 from .text import load_logit_scale, load_text
-from .visual import fingerprint, load_visual
+from .visual import Fingerprint, fingerprint, load_eva_visual, load_visual
 
 __all__ = [
+    'Fingerprint',
+    'LazyTensors',
     'SOURCES',
     'fingerprint',
     'from_ours',
+    'load_eva_visual',
     'load_logit_scale',
     'load_text',
     'load_visual',
     'locate',
+    'open_tensors',
     'read_tensors',
     'to_ours',
 ]

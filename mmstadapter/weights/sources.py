@@ -1,4 +1,4 @@
-"""The tables: how OpenAI, open_clip, Hugging Face and the official ST-Adapter name things."""
+"""The tables: names in OpenAI, open_clip, Hugging Face, EVA-CLIP and official ST-Adapter files."""
 
 from collections.abc import Mapping
 
@@ -96,6 +96,28 @@ HF_CLIP = Source(
     optional_prefix='vision_model.',
 )
 
+# ------------------------------------------------------------------------ EVA-CLIP
+
+EVA_BLOCK = 'blocks.{}.'
+EVA_NAMES = (
+    'cls_token',
+    'pos_embed',
+    *_both('patch_embed.proj', EVA_BLOCK + 'norm1'),
+    *(f'{EVA_BLOCK}attn.{name}' for name in ('q_bias', 'v_bias', 'qkv.weight')),
+    *_both(*(EVA_BLOCK + name for name in ('attn.proj', 'norm2', 'mlp.fc1', 'mlp.fc2'))),
+    *_both('norm', 'head'),
+)
+
+
+def _eva(name: str, prefix: str) -> Source:
+    rules = tuple(Rule(ours, (prefix + ours,)) for ours in EVA_NAMES)
+    ignored = ('text.*', 'logit_scale', 'logit_bias')
+    return Source(name, 'eva-trunk', rules, ignored, optional_prefix=prefix)
+
+
+EVA_CLIP = _eva('eva-clip', 'visual.')  # without the prefix also timm's
+EVA_OPEN_CLIP = _eva('eva-open_clip', 'visual.trunk.')  # whose image tower is timm's
+
 # ------------------------------------------------------------- official ST-Adapter
 
 
@@ -120,7 +142,16 @@ ST_ADAPTER = Source(
 )
 
 SOURCES: dict[str, Source] = {
-    source.name: source for source in (OPENAI_CLIP, OPEN_CLIP, HF_CLIP, ST_ADAPTER, *TEXT_SOURCES)
+    source.name: source
+    for source in (
+        OPENAI_CLIP,
+        OPEN_CLIP,
+        HF_CLIP,
+        EVA_CLIP,
+        EVA_OPEN_CLIP,
+        ST_ADAPTER,
+        *TEXT_SOURCES,
+    )
 }
 
 

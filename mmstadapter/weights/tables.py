@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
+
+from .lazy import LazyTensors
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Source:
     Args:
         name: what it is called on the command line.
         kind: ``'trunk'`` if ours are the names of `CLIPViT`, OpenAI's visual names
-            without ``visual.``; ``'model'`` if they are those of a whole recogniser.
+            without ``visual.``; ``'eva-trunk'`` if they are those of `EVAViT`;
+            ``'model'`` if they are those of a whole recogniser.
         rules: the table.
         ignored: patterns of their names that have no place in ours.
         ignored_ours: patterns of our names that have no place in theirs.
@@ -76,21 +79,28 @@ class Source:
             KeyError: for a name that is neither in the table nor ignored, and if of
                 several tensors that make one of ours only some are there.
         """
-        found: dict[str, tuple[Rule, dict[int, Tensor]]] = {}
+        return dict(self.lazily(tensors))
+
+    def lazily(self, tensors: Mapping[str, Tensor]) -> LazyTensors:
+        """The same, each tensor made when asked for; the names are checked at once."""
+        found: dict[str, tuple[Rule, dict[int, str]]] = {}
         for name, full in self.full_names(tensors).items():
             template, number = _template(full)
             if template in self.by_theirs:
                 rule, part = self.by_theirs[template]
-                found.setdefault(rule.ours.format(number), (rule, {}))[1][part] = tensors[name]
+                found.setdefault(rule.ours.format(number), (rule, {}))[1][part] = name
             elif not _matching(self.ignored, full):
                 raise _no_rule(self.name, name, self.by_theirs)
-        return {ours: self._join(ours, *entry) for ours, entry in found.items()}
-
-    def _join(self, ours: str, rule: Rule, parts: dict[int, Tensor]) -> Tensor:
-        absent = [name for i, name in enumerate(rule.theirs) if i not in parts]
-        if absent:
-            raise KeyError(f"{self.name}: {ours!r} also needs the block's {', '.join(absent)}.")
-        return rule.join([parts[i] for i in sorted(parts)])
+        for ours, (rule, names) in found.items():
+            absent = [name for i, name in enumerate(rule.theirs) if i not in names]
+            if absent:
+                raise KeyError(f"{self.name}: {ours!r} also needs the block's {', '.join(absent)}.")
+        return LazyTensors(
+            {
+                ours: partial(_join, rule, tensors, [names[i] for i in sorted(names)])
+                for ours, (rule, names) in found.items()
+            }
+        )
 
     def from_ours(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Our state dict -> theirs, under full names.
@@ -135,6 +145,10 @@ class Source:
         """The names of a file that are neither in the table nor ignored."""
         full = self.full_names(names)
         return [n for n in full if not self._has(full[n]) and not _matching(self.ignored, full[n])]
+
+
+def _join(rule: Rule, tensors: Mapping[str, Tensor], names: list[str]) -> Tensor:
+    return rule.join([tensors[name] for name in names])
 
 
 def _template(name: str) -> tuple[str, str]:

@@ -11,16 +11,24 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from .fetch import locate
-from .files import read_tensors
+from .files import open_tensors
+from .lazy import LazyTensors
 from .sources import SOURCES
 from .tables import Source
 
+CHUNK = 1 << 24  # values that are float32 at once
+PROJECTION = {'proj', 'head.weight', 'head.bias'}
+TRUNKS = {'trunk': 'CLIPViT', 'eva-trunk': 'EVAViT'}
+EVA_MARK = '.attn.q_bias'
+OTHER_EVA = ('rope', 'relative_position', 'inner_attn_ln', 'ffn_ln', 'mlp.w1', 'gamma_1')
 
-def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> dict[str, Tensor]:
+
+def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyTensors:
     """CLIP's visual tower under OpenAI's names without ``visual.``, with ``proj`` if there.
 
     Whose names the file has is found by trying: a source fits if every name is in its
-    table or its list of ignored names. What was ignored is logged.
+    table or its list of ignored names. What was ignored is logged. The tensors are read
+    when they are asked for.
 
     Args:
         checkpoint: path or known name of a CLIP file, see `locate` and `read_tensors`.
@@ -31,10 +39,26 @@ def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> dict[
         ValueError: if the file, or a config beside it, says that it needs another activation.
     """
     path = locate(checkpoint)
-    tensors = read_tensors(path)
-    source = _find_source(tensors, path)
+    tensors = open_tensors(path)
+    source = _find_source(tensors, path, 'trunk')
     _check_activation(path, source.name, activation)
-    ours = source.to_ours(tensors)
+    return _rename(tensors, source, path)
+
+
+def load_eva_visual(checkpoint: str | Path) -> LazyTensors:
+    """The same of an EVA-CLIP file, under its own names without ``visual.``, with ``head``.
+
+    Raises:
+        KeyError: if it is none, or one of a form that `EVAViT` does not compute (rotary or
+            relative positions, SwiGLU, inner norms).
+    """
+    path = locate(checkpoint)
+    tensors = open_tensors(path)
+    return _rename(tensors, _find_source(tensors, path, 'eva-trunk'), path)
+
+
+def _rename(tensors: Mapping[str, Tensor], source: Source, path: Path) -> LazyTensors:
+    ours = source.lazily(tensors)
     what = ', '.join(f'{pattern} ({count})' for pattern, count in source.left_out(tensors).items())
     print_log(
         f'{path}: {len(ours)} tensors of the image tower, named as in {source.name}; '
@@ -44,34 +68,73 @@ def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> dict[
     return ours
 
 
-def fingerprint(tensors: Mapping[str, Tensor]) -> Tensor:
-    """Identity of a trunk's weights, (32,) uint8: sha256 of names, shapes and values.
+class Fingerprint:
+    """Identity of a trunk's weights: sha256 of names, shapes and values, tensor by tensor.
 
-    The same values give the same fingerprint in any order, floating type and on any
-    device; ``proj`` does not count, since not every source has it.
+    The same values give the same fingerprint in any floating type and on any device. The
+    projection does not count, since not every source has it.
     """
-    digest = hashlib.sha256()
-    for name in sorted(tensors.keys() - {'proj'}):
-        values = tensors[name].detach().to('cpu', torch.float32).contiguous()
-        digest.update(f'{name} {tuple(values.shape)}\n'.encode())
-        digest.update(values.numpy().astype('<f4', copy=False).data)
-    return torch.tensor(list(digest.digest()), dtype=torch.uint8)
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """The next tensor, in the order of sorted names."""
+        if name in PROJECTION:
+            return
+        self.digest.update(f'{name} {tuple(tensor.shape)}\n'.encode())
+        for part in tensor.detach().reshape(-1).split(CHUNK):
+            values = part.to('cpu', torch.float32).contiguous().numpy()
+            self.digest.update(values.astype('<f4', copy=False).data)
+
+    def result(self) -> Tensor:
+        """(32,) uint8."""
+        return torch.tensor(list(self.digest.digest()), dtype=torch.uint8)
 
 
-def _find_source(names: Collection[str], path: Path) -> Source:
-    """The first trunk source that accepts every name of a file."""
+def fingerprint(tensors: Mapping[str, Tensor]) -> Tensor:
+    """The `Fingerprint` of tensors in any order, (32,) uint8."""
+    whole = Fingerprint()
+    for name in sorted(tensors):
+        whole.add(name, tensors[name])
+    return whole.result()
+
+
+def _find_source(names: Collection[str], path: Path, kind: str) -> Source:
+    """The first source of a kind that accepts every name of a file."""
     reasons = []
-    for source in (s for s in SOURCES.values() if s.kind == 'trunk'):
+    for source in (s for s in SOURCES.values() if s.kind == kind):
         unknown = source.unknown(names)
         if not unknown and source.known(names):
             return source
         first = ', '.join(map(repr, unknown[:3])) + (' ...' if len(unknown) > 3 else '')
         reason = f'no rule for {first} ({len(unknown)} of {len(names)} names)'
         reasons.append(f'{source.name}: {reason if unknown else "no image tower"}')
+    family = 'EVA-CLIP' if kind == 'eva-trunk' else 'CLIP'
     raise KeyError(
-        f'load_visual: {path} is named as in none of the known CLIP files. {"; ".join(reasons)}. '
-        'Give a CLIP vision transformer of OpenAI, open_clip (not of timm) or Hugging Face.'
+        f'load_visual: {path} is named as in none of the known {family} files. '
+        f'{"; ".join(reasons)}. {_advice(names, kind)}'
     )
+
+
+def _advice(names: Collection[str], kind: str) -> str:
+    """What to do with a file of other names."""
+    for other in (s for s in SOURCES.values() if s.kind in TRUNKS and s.kind != kind):
+        if not other.unknown(names) and other.known(names):
+            return (
+                f'It is a file of {other.name}, another transformer than {TRUNKS[kind]} computes: '
+                f"set model.backbone.trunk to dict(type='mmstadapter.{TRUNKS[other.kind]}', ...)."
+            )
+    marks = [mark for mark in OTHER_EVA if any(mark in name for name in names)]
+    if marks and kind == 'eva-trunk' or any(name.endswith(EVA_MARK) for name in names):
+        return (
+            f'It is an EVA transformer with {", ".join(marks) or "further parts"}, which EVAViT '
+            'does not compute; mmstadapter.TimmViT has those that timm knows, such as '
+            'eva02_large_patch14_clip_224.'
+        )
+    if kind == 'eva-trunk':
+        return 'Give an EVA-CLIP file of ViT-E/14 or of the same post-norm form.'
+    return 'Give a CLIP vision transformer of OpenAI, open_clip (not of timm) or Hugging Face.'
 
 
 def _check_activation(path: Path, source: str, activation: str) -> None:

@@ -2,7 +2,8 @@
 
 from .base import Trunk
 from .clip_vit import CLIPBlock, CLIPViT
+from .eva_vit import EVAViT
 from .mmpretrain_vit import MMPretrainViT
 from .timm_vit import TimmViT
 
-__all__ = ['CLIPBlock', 'CLIPViT', 'MMPretrainViT', 'TimmViT', 'Trunk']
+__all__ = ['CLIPBlock', 'CLIPViT', 'EVAViT', 'MMPretrainViT', 'TimmViT', 'Trunk']

@@ -1,19 +1,20 @@
 """CLIP's vision transformer as a trunk."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from mmaction.registry import MODELS
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmstadapter import weights
 
-from ..ops.attention import attention_weights
+from ..ops.attention import Mix, first_token_attention, self_attention
 from ..ops.elementwise import LayerNorm, linear, quick_gelu
 from .base import Trunk
+from .sizes import check_frames, resample_positions, resolve_arch, resolve_size
 
 BASE = dict(embed_dims=768, num_layers=12, num_heads=12, output_dims=512)
 LARGE = dict(embed_dims=1024, num_layers=24, num_heads=16, output_dims=768)
@@ -24,7 +25,6 @@ ARCHS: dict[str, dict] = {
     'vit-l-p14-336': dict(img_size=336, patch_size=14, **LARGE),
 }
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(quick_gelu=quick_gelu, gelu=F.gelu)
-REQUIRED = ('img_size', 'patch_size', 'embed_dims', 'num_layers', 'num_heads')
 
 
 class Attention(nn.Module):
@@ -50,39 +50,15 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(
-        self,
-        x: Tensor,
-        num_queries: int | None = None,
-        mix: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """(M, L, D) -> (M, Q, D): the first Q = num_queries tokens look at all L.
-
-        ``mix`` changes keys and values, each (M, heads, L, D/heads), before they are looked at.
-        """
-        dims = x.shape[-1]
-        if num_queries is None:
-            qkv = linear(x, self.in_proj_weight, self.in_proj_bias)
-            q, k, v = rearrange(qkv, 'm l (three h d) -> three m h l d', three=3, h=self.num_heads)
-        else:
-            q = linear(x[:, :num_queries], self.in_proj_weight[:dims], self.in_proj_bias[:dims])
-            kv = linear(x, self.in_proj_weight[dims:], self.in_proj_bias[dims:])
-            q = rearrange(q, 'm l (h d) -> m h l d', h=self.num_heads)
-            k, v = rearrange(kv, 'm l (two h d) -> two m h l d', two=2, h=self.num_heads)
-        if mix is not None:
-            k, v = mix(k), mix(v)
-        x = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        x = rearrange(x, 'm h l d -> m l (h d)')
+    def forward(self, x: Tensor, num_queries: int | None = None, mix: Mix | None = None) -> Tensor:
+        """(M, L, D) -> (M, Q, D); see `self_attention`."""
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        x = self_attention(x, weight, bias, self.num_heads, num_queries, mix, self.causal)
         return linear(x, self.out_proj.weight, self.out_proj.bias)
 
     def first_token(self, x: Tensor) -> Tensor:
         """How much the first token looks at each. (M, L, D) -> (M, heads, L), rows sum to one."""
-        dims = x.shape[-1]
-        q = linear(x[:, :1], self.in_proj_weight[:dims], self.in_proj_bias[:dims])
-        keys = slice(dims, 2 * dims)
-        k = linear(x, self.in_proj_weight[keys], self.in_proj_bias[keys])
-        q, k = (rearrange(t, 'm l (h d) -> m h l d', h=self.num_heads) for t in (q, k))
-        return attention_weights(q, k).squeeze(2)
+        return first_token_attention(x, self.in_proj_weight, self.in_proj_bias, self.num_heads)
 
 
 class MLP(nn.Module):
@@ -123,15 +99,10 @@ class CLIPBlock(nn.Module):
         self.ln_2 = LayerNorm(embed_dims)
         self.mlp = MLP(embed_dims, 4 * embed_dims, activation)
 
-    def attend(
-        self,
-        x: Tensor,
-        num_queries: int | None = None,
-        mix: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
+    def attend(self, x: Tensor, num_queries: int | None = None, mix: Mix | None = None) -> Tensor:
         """Add the attention branch to x. (M, L, D) -> (M, Q, D), Q = num_queries or L.
 
-        ``mix``: see `Attention.forward`.
+        ``mix``: see `self_attention`.
         """
         return x[:, :num_queries] + self.attn(self.ln_1(x), num_queries, mix)
 
@@ -195,17 +166,11 @@ class CLIPViT(Trunk):
                 f'CLIPViT: activation must be one of {", ".join(ACTIVATIONS)}, got {activation!r}.'
             )
         self.activation = activation
-        arch = _resolve_arch(arch)
-        size = arch['img_size'] if img_size is None else img_size
-        self.img_size = (size, size) if isinstance(size, int) else tuple(size)
+        arch = resolve_arch('CLIPViT', arch, ARCHS, ('output_dims',))
         self.patch_size = arch['patch_size']
         self.embed_dims = dims = arch['embed_dims']
-        self.grid = tuple(s // self.patch_size for s in self.img_size)
-        if min(self.grid) < 1:
-            raise ValueError(
-                f'CLIPViT: img_size must be at least one patch of {self.patch_size} pixels, '
-                f'got {self.img_size}.'
-            )
+        size = arch['img_size'] if img_size is None else img_size
+        self.img_size, self.grid = resolve_size('CLIPViT', size, self.patch_size)
         self.conv1 = nn.Conv2d(3, dims, self.patch_size, self.patch_size, bias=False)
         self.class_embedding = nn.Parameter(dims**-0.5 * torch.randn(dims))
         tokens = 1 + self.grid[0] * self.grid[1]
@@ -237,12 +202,7 @@ class CLIPViT(Trunk):
     def embed(self, frames: Tensor) -> Tensor:
         """(M, 3, H, W) -> (M, 1+N, D): patches, class token, positions, norm."""
         self.require_weights()
-        if tuple(frames.shape[-2:]) != self.img_size:
-            raise ValueError(
-                f'CLIPViT: frames must be {self.img_size} pixels (height, width), got '
-                f'{tuple(frames.shape[-2:])}. Crop to that size in the pipeline, or set '
-                'model.backbone.trunk.img_size.'
-            )
+        check_frames('CLIPViT', frames, self.img_size)
         weight = self.conv1.weight
         if weight.dtype != frames.dtype and not torch.is_autocast_enabled(frames.device.type):
             weight = weight.to(frames.dtype)
@@ -269,59 +229,12 @@ class CLIPViT(Trunk):
             raise self._without_projection()
         return linear(x, self.proj.T, None)
 
-    def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
+    def read_pretrained(self, checkpoint: str) -> Mapping[str, Tensor]:
         """OpenAI-named tensors of any CLIP file."""
         return weights.load_visual(checkpoint, self.activation)
 
-    def fit_pretrained(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def fit_pretrained(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Drop the projection if it is not wanted; fit the position table to the grid."""
-        tensors = {n: t for n, t in tensors.items() if n != 'proj' or hasattr(self, 'proj')}
-        table = tensors.get('positional_embedding')
-        if table is not None:
-            tensors['positional_embedding'] = resample_positions(table, self.grid)
-        return tensors
-
-
-def _resolve_arch(arch: str | dict) -> dict:
-    """A size table entry, checked."""
-    if isinstance(arch, str):
-        if arch not in ARCHS:
-            raise ValueError(
-                f'CLIPViT: unknown arch {arch!r}; choose from {", ".join(ARCHS)} or give a dict '
-                f'with {", ".join(REQUIRED)}.'
-            )
-        return ARCHS[arch]
-    missing = [key for key in REQUIRED if key not in arch]
-    surplus = [key for key in arch if key not in (*REQUIRED, 'output_dims')]
-    if missing or surplus:
-        raise ValueError(
-            f'CLIPViT: an arch dict needs {", ".join(REQUIRED)} (and output_dims for the '
-            f'projection); missing {missing or "none"}, unknown {surplus or "none"}.'
-        )
-    return dict(arch)
-
-
-def resample_positions(table: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Fit a table of a square grid to another grid, bicubic; the class row is kept.
-
-    Args:
-        table: (1 + side², D), class row first.
-        grid: patches (down, across) wanted.
-
-    Returns:
-        (1 + h*w, D); the same tensor if the grid is the same.
-    """
-    side = round((len(table) - 1) ** 0.5)
-    if 1 + side**2 != len(table):
-        raise ValueError(
-            f'CLIPViT: only position tables of square grids can be resampled, '
-            f'got {len(table)} rows.'
-        )
-    if (side, side) == grid:
-        return table
-    cls, patches = table[:1], rearrange(table[1:].float(), '(h w) d -> 1 d h w', h=side)
-    patches = F.interpolate(patches, size=grid, mode='bicubic', align_corners=False, antialias=True)
-    print_log(
-        f'CLIPViT: position table resampled from {side}x{side} to {grid[0]}x{grid[1]}', 'current'
-    )
-    return torch.cat([cls.float(), rearrange(patches, '1 d h w -> (h w) d')]).to(table.dtype)
+        wanted = [n for n in tensors if n != 'proj' or hasattr(self, 'proj')]
+        fit = partial(resample_positions, grid=self.grid)
+        return weights.LazyTensors.choose(tensors, wanted, dict(positional_embedding=fit))
