@@ -1,0 +1,43 @@
+"""Write VATEX's lists of captioned videos (English), from its json files and three lists.
+
+    python tools/data/vatex/prepare.py [--root data/vatex] [--frames] [--allow-missing]
+
+README.md beside this file says what has to lie where.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from captions import Preparation, form, need, parser, read_json, read_names  # noqa: E402
+
+OFFICIAL = dict(train=(25_991, 259_910), val=(1_500, 15_000), test=(1_500, 15_000))
+PUBLIC = ('vatex_training_v1.0.json', 'vatex_validation_v1.0.json')
+SOURCE = 'it comes with the captions and lists of the data set (see README.md).'
+
+
+def read_captions(notes: Path) -> dict[str, list[str]]:
+    """English captions of each video, from the public files or those put together by id."""
+    if all((notes / name).exists() for name in PUBLIC):
+        videos = [video for name in PUBLIC for video in read_json(notes / name)]
+        with form(notes / PUBLIC[0], '[{"videoID": ..., "enCap": [...]}]'):
+            return {video['videoID']: video['enCap'] for video in videos}
+    path = need(notes / 'vatex_data.json', f'or {" and ".join(PUBLIC)}: {SOURCE}')
+    with form(path, '{video: {"enCap": [...]}}'):
+        return {name: video['enCap'] for name, video in read_json(path).items()}
+
+
+def main() -> None:
+    """Command line."""
+    args = parser(__doc__, 'data/vatex').parse_args()
+    lists = Preparation(args.root, args.frames, args.allow_missing)
+    notes = args.root / 'annotations'
+    captions = read_captions(notes)
+    for split, official in OFFICIAL.items():
+        names = read_names(notes / f'{split}_list.txt', SOURCE)
+        lists.add(f'{split}.json', names, captions, official)
+    lists.finish()
+
+
+if __name__ == '__main__':
+    main()
