@@ -21,15 +21,15 @@ class CaptionDataset(ReplacesBadVideos, BaseActionDataset):
 
     The annotation file is one json object, video by video: ``{"path": ["caption", ...], ...}``,
     paths relative to ``data_prefix``; ``tools/data/{msrvtt,msvd,vatex,didemo}/prepare.py`` write
-    it from the public files. A path names a video file or a folder of frames, as the pipeline's
-    reading step has it.
+    it from the public files. A path names a video file, or a folder of frames if the pipeline has
+    ``VideoInit(filename_tmpl='img_{:05}.jpg')``; with ``start_index=1`` for files from 1 on.
 
     An item has ``filename``, ``video_id`` (the path in the list) and ``captions``, a list: in
     training of one caption, in testing of all captions of the video. Captions stay strings.
 
     A video that cannot be decoded is replaced, see :class:`ReplacesBadVideos`. In testing it
     keeps its place with its captions, a neighbour's frames and ``lost=True``, by which
-    ``RetrievalMetric`` counts it as never found.
+    ``TextVideoMetric`` counts it as never found.
 
     Args:
         ann_file: the json file.

@@ -7,11 +7,12 @@ import pytest
 import torch
 from mmaction.registry import DATASETS
 from mmengine.dataset import pseudo_collate
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmstadapter import CaptionDataset
 
-from .conftest import write_video
+from .conftest import number_of, picture, write_video
 
 STEPS = [
     dict(type='mmstadapter.VideoInit'),
@@ -76,6 +77,17 @@ class TestItems:
         assert [s.captions for s in batch['data_samples']] == list(CAPTIONS.values())
         assert [s.video_id for s in batch['data_samples']] == list(CAPTIONS)
         assert {tuple(video.shape) for video in batch['inputs']} == {(1, 3, 2, 64, 96)}
+
+    def test_a_path_may_be_a_folder_of_frames(self, folder):
+        for number in range(1, 6):
+            path = folder / f'd/img_{number:05}.jpg'
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(picture(number, 64, 96)).save(path)
+        (folder / 'captions.json').write_text('{"d": ["a dog"]}')
+        steps = [dict(STEPS[0], filename_tmpl='img_{:05}.jpg'), *STEPS[1:]]
+        sample = dataset(folder, pipeline=steps, start_index=1, test_mode=True)[0]
+        frames = sample['inputs'][0].permute(1, 2, 3, 0).numpy()
+        assert [number_of(frame) for frame in frames] == [1, 5]
 
     def test_another_choice_is_refused(self, folder):
         with pytest.raises(ValueError, match="one of .*each.*random.*got 'all'"):
