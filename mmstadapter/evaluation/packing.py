@@ -42,9 +42,10 @@ class Packed:
     groups: list[tuple[Tensor, int, bool]]
 
     @property
-    def longest(self) -> int:
-        """Most valid tokens of an item."""
-        return max((length for _, length, _ in self.groups), default=1)
+    def lengths(self) -> tuple[int, int]:
+        """Fewest and most valid tokens of an item."""
+        lengths = [length for _, length, _ in self.groups] or [1]
+        return min(lengths), max(lengths)
 
     def parts(self, tokens: int) -> Iterator[tuple[Tensor, int, bool]]:
         """The groups in parts of at most so many tokens, at least one item."""
@@ -71,11 +72,13 @@ class Packed:
     ) -> Tile:
         """Copy the valid tokens of some items to the device as float32."""
         items, length, floored = part
-        rows, places = items[:, None], self.order[items, :length]
-        if items_last:
-            rows, places = rows.T, places.T
-        tokens, weights = self.tokens[rows, places], self.weights[rows, places]
-        return Tile(items, tokens.to(device).float(), weights.to(device).float(), floored)
+        places = items[:, None] * self.tokens.shape[1] + self.order[items, :length]
+        places = places.T if items_last else places
+        tokens, weights = (
+            feature.flatten(0, 1).index_select(0, places.flatten()).to(device).float()
+            for feature in (self.tokens, self.weights[..., None])
+        )
+        return Tile(items, tokens.view(*places.shape, -1), weights.view(places.shape), floored)
 
 
 def pack(features: Mapping[str, Tensor], name: str) -> Packed:

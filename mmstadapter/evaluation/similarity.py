@@ -104,33 +104,31 @@ def _plan(words: Packed, frames: Packed, memory: int, device: torch.device) -> P
         ValueError: if not even one caption with one video does.
     """
     dims = words.tokens.shape[-1]
-    smallest = (words.longest, frames.longest)
+    held_bytes = FLOAT * (dims + 3)  # of a video's token: itself, its weight, an index
+    (fewest_words, most_words), (fewest_frames, most_frames) = words.lengths, frames.lengths
     rows, columns = CPU_TILE if device.type == 'cpu' else GPU_TILE
     while True:
-        rows, columns = max(rows, smallest[0]), max(columns, smallest[1])
-        work = _work_bytes(rows, columns, smallest, dims)
-        left = memory - work
-        held = left // (FLOAT * (dims + 1))
+        rows, columns = max(rows, most_words), max(columns, most_frames)
+        work = _work_bytes(rows, columns, fewest_words, fewest_frames, dims)
+        held = (memory - work) // held_bytes
         if held >= columns:
             return Plan(rows, columns, held)
-        if (rows, columns) == smallest:
-            needed = work + columns * FLOAT * (dims + 1)
+        if (rows, columns) == (most_words, most_frames):
             raise ValueError(
-                f'similarity_matrix: memory must be at least {needed} bytes for one caption of '
-                f'{rows} tokens with one video of {columns}, got {memory}.'
+                f'similarity_matrix: memory must be at least {work + columns * held_bytes} bytes '
+                f'for one caption of {rows} tokens with one video of {columns}, got {memory}.'
             )
         rows, columns = rows // 2, columns // 2
 
 
-def _work_bytes(rows: int, columns: int, longest: tuple[int, int], dims: int) -> int:
-    """What one product needs at most, beside the videos that are held.
+def _work_bytes(rows: int, columns: int, words: int, frames: int, dims: int) -> int:
+    """What one product needs at most beside the videos that are held.
 
-    The cosines; maxima of both kinds, one with a copy, for items of one token as for the
-    longest; the captions' tokens and, while they are converted, either side's as given; the
-    positions and indices of tokens (8 bytes each, some copies).
+    The cosines, both maxima, three blocks of similarities (items of few tokens make them large),
+    tokens of either side with a copy as given, and their indices.
     """
     cosines = rows * columns
-    maxima = 3 * cosines if min(longest) == 1 else 2 * cosines
-    tokens = 2 * rows * dims + 2 * columns * dims
-    indices = 16 * (rows + columns)
-    return FLOAT * (cosines + maxima + tokens + indices)
+    maxima = cosines // words + cosines // frames
+    blocks = 3 * cosines // (words * frames)
+    tokens = 2 * (rows + columns) * (dims + 8)
+    return FLOAT * (cosines + maxima + blocks + tokens)
