@@ -104,7 +104,8 @@ class RawframeDataset(VideoDataset):
         return info
 
     def _choose(self, data_list: list[dict]) -> list[dict]:
-        kept, dropped = [], []
+        kept: list[dict] = []
+        dropped: list[dict] = []
         for info in data_list:
             frames = info.pop('listed_frames', None)
             few = frames is not None and frames < self.min_frames

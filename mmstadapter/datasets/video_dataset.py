@@ -4,6 +4,7 @@ import os.path as osp
 
 import torch
 from mmaction.datasets import VideoDataset as HostVideoDataset
+from mmengine.dataset import Compose
 from mmengine.fileio import exists, list_from_file
 
 from ..registry import CHILDREN
@@ -43,6 +44,8 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
             outside (0, 1], or with ``multi_class``; ``num_sample`` below 1, or in testing.
         RuntimeError: 11 videos in a row that cannot be decoded.
     """
+
+    pipeline: Compose
 
     def __init__(
         self,

@@ -1,10 +1,14 @@
 """The label lists that come with the data sets' scripts."""
 
+import re
+
 import pytest
+from mmengine.config import Config
 
 from mmstadapter import shipped
 
-CLASSES = dict(kinetics400=400, sthv2=174, ucf101=101, hmdb51=51)
+CLASSES = dict(kinetics400=400, sthv1=174, sthv2=174, ucf101=101, hmdb51=51)
+SIDES = dict(left='right', right='left')
 
 
 def labels(name: str) -> list[str]:
@@ -19,9 +23,22 @@ def test_every_class_has_one_name_in_alphabetical_order(name):
     assert found == sorted(found, key=str.lower)
 
 
-def test_left_and_right_of_something_something_stand_where_the_released_flip_expects_them():
-    """The exchanged labels of the released Side4Video code: 86-87, 93-94, 166-167."""
-    found = labels('sthv2')
-    for left, right in ((86, 87), (93, 94), (166, 167)):
-        assert 'left' in found[left] and 'right' in found[right]
-    assert found[86] == 'Pulling something from left to right'
+def mirrored(label: str) -> str:
+    """The name of what a mirrored video shows."""
+    return re.sub(r'\b(left|right)\b', lambda word: SIDES[word[0]], label)
+
+
+@pytest.mark.parametrize('name', ['sthv1', 'sthv2'])
+def test_the_flip_exchanges_exactly_the_classes_whose_names_are_mirror_images(name):
+    """The released Side4Video code exchanges 86-87, 93-94 and 166-167."""
+    found = labels(name)
+    pairs = {n: found.index(mirrored(x)) for n, x in enumerate(found) if mirrored(x) != x}
+    assert pairs == {86: 87, 87: 86, 93: 94, 94: 93, 166: 167, 167: 166}
+    base = {'sthv1': 'ssv1', 'sthv2': 'ssv2_s4v'}[name]
+    config = Config.fromfile(shipped.root() / f'configs/_base_/datasets/{base}.py')
+    (flip,) = [s for s in config.train_dataloader.dataset.pipeline if s.type == 'Flip']
+    assert flip.flip_label_map == pairs
+
+
+def test_both_something_somethings_number_the_same_classes_alike():
+    assert labels('sthv1') == labels('sthv2')

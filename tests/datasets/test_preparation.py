@@ -153,6 +153,73 @@ class TestSomethingSomething:
         assert status == 1 and "video 8: class 'Eating something' is not in labels.json" in said
 
 
+class TestFrameFolders:
+    """Something-Something V1."""
+
+    NOTES = 'annotations/something-something-v1-'
+
+    @pytest.fixture
+    def root(self, tmp_path):
+        text(tmp_path / f'{self.NOTES}labels.csv', 'Pushing something\nCovering something\n')
+        text(tmp_path / f'{self.NOTES}train.csv', '7;Covering something\n10;Pushing something\n')
+        text(tmp_path / f'{self.NOTES}validation.csv', '8;Pushing something\n')
+        touch(tmp_path / 'rawframes/7', *(f'{n:05}.jpg' for n in range(1, 10)), 'Thumbs.db')
+        touch(tmp_path / 'rawframes/10', *(f'{n:05}.jpg' for n in range(1, 13)))
+        touch(tmp_path / 'rawframes/8', '00001.jpg', '00002.jpg')
+        return tmp_path
+
+    def test_lists_hold_counted_frames_and_labels_in_alphabetical_order(self, prepare, root):
+        status, said = prepare('sthv1')
+        assert status == 0, said
+        assert lists(root) == {
+            'label_map_sthv1.txt': ['Covering something', 'Pushing something'],
+            'sthv1_train_list_frames.txt': ['7 9 0', '10 12 1'],
+            'sthv1_val_list_frames.txt': ['8 2 1'],
+        }
+        assert 'sthv1_train_list_frames.txt: 2 listed (official: 86,017), 2 found' in said
+        assert 'sthv1_val_list_frames.txt: 1 listed (official: 11,522), 1 found' in said
+        assert '1 of sthv1_val_list_frames.txt have fewer than 8 frames: 8 (2)' in said
+
+    def test_the_test_split_is_listed_without_labels(self, prepare, root):
+        text(root / f'{self.NOTES}test.csv', '8\n10\n')
+        said = prepare('sthv1')[1]
+        assert lists(root)['sthv1_test_list_frames.txt'] == ['8', '10']
+        assert 'sthv1_test_list_frames.txt: 2 listed (official: 10,960), 2 found' in said
+
+    @pytest.mark.parametrize('empty', [False, True])
+    def test_a_missing_or_empty_folder_stops_it(self, prepare, root, empty):
+        (root / 'rawframes/7').rename(root / 'elsewhere')
+        if empty:
+            (root / 'rawframes/7').mkdir()
+        status, said = prepare('sthv1')
+        assert status == 1 and '2 listed' in said and '1 found, 1 missing' in said
+        assert lists(root) == {'sthv1_train_list_frames_missing.txt': ['7']}
+        assert prepare('sthv1', '--allow-missing')[0] == 0
+        assert lists(root)['sthv1_train_list_frames.txt'] == ['10 12 1']
+
+    @pytest.mark.parametrize('line', ['8;Eating something', '8', '8,Pushing something'])
+    def test_a_wrong_line_is_named(self, prepare, root, line):
+        text(root / f'{self.NOTES}validation.csv', f'10;Pushing something\n{line}\n')
+        status, said = prepare('sthv1')
+        assert status == 1 and f"validation.csv, line 2: '{line}' is not" in said
+        assert not lists(root)
+
+    def test_a_class_that_occurs_twice_is_named(self, prepare, root):
+        text(root / f'{self.NOTES}labels.csv', 'Pushing something\nPushing something\n')
+        status, said = prepare('sthv1')
+        assert status == 1 and 'occur twice: Pushing something' in said
+
+    def test_a_lost_csv_is_named(self, prepare, root):
+        (root / f'{self.NOTES}train.csv').unlink()
+        status, said = prepare('sthv1')
+        assert status == 1 and 'something-something-v1-train.csv is missing' in said
+
+    def test_other_file_names_are_noted(self, prepare, root):
+        for path in (root / 'rawframes/7').glob('*.jpg'):
+            path.rename(path.with_name(f'img_{path.name}'))
+        assert 'the first image is img_00001.jpg, not 00001.jpg' in prepare('sthv1')[1]
+
+
 class TestUCF:
     @pytest.fixture
     def root(self, tmp_path):
@@ -235,11 +302,12 @@ class TestHMDB:
         assert 'is not "video.avi 0", 1 or 2' in prepare('hmdb51')[1]
 
 
-@pytest.mark.parametrize('name', ['kinetics400', 'sthv2', 'ucf101', 'hmdb51'])
+@pytest.mark.parametrize('name', ['kinetics400', 'sthv1', 'sthv2', 'ucf101', 'hmdb51'])
 class TestEveryDataSet:
     def test_an_empty_folder_says_what_should_be_there(self, prepare, name):
         status, said = prepare(name)
-        assert status == 1 and 'videos' in said and 'is missing' in said
+        folder = 'rawframes' if name == 'sthv1' else 'videos'
+        assert status == 1 and folder in said and 'is missing' in said
 
     def test_the_page_says_what_lies_where(self, name):
         page = (TOOLS / name / 'README.md').read_text()

@@ -5,10 +5,11 @@ Needs nothing but Python, so that the scripts answer at once.
 
 import argparse
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+IMAGES = {'.jpeg', '.jpg', '.png', '.webp'}
 SUFFIXES = {'.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv'}
 SHOWN = 5
 
@@ -17,11 +18,15 @@ SHOWN = 5
 class Entry:
     """A video of an official list: the names its file may have, without suffix, and its class.
 
-    Names may hold folders; where none of them is found so, the last part alone counts.
+    Names may hold folders; where none of them is found so, the last part alone counts. Videos
+    of a split without labels have None.
     """
 
     names: tuple[str, ...]
-    label: int
+    label: int | None
+
+
+Line = tuple  # of a written list: the path, numbers, and the label last
 
 
 def parser(description: str, root: str) -> argparse.ArgumentParser:
@@ -85,7 +90,7 @@ def videos_of(root: Path) -> Iterator[str]:
     return iter(sorted(found))
 
 
-def match(entries: Iterable[Entry], root: Path) -> tuple[list[tuple[str, int]], list[str]]:
+def match(entries: Iterable[Entry], root: Path) -> tuple[list[Line], list[str]]:
     """Find each entry's file below a folder.
 
     Returns:
@@ -106,6 +111,32 @@ def match(entries: Iterable[Entry], root: Path) -> tuple[list[tuple[str, int]], 
         else:
             found.append((path, entry.label))
     return found, missing
+
+
+def match_folders(entries: Iterable[Entry], root: Path) -> tuple[list[Line], list[str]]:
+    """Find each entry's folder of frames in a folder, and count the images in it.
+
+    Returns:
+        ``(folder, frames, label)`` of the folders found that hold images, ``(folder,)`` of those
+        without a label, in the order of the list, and the names of the others.
+    """
+    found, missing = [], []
+    for entry in entries:
+        name = entry.names[0]
+        frames = len(images_of(root / name))
+        if not frames:
+            missing.append(name)
+        else:
+            found.append((name,) if entry.label is None else (name, frames, entry.label))
+    return found, missing
+
+
+def images_of(folder: Path) -> list[str]:
+    """Names of a folder's images, sorted; none where there is no folder."""
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in os.scandir(folder))
+    return sorted(name for name in names if os.path.splitext(name)[1].lower() in IMAGES)
 
 
 def write(path: Path, lines: Iterable[str]) -> None:
@@ -131,11 +162,16 @@ class Preparation:
 
     def __init__(self, root: Path, labels: list[str], allow_missing: bool) -> None:
         self.root, self.labels, self.allow_missing = root, labels, allow_missing
-        self.lists: dict[str, list[tuple[str, int]]] = {}
+        self.lists: dict[str, list[Line]] = {}
         self.missing: dict[str, list[str]] = {}
 
     def add(
-        self, file: str, videos: Path, entries: Iterable[Entry], official: int | None = None
+        self,
+        file: str,
+        videos: Path,
+        entries: Iterable[Entry],
+        official: int | None = None,
+        find: Callable[[Iterable[Entry], Path], tuple[list[Line], list[str]]] = match,
     ) -> None:
         """Match a split with the videos on disk and print its counts.
 
@@ -144,12 +180,13 @@ class Preparation:
             videos: folder to which the list's paths are relative.
             entries: the official list.
             official: length of the official list; printed beside the one found.
+            find: :func:`match` for video files, :func:`match_folders` for folders of frames.
         """
         entries = list(entries)
-        found, missing = match(entries, videos)
+        found, missing = find(entries, videos)
         self.lists[file], self.missing[file] = found, missing
         beside = '' if official in (None, len(entries)) else f' (official: {official:,})'
-        classes = len({label for _, label in found})
+        classes = len({line[-1] for line in found if len(line) > 1})
         print(
             f'{file}: {len(entries):,} listed{beside}, {len(found):,} found, '
             f'{len(missing):,} missing, {classes} of {len(self.labels)} classes'
@@ -171,7 +208,8 @@ class Preparation:
         empty = [file for file, found in self.lists.items() if not found]
         if empty:
             raise SystemExit(f'None of the videos of {some(empty)} is there; nothing written.')
-        spaced = [p for found in self.lists.values() for p, _ in found if len(p.split()) > 1]
+        paths = [line[0] for found in self.lists.values() for line in found]
+        spaced = [path for path in paths if len(path.split()) > 1]
         if spaced:
             raise SystemExit(
                 f'{len(spaced):,} paths hold spaces, which lists cannot have: {some(spaced)}. '
@@ -180,6 +218,6 @@ class Preparation:
         if any(self.missing.values()) and not self.allow_missing:
             raise SystemExit('Videos are missing; nothing written. --allow-missing goes without.')
         for file, found in self.lists.items():
-            write(self.root / file, (f'{path} {label}' for path, label in found))
+            write(self.root / file, (' '.join(map(str, line)) for line in found))
         write(self.root / label_file, self.labels)
         print(f'written to {self.root}: {", ".join([*self.lists, label_file])}')

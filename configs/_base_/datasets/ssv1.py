@@ -9,8 +9,8 @@ _base_ = 'ssv2_s4v.py'
 
 dataset_type = 'mmstadapter.RawframeDataset'
 data_root = 'data/sthv1/rawframes'
-ann_file_train = 'data/sthv1/sthv1_train_list_rawframes.txt'
-ann_file_val = 'data/sthv1/sthv1_val_list_rawframes.txt'
+ann_file_train = 'data/sthv1/sthv1_train_list_frames.txt'
+ann_file_val = 'data/sthv1/sthv1_val_list_frames.txt'
 filename_tmpl = '{:05}.jpg'
 
 train_dataloader = dict(
