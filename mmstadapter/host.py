@@ -220,6 +220,29 @@ def package2module(package: str) -> str:
     return names[0]
 
 
+def synchronise_on_cpus() -> bool:
+    """Let the field ``sync_bn = 'torch'`` of a config work on machines without a GPU.
+
+    Without it: ``ValueError: SyncBatchNorm layers only work with GPU modules`` from PyTorch's
+    DistributedDataParallel, for which MMEngine 0.10.7 has put ``torch.nn.SyncBatchNorm`` in the
+    place of every batch norm. On a CPU ours takes that place; on GPUs nothing changes. Can go
+    when PyTorch's runs on CPUs.
+    """
+    runner = _import('mmengine.runner.runner')
+    theirs = runner.convert_sync_batchnorm
+    if getattr(theirs, 'knows_cpus', False):
+        return False
+
+    def convert_sync_batchnorm(module: Any, implementation: str = 'torch') -> Any:
+        if implementation == 'torch' and get_device() == 'cpu':
+            return _import('mmstadapter.models.ops.sync_batch_norm').synchronise(module)
+        return theirs(module, implementation)
+
+    vars(convert_sync_batchnorm)['knows_cpus'] = True
+    runner.convert_sync_batchnorm = convert_sync_batchnorm
+    return True
+
+
 _NOISE = (
     'Fail to import ``MultiScaleDeformableAttention``',  # mmcv-lite has no compiled operators
     'pkg_resources is deprecated',  # MMEngine 0.10.7, at every inherited config
@@ -245,6 +268,7 @@ MENDS: tuple[Callable[[], bool], ...] = (
     leave_out_multimodal,
     inherit_shipped_configs,
     find_packages_without_pkg_resources,
+    synchronise_on_cpus,
     hush_known_warnings,
 )
 

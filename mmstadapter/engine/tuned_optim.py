@@ -10,6 +10,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..models.ops.sync_batch_norm import is_synchronised
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
@@ -77,7 +79,7 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _is_slowed(self, module: nn.Module) -> bool:
         wanted = self.paramwise_cfg.get('bn_lr_by_accumulation', False)
-        of_process = isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm)
+        of_process = isinstance(module, _BatchNorm) and not is_synchronised(module)
         return wanted and of_process
 
     def _settings(self, group: dict) -> dict:

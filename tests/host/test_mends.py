@@ -170,3 +170,28 @@ class TestWithoutPkgResources:
     def test_nothing_is_done_where_it_exists(self):
         pytest.importorskip('pkg_resources')
         assert not host.find_packages_without_pkg_resources()
+
+
+class TestSynchroniseOnCpus:
+    @pytest.fixture
+    def model(self):
+        return torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+
+    def test_the_field_of_a_config_gives_norms_that_run_here(self, model, monkeypatch):
+        from mmengine.runner import runner
+
+        from mmstadapter.models.ops.sync_batch_norm import JointBatchNorm
+
+        monkeypatch.setattr(host, 'get_device', lambda: 'cpu')
+        before = model.state_dict(keep_vars=True)
+        converted = runner.convert_sync_batchnorm(model, 'torch')
+        assert type(converted[1]) is JointBatchNorm
+        after = converted.state_dict(keep_vars=True)
+        assert after.keys() == before.keys()
+        assert all(after[name] is before[name] for name in before)
+
+    def test_gpus_keep_what_mmengine_gives(self, model, monkeypatch):
+        from mmengine.runner import runner
+
+        monkeypatch.setattr(host, 'get_device', lambda: 'cuda')
+        assert type(runner.convert_sync_batchnorm(model)[1]) is torch.nn.SyncBatchNorm

@@ -7,12 +7,9 @@ synchronised ones finds them; the functions here call them on (..., C).
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from .sync_batch_norm import sync_batch_norm
 
 
 def batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
@@ -22,7 +19,7 @@ def batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
     are updated.
 
     Args:
-        norm: an ``nn.BatchNorm1d`` or ``nn.SyncBatchNorm`` of C channels.
+        norm: an ``nn.BatchNorm1d`` of C channels, or a synchronised one.
         x: (..., C).
 
     Returns:
@@ -37,11 +34,7 @@ def batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
             f'{tuple(x.shape)}: one clip of one frame with one patch. Train on more clips, more '
             'frames or larger images.'
         )
-    rows = x.flatten(0, -2)
-    joint = isinstance(norm, nn.SyncBatchNorm) and norm.training and dist.is_initialized()
-    if joint and x.device.type == 'cpu':  # PyTorch's own runs on GPUs only
-        return sync_batch_norm(norm, rows).view_as(x)
-    return norm(rows).view_as(x)
+    return norm(x.flatten(0, -2)).view_as(x)
 
 
 def batch_norm_again(norm: _BatchNorm, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

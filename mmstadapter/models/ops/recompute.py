@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .batch_norm import batch_norm, batch_norm_again
 from .elementwise import layer_norm
+from .sync_batch_norm import is_synchronised
 
 
 class _LinearOf(torch.autograd.Function):
@@ -97,7 +98,7 @@ def norm_linear(norm: nn.Module, x: Tensor, linear: nn.Linear) -> Tensor:
         x: (..., C).
         linear: the map.
     """
-    if isinstance(norm, nn.SyncBatchNorm):
+    if is_synchronised(norm):
         return linear(batch_norm(norm, x))
     inputs = (x, norm.weight, norm.bias)
     if isinstance(norm, _BatchNorm):

@@ -1,30 +1,59 @@
-"""Batch normalisation with the statistics of all processes, on devices PyTorch has none for."""
+"""Batch normalisation with the statistics of all processes, where PyTorch has none: on CPUs."""
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def sync_batch_norm(norm: nn.SyncBatchNorm, x: Tensor) -> Tensor:
-    """What ``nn.SyncBatchNorm`` gives in training, which runs on GPUs only.
+class JointBatchNorm(nn.BatchNorm1d):
+    """What ``nn.SyncBatchNorm`` computes, on any device.
 
-    Every process must call it. The running statistics are updated with the joint ones.
-
-    Args:
-        norm: holds weight, bias and running statistics of C channels.
-        x: (R, C), this process's rows; R may differ between processes.
-
-    Returns:
-        (R, C), same dtype.
+    PyTorch's takes tensors on GPUs only, and DistributedDataParallel refuses a model on the
+    CPU that has it. The same parameters, buffers and numbers; without other processes, and
+    in testing, the batch norm it was made from.
     """
-    mean, var, count = joint_statistics(x.detach())
-    with torch.no_grad():
-        norm.num_batches_tracked += 1
-        unbiased = var * count / (count - 1)
-        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
-        norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
-    return _Normalise.apply(x, norm.weight, norm.bias, mean, torch.rsqrt(var + norm.eps), count)
+
+    @classmethod
+    def of(cls, norm: _BatchNorm) -> 'JointBatchNorm':
+        """A batch norm of (R, C), sharing parameters and buffers with ``norm``."""
+        made = cls(norm.num_features, norm.eps, norm.momentum, norm.affine)
+        made.weight, made.bias = norm.weight, norm.bias
+        for name, buffer in norm.named_buffers():
+            setattr(made, name, buffer)
+        return made.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C) -> (R, C), same dtype; in training every process must call it.
+
+        The numbers of rows may differ between processes. The running statistics are updated
+        with the joint ones.
+        """
+        if not (self.training and dist.is_available() and dist.is_initialized()):
+            return super().forward(x)
+        mean, var, count = joint_statistics(x.detach())
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            unbiased = var * count / (count - 1)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+        scale = torch.rsqrt(var + self.eps)
+        return _Normalise.apply(x, self.weight, self.bias, mean, scale, count)
+
+
+def synchronise(module: nn.Module) -> nn.Module:
+    """Put a `JointBatchNorm` in the place of every ``nn.BatchNorm1d``; returns the module."""
+    if type(module) is nn.BatchNorm1d:
+        return JointBatchNorm.of(module)
+    for name, child in module.named_children():
+        module.add_module(name, synchronise(child))
+    return module
+
+
+def is_synchronised(norm: nn.Module) -> bool:
+    """Whether a norm takes the statistics of all processes."""
+    return isinstance(norm, nn.SyncBatchNorm | JointBatchNorm)
 
 
 def joint_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
