@@ -2,12 +2,14 @@
 
     python tools/convert_weights.py --from st-adapter --to mmstadapter SRC DST
     python tools/convert_weights.py --from openai-clip --to hf-clip openai/ViT-B-16 DST
+    python tools/convert_weights.py --from openai-clip-text --to mmstadapter openai/ViT-B-16 DST
 
 SRC is a file or a known name, DST ends in .safetensors or .pth. CLIP files (openai-clip,
-open_clip, hf-clip) hold an image tower: `mmstadapter` then means a file for
-`model.backbone.trunk.checkpoint`. Files of st-adapter hold a recogniser, or its trained part
-alone as the official code saves it: `mmstadapter` then means a checkpoint for `load_from` and
-`tools/test.py`, whose trunk supplies what the file lacks.
+open_clip, hf-clip, eva-clip) hold an image tower: `mmstadapter` then means a file for
+`model.backbone.trunk.checkpoint`. The names with -text take the text tower out of the same
+files, for `model.text_tower.checkpoint`. Files of st-adapter hold a recogniser, or its trained
+part alone as the official code saves it: `mmstadapter` then means a checkpoint for `load_from`
+and `tools/test.py`, whose trunk supplies what the file lacks.
 """
 
 import argparse
@@ -21,20 +23,26 @@ from torch import Tensor
 from mmstadapter.weights import SOURCES, from_ours, locate, read_tensors, to_ours
 
 OURS = 'mmstadapter'
+KINDS = {
+    'trunk': 'an image tower',
+    'eva-trunk': 'an image tower of EVA-CLIP',
+    'text': 'a text tower',
+    'model': 'a whole model',
+}
 
 
 def convert(tensors: dict[str, Tensor], origin: str, target: str) -> dict[str, Tensor]:
     """State dict under the names of ``origin`` -> under those of ``target``.
 
     Raises:
-        ValueError: if one is an image tower and the other a recogniser.
+        ValueError: if one holds something else than the other.
         KeyError: for a name without a counterpart.
     """
     kinds = {SOURCES[name].kind for name in (origin, target) if name != OURS}
     if len(kinds) > 1:
+        what = ', '.join(f'{name} {KINDS[SOURCES[name].kind]}' for name in (origin, target))
         raise ValueError(
-            f'{origin} and {target} do not hold the same: one is an image tower, the other a '
-            'recogniser. Convert each to mmstadapter.'
+            f'{origin} and {target} do not hold the same: {what}. Convert each to mmstadapter.'
         )
     ours = tensors if origin == OURS else to_ours(origin, tensors)
     return ours if target == OURS else from_ours(target, ours)

@@ -48,6 +48,7 @@ class Source:
         name: what it is called on the command line.
         kind: ``'trunk'`` if ours are the names of `CLIPViT`, OpenAI's visual names
             without ``visual.``; ``'eva-trunk'`` if they are those of `EVAViT`;
+            ``'text'`` if they are those of `CLIPText`, OpenAI's names of the text tower;
             ``'model'`` if they are those of a whole recogniser.
         rules: the table.
         ignored: patterns of their names that have no place in ours.

@@ -1,8 +1,6 @@
 """The image tower of any CLIP file, under one set of names, and its identity."""
 
 import hashlib
-import json
-import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from torch import Tensor
 from .fetch import locate
 from .files import open_tensors
 from .lazy import LazyTensors
+from .matching import check_activation, find_source
 from .sources import SOURCES
 from .tables import Source
 
@@ -41,7 +40,9 @@ def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyT
     path = locate(checkpoint)
     tensors = open_tensors(path)
     source = _find_source(tensors, path, 'trunk')
-    _check_activation(path, source.name, activation)
+    config = 'config.json' if source.name == 'hf-clip' else 'open_clip_config.json'
+    setting, tells = 'model.backbone.trunk.activation', source.name == 'openai-clip'
+    check_activation(path, activation, config, 'vision_config', setting, tells)
     return _rename(tensors, source, path)
 
 
@@ -102,18 +103,14 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> Tensor:
 
 def _find_source(names: Collection[str], path: Path, kind: str) -> Source:
     """The first source of a kind that accepts every name of a file."""
-    reasons = []
-    for source in (s for s in SOURCES.values() if s.kind == kind):
-        unknown = source.unknown(names)
-        if not unknown and source.known(names):
-            return source
-        first = ', '.join(map(repr, unknown[:3])) + (' ...' if len(unknown) > 3 else '')
-        reason = f'no rule for {first} ({len(unknown)} of {len(names)} names)'
-        reasons.append(f'{source.name}: {reason if unknown else "no image tower"}')
+    sources = [s for s in SOURCES.values() if s.kind == kind]
+    source, reasons = find_source(names, sources, 'image tower')
+    if source is not None:
+        return source
     family = 'EVA-CLIP' if kind == 'eva-trunk' else 'CLIP'
     raise KeyError(
-        f'load_visual: {path} is named as in none of the known {family} files. '
-        f'{"; ".join(reasons)}. {_advice(names, kind)}'
+        f'load_visual: {path} is named as in none of the known {family} files. {reasons}. '
+        f'{_advice(names, kind)}'
     )
 
 
@@ -135,35 +132,3 @@ def _advice(names: Collection[str], kind: str) -> str:
     if kind == 'eva-trunk':
         return 'Give an EVA-CLIP file of ViT-E/14 or of the same post-norm form.'
     return 'Give a CLIP vision transformer of OpenAI, open_clip (not of timm) or Hugging Face.'
-
-
-def _check_activation(path: Path, source: str, activation: str) -> None:
-    """Refuse a model that says it needs another activation: its features would be wrong.
-
-    Names do not tell QuickGELU (OpenAI) from GELU (most of LAION's models), but the
-    config that Hugging Face and open_clip put beside the file does.
-    """
-    name = 'config.json' if source == 'hf-clip' else 'open_clip_config.json'
-    config = path.with_name(name)
-    if config.is_file():
-        stored = _stored_activation(json.loads(config.read_text(encoding='utf-8')))
-        if stored != activation:
-            raise ValueError(
-                f'load_visual: {path} was trained with the activation {stored!r} (says {config}), '
-                f'the model computes {activation!r} and would give wrong features. Set '
-                f"model.backbone.trunk.activation='{stored}'."
-            )
-    elif source != 'openai-clip':
-        print_log(
-            f'{path}: no {name} beside it says with which activation it was trained; taken for '
-            f'{activation}. Set model.backbone.trunk.activation if that is wrong.',
-            'current',
-            level=logging.WARNING,
-        )
-
-
-def _stored_activation(config: dict) -> str:
-    """The activation that a config of Hugging Face or open_clip states, or its default."""
-    if 'model_cfg' in config:
-        return 'quick_gelu' if config['model_cfg'].get('quick_gelu') else 'gelu'
-    return config.get('vision_config', config).get('hidden_act', 'quick_gelu')

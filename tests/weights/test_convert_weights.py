@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from mmstadapter.weights import from_ours, load_visual, read_tensors, to_ours
+from mmstadapter.testing import write_clip_file
+from mmstadapter.weights import from_ours, load_text, load_visual, read_tensors, to_ours
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'convert_weights.py'
 
@@ -75,11 +76,29 @@ def test_clip_between_names_gives_the_same_tower(convert, trunk, tmp_path):
     same(load_visual(hf), trunk)
 
 
+def test_the_text_tower_of_the_same_file(convert, tmp_path):
+    src = write_clip_file(tmp_path / 'clip.safetensors')
+    ours, hf = tmp_path / 'ours.safetensors', tmp_path / 'hf.safetensors'
+    assert 'ignored 44: visual.*' in convert('openai-clip-text', 'mmstadapter', src, ours)
+    convert('openai-clip-text', 'hf-clip-text', src, hf)
+    same(dict(load_text(ours)), dict(load_text(src)))
+    same(dict(load_text(hf)), dict(load_text(src)))
+    convert(
+        'openai-clip-text', 'hf-clip', src, hf, '--force', fails='a text tower, hf-clip an image'
+    )
+
+
 def test_errors_are_one_line_and_leave_no_file(convert, trunk, tmp_path):
     src, dst = tmp_path / 'src.safetensors', tmp_path / 'dst.safetensors'
     save_file(from_ours('openai-clip', trunk), src)
     convert('hf-clip', 'mmstadapter', src, dst, fails="hf-clip: no rule for 'visual.")
-    convert('openai-clip', 'st-adapter', src, dst, fails='one is an image tower')
+    convert(
+        'openai-clip',
+        'st-adapter',
+        src,
+        dst,
+        fails='openai-clip an image tower, st-adapter a whole',
+    )
     convert('openai-clip', 'mmstadapter', src, tmp_path / 'x.bin', fails='must end in .safetensors')
     assert list(tmp_path.iterdir()) == [src]
     dst.write_bytes(b'precious')

@@ -1,6 +1,6 @@
 """CLIP's text transformer as a text tower, and EVA-CLIP's."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from mmaction.registry import MODELS
@@ -110,7 +110,7 @@ class CLIPText(Pretrained):
         if self.tune == 'all':
             yield from self.parameters()
 
-    def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
+    def read_pretrained(self, checkpoint: str) -> Mapping[str, Tensor]:
         """OpenAI-named tensors of the text tower in any CLIP file."""
         return weights.load_text(checkpoint, self.activation)
 
