@@ -14,7 +14,15 @@ from .backbones import (
     XViT,
 )
 from .heads import VideoHead
-from .retrieval import score
+from .retrieval import (
+    ContrastiveLoss,
+    MeanPoolSimilarity,
+    Retriever,
+    SequentialSimilarity,
+    TokenSimilarity,
+    gather_rows,
+    score,
+)
 from .text_towers import CLIPText, CLIPTokenizer, EVAText, WordTokenizer, text_mask
 from .trunks import CLIPBlock, CLIPViT, EVAViT, MMPretrainViT, TimmViT, Trunk
 
@@ -25,22 +33,28 @@ __all__ = [
     'CLIPText',
     'CLIPTokenizer',
     'CLIPViT',
+    'ContrastiveLoss',
     'EVAText',
     'EVAViT',
     'FrameMeanViT',
     'MMPretrainViT',
+    'MeanPoolSimilarity',
     'PromptViT',
+    'Retriever',
     'STAdapter',
     'STAdapterViT',
+    'SequentialSimilarity',
     'Side4VideoViT',
     'SideNetwork',
     'TemporalAttention',
     'TimeSformerViT',
     'TimmViT',
+    'TokenSimilarity',
     'Trunk',
     'VideoHead',
     'WordTokenizer',
     'XViT',
+    'gather_rows',
     'score',
     'text_mask',
 ]

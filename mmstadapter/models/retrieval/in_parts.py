@@ -1,0 +1,56 @@
+"""Encode a large batch in small parts, with the gradients of the whole."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..ops.batch_norm import statistics_kept
+
+
+def encode_in_parts(
+    encode: Callable[[Tensor], tuple[Tensor, ...]], module: nn.Module, x: Tensor, size: int | None
+) -> tuple[Tensor, ...]:
+    """``encode(x)``, holding what backward needs of ``size`` rows at a time.
+
+    Exact contrastive accumulation in two passes (Gao et al., "Scaling Deep Contrastive
+    Learning Batch Size under Memory Limited Setup", 2021): the first pass computes all features
+    and keeps nothing else, the loss of the whole batch gives their gradients, and backward
+    encodes part by part again and back-propagates each part before the next. Random numbers
+    and autocast are those of the first pass. Written as checkpoints, so that autograd sees
+    one graph: loss scaling, clipping, accumulation and ``DistributedDataParallel``, which must
+    see each gradient once, need not know of it.
+
+    The encoder runs twice forward. Batch norms see a part, not the batch: statistics are
+    a part's, and running statistics are updated once for each part, in the first pass.
+
+    Args:
+        encode: (n, ...) -> tensors with n rows, each row from its own alone but for
+            batch norms.
+        module: what ``encode`` runs; its batch norms are held still in the second pass.
+        x: (n, ...).
+        size: rows of a part; ``None`` for all at once.
+
+    Returns:
+        The tensors of ``encode`` for all rows.
+    """
+    if size is None or len(x) <= size:
+        return encode(x)
+    run: Callable = encode
+    if torch.is_grad_enabled():
+        contexts = partial(_contexts, module)
+        run = partial(checkpoint, encode, use_reentrant=False, context_fn=contexts)
+    parts = []
+    for part in x.split(size):
+        # Else all parts share one 16-bit copy of each weight, and its gradient sums in 16 bit.
+        torch.clear_autocast_cache()
+        parts.append(run(part))
+    return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+
+def _contexts(module: nn.Module) -> tuple:
+    """Around the first and around the second pass."""
+    return nullcontext(), statistics_kept(module)

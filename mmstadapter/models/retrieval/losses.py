@@ -1,0 +1,136 @@
+"""Losses of matching pairs in a batch: contrast with the others, and decorrelation."""
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+POSITIVES = ('own', 'skip', 'all')
+STRENGTH = 0.11  # of the decorrelation term, inside its weight (released code)
+
+
+@MODELS.register_module()
+class ContrastiveLoss(nn.Module):
+    """Symmetric cross entropy of a similarity matrix whose diagonal matches.
+
+    With logits s[i, j] = exp(logit_scale) · similarity of caption i and video j, the mean over
+    rows of l[i], averaged over captions -> videos (s) and videos -> captions (s transposed).
+    Where captions of one video meet in a batch, with P(i) the pairs of i's video, i included:
+
+    * ``'own'`` (released): l[i] = -log( exp s[i, i] / sum_j exp s[i, j] ); the others of
+      P(i) are negatives.
+    * ``'skip'``: the same with the sum over j = i and j not in P(i); they are neither.
+    * ``'all'``: l[i] = -sum over j in P(i) of 1/|P(i)| log( exp s[i, j] / sum_k exp s[i, k] );
+      they are positives that share the label's weight.
+
+    All three are the same where no video occurs twice.
+
+    Args:
+        positives: one of the above.
+        decorrelation: weight of the `decorrelation` term, which only token-wise
+            similarity has; 0.001 in the released code's ``--cdcr``, which no released script
+            sets.
+
+    Raises:
+        ValueError: for unknown ``positives`` or a negative weight.
+    """
+
+    def __init__(self, positives: str = 'own', decorrelation: float = 0.0) -> None:
+        super().__init__()
+        if positives not in POSITIVES:
+            raise ValueError(
+                f'ContrastiveLoss: positives must be one of {POSITIVES}, got {positives!r}.'
+            )
+        if decorrelation < 0:
+            raise ValueError(
+                f'ContrastiveLoss: decorrelation must be 0 or more, got {decorrelation}.'
+            )
+        self.positives, self.decorrelation = positives, decorrelation
+
+    @property
+    def needs_owners(self) -> bool:
+        """Whether it must know which pairs are of one video."""
+        return self.positives != 'own'
+
+    def forward(self, logits: Tensor, owners: Tensor | None = None) -> Tensor:
+        """The loss in float32.
+
+        Args:
+            logits: (n, n), row i a caption, column i its video.
+            owners: (n,) integers, equal where two pairs are of one video; needed unless
+                ``positives='own'``.
+
+        Returns:
+            Scalar.
+
+        Raises:
+            ValueError: if the matrix is not square.
+        """
+        if logits.ndim != 2 or len(logits) != logits.shape[1]:
+            raise ValueError(
+                'ContrastiveLoss: needs as many captions as videos, row i matching column i, got '
+                f'logits of shape {tuple(logits.shape)}.'
+            )
+        logits = logits.float()
+        own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        together = own if not self.needs_owners else owners[:, None] == owners[None, :]
+        return (self._rows(logits, own, together) + self._rows(logits.T, own, together)) / 2
+
+    def _rows(self, logits: Tensor, own: Tensor, together: Tensor) -> Tensor:
+        """Mean of l[i] over the rows."""
+        if self.positives == 'all':
+            labels = together / together.sum(dim=1, keepdim=True)
+            return F.cross_entropy(logits, labels)
+        logits = logits.masked_fill(together & ~own, float('-inf'))
+        return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def decorrelation(
+    words: Tensor,
+    text_weights: Tensor,
+    text_mask: Tensor,
+    frames: Tensor,
+    video_weights: Tensor,
+    video_mask: Tensor,
+) -> Tensor:
+    """How far the channels of words and their best frames are from correlation one.
+
+    The released code's ``cdcr``, for B matching pairs. Each valid word is paired with the frame
+    of its video that it is most alike to, and each valid frame with the word of its caption,
+    cosines of masked tokens being 0 as in `score` (so that the word may be padding). The four
+    sets of rows are standardised channel by channel (z) over the batch. With
+
+        c[d] = ( sum_i w_i z(word_i)[d] z(its frame)[d]
+                 + sum_j w_j z(frame_j)[d] z(its word)[d] ) / (2 B)
+
+    the term is 0.11 sum_d (c[d] - 1)^2; the released code gives other entries of the
+    cross-correlation no weight.
+
+    Args:
+        words, frames: (B, Lt, E) and (B, Lv, E), of unit length, masked ones included.
+        text_weights, video_weights: (B, Lt) and (B, Lv), rows sum to one.
+        text_mask, video_mask: the same shapes, bool.
+
+    Returns:
+        Scalar, before the loss's weight.
+    """
+    cosines = torch.einsum('bte,bve->btv', words, frames)
+    cosines = cosines * text_mask[:, :, None] * video_mask[:, None, :]
+    item = torch.arange(len(words), device=words.device)[:, None]
+    best_frames = frames[item, cosines.max(dim=2).indices]
+    best_words = words[item, cosines.max(dim=1).indices]
+    by_word = _correlation(words, best_frames, text_weights, text_mask)
+    by_frame = _correlation(frames, best_words, video_weights, video_mask)
+    correlation = (by_word + by_frame) / (2 * len(words))
+    return STRENGTH * (correlation - 1).square().sum()
+
+
+def _correlation(x: Tensor, y: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+    """Weighted sums of the products of standardised valid rows of x and y, (E,)."""
+    x, y = (_standardise(t[mask]) for t in (x, y))
+    return (weights[mask].unsqueeze(1) * x * y).sum(dim=0)
+
+
+def _standardise(rows: Tensor) -> Tensor:
+    """(n, E) -> the same with mean 0 and unbiased deviation 1 in each channel."""
+    return (rows - rows.mean(dim=0)) / rows.std(dim=0)
