@@ -46,10 +46,12 @@ def case(tmp_path):
 def test_every_reference_case_holds(parity):
     status, out = parity(REFERENCE)
     assert status == 0, out
-    assert '3 of 3 cases hold' in out
-    # 55, 94 and 68: weights, trained names, activations, logits, loss, gradients, their norms
-    assert out.count('  ok  ') == 217
+    assert '5 of 5 cases hold' in out
+    # ST-Adapter 55, 94, 68 and Side4Video 267 (CLIP), 165 (EVA): weights, trained names,
+    # activations, logits, loss, batch norm statistics, gradients, their norms
+    assert out.count('  ok  ') == 649
     assert 'eval/grad/transformer.resblocks.2.adapter_pre_attn.conv.weight' in out
+    assert 'train/buffer/visual.side_blocks.0.bn_1.running_var' in out
 
 
 @pytest.mark.parametrize(
@@ -82,8 +84,8 @@ def test_an_unknown_source_is_reported_and_fails(parity, case):
     case.with_suffix('.json').write_text(json.dumps(info | dict(source='elsewhere')))
     status, out = parity(case, REFERENCE)
     assert status == 1
-    assert 'known sources: linziyi96/st-adapter' in out
-    assert '3 of 4 cases hold' in out
+    assert 'known sources: linziyi96/st-adapter, HJYao00/Side4Video' in out
+    assert '5 of 6 cases hold' in out
 
 
 def test_a_missing_file_is_named(parity, tmp_path):

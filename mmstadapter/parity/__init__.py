@@ -1,0 +1,49 @@
+"""Certificates: our models against numbers that the authors' code produced."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from .case import Line, ModelCase, compare
+from .metrics import MetricsCase
+from .side4video import Side4VideoCase
+from .st_adapter import STAdapterCase
+
+# (start of `source`, start of `task`) of a case's json -> what compares it
+CASES: dict[tuple[str, str], Callable] = {
+    ('linziyi96/st-adapter', ''): STAdapterCase,
+    ('HJYao00/Side4Video', 'B: Side4Video recognition'): Side4VideoCase,
+    ('HJYao00/Side4Video', 'C: Side4Video recognition'): Side4VideoCase,
+    ('HJYao00/Side4Video', 'A: Side4Video retrieval visual'): Side4VideoCase,
+    ('HJYao00/Side4Video', 'D: metrics'): MetricsCase,
+    ('HJYao00/Side4Video', 'F: Side4Video retrieval visual'): Side4VideoCase,
+}
+
+__all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']
+
+
+def read_case(path: Path):
+    """The case stored in `path` (.safetensors, with its .json beside it).
+
+    Returns:
+        An object whose ``lines()`` yields every comparison.
+
+    Raises:
+        ValueError: if the authors' code it comes from is unknown.
+        FileNotFoundError: if one of the two files is missing.
+    """
+    for file in (path.with_suffix('.json'), path.with_suffix('.safetensors')):
+        if not file.is_file():
+            raise FileNotFoundError(f'parity: a case needs {file.name} beside {path.name}')
+    info = json.loads(path.with_suffix('.json').read_text())
+    source, task = info.get('source', ''), info.get('task', '')
+    for (known_source, known_task), case in CASES.items():
+        if source.startswith(known_source) and task.startswith(known_task):
+            return case(info, load_file(path.with_suffix('.safetensors')))
+    known = ', '.join(dict.fromkeys(source for source, _ in CASES))
+    raise ValueError(
+        f'parity: {path.name} comes from {source or "nowhere stated"!r}, {task!r}; '
+        f'known sources: {known}.'
+    )
