@@ -21,6 +21,8 @@ TINY_TEXT_ARCH = dict(
     output_dims=16,
 )
 
+NORMS = ('ln_', 'bn_', 'norm')  # in the names of normalisation layers
+
 
 def tiny_trunk(**changes) -> dict:
     """Config of a random 3-layer CLIP trunk for 32-pixel frames, 40 k parameters."""
@@ -57,7 +59,7 @@ def fill(module: nn.Module, seed: int = 0, scale: float = 0.2) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(module.named_parameters()):
         noise = scale * torch.randn(parameter.shape, generator=generator)
-        is_norm_weight = 'ln_' in name and name.endswith('weight')
+        is_norm_weight = any(w in name for w in NORMS) and name.endswith('weight')
         parameter.copy_(noise + 1 if is_norm_weight else noise)
     return module
 
@@ -81,4 +83,23 @@ def write_clip_file(path: str | Path, arch: dict | None = None, seed: int = 0) -
     tensors = {f'visual.{name}': tensor for name, tensor in trunk.state_dict().items()}
     tensors |= text.state_dict() | dict(logit_scale=torch.tensor(100.0).log())
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, str(path))
+    return str(path)
+
+
+def write_eva_file(path: str | Path, arch: dict | None = None, seed: int = 0) -> str:
+    """Write a random tiny EVA-CLIP, its image tower alone, under EVA-CLIP's names.
+
+    Args:
+        path: a .safetensors file to write.
+        arch: sizes as in `EVAViT`'s arch dict; the tiny ones by default.
+        seed: another seed gives other weights.
+
+    Returns:
+        The path, for ``trunk.checkpoint``.
+    """
+    from .models import EVAViT
+
+    trunk = fill(EVAViT(arch or dict(TINY_ARCH), with_proj=True), seed)
+    tensors = {f'visual.{name}': tensor.detach() for name, tensor in trunk.state_dict().items()}
+    save_file(tensors | dict(logit_scale=torch.tensor(100.0).log()), str(path))
     return str(path)

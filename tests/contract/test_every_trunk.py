@@ -16,7 +16,7 @@ from torch import nn
 
 from mmstadapter.engine.tuned_checkpoint import drop_frozen
 from mmstadapter.models import Trunk, trunks
-from mmstadapter.testing import TINY_ARCH, fill, toy_clips, write_clip_file
+from mmstadapter.testing import TINY_ARCH, fill, toy_clips, write_clip_file, write_eva_file
 
 
 class Case(NamedTuple):
@@ -29,6 +29,10 @@ class Case(NamedTuple):
 
 def clip(size: int) -> dict:
     return dict(type='mmstadapter.CLIPViT', arch=dict(TINY_ARCH), img_size=size)
+
+
+def eva(size: int) -> dict:
+    return dict(type='mmstadapter.EVAViT', arch=dict(TINY_ARCH), img_size=size)
 
 
 def mmpretrain(**options) -> Callable[[int], dict]:
@@ -54,6 +58,7 @@ def timm(model: str, **options) -> Callable[[int], dict]:
 # Every trunk with the variants worth sweeping. A new trunk adds its rows here.
 CASES = {
     'clip': Case(clip),
+    'eva': Case(eva),
     'mmpretrain-in21k': Case(mmpretrain(), 'mmpretrain'),
     'mmpretrain-dinov2': Case(
         mmpretrain(layer_scale_init_value=1e-1, layer_cfgs=dict(ffn_type='swiglu_fused')),
@@ -106,6 +111,8 @@ def write_file(name: str, path, seed: int = 0) -> str:
     """A random pretrained file of a case, as its library writes them."""
     if name == 'clip':
         return write_clip_file(path / f'{seed}.safetensors', seed=seed)
+    if name == 'eva':
+        return write_eva_file(path / f'{seed}.safetensors', seed=seed)
     tensors = fill(build(name), seed).vit.state_dict()
     if CASES[name].needs == 'timm':
         save_file({n: t.contiguous() for n, t in tensors.items()}, path / f'{seed}.safetensors')
@@ -119,13 +126,13 @@ def test_the_sweep_sees_every_registered_trunk():
     registered = {name for name in trunks.__all__ if MODELS.get(name) is not None}
     swept = {case.config(32)['type'].split('.')[1] for case in CASES.values()}
     assert registered == swept
-    assert len(CASES) == 11
+    assert len(CASES) == 12
 
 
 def test_the_sweep_leaves_out_only_what_is_not_installed():
     left_out = {p.values[0] for p in EVERY if p.marks[0].args[0]}
     assert left_out == {name for name, case in CASES.items() if case.needs in MISSING}
-    assert len(CASES) - len(left_out) == 1 + 3 * ('mmpretrain' not in MISSING) + 7 * (
+    assert len(CASES) - len(left_out) == 2 + 3 * ('mmpretrain' not in MISSING) + 7 * (
         'timm' not in MISSING
     )
 
@@ -216,7 +223,9 @@ class TestEveryTrunk:
             assert trunk(toy_clips(size=size)[:, :, 0]).isfinite().all()
         again = build(name, checkpoint=path)
         again.init_weights()
-        written = fill(build(name, **dict(with_proj=True) if name == 'clip' else {}), seed=5)
+        written = fill(
+            build(name, **dict(with_proj=True) if name in ('clip', 'eva') else {}), seed=5
+        )
         for key, tensor in again.state_dict().items():
             assert torch.equal(tensor, written.state_dict()[key]), key
 

@@ -58,7 +58,8 @@ class EVAAttention(nn.Module):
     @property
     def bias(self) -> Tensor:
         """Of queries, keys (none) and values, (3·D,)."""
-        return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        rest = 2 * len(self.q_bias)  # autocast refuses to concatenate another 16-bit type
+        return F.pad(self.q_bias, (0, rest)) + F.pad(self.v_bias, (rest, 0))
 
     def forward(self, x: Tensor, num_queries: int | None = None, mix: Mix | None = None) -> Tensor:
         """(M, L, D) -> (M, Q, D); see `self_attention`."""
