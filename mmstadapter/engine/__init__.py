@@ -1,6 +1,7 @@
 """Training: schedule, optimizer groups, precision, random numbers, reports."""
 
 from .amp import AmpOptimWrapper
+from .bert_adam import BertAdam, BertWarmupCosineLR, NamedGroupsConstructor
 from .drawing import DrawingHook
 from .epoch_seed import EpochSeedHook, seed_worker
 from .finite_loss import FiniteLossHook
@@ -12,10 +13,13 @@ from .warmup_cosine import WarmupCosineLR
 
 __all__ = [
     'AmpOptimWrapper',
+    'BertAdam',
+    'BertWarmupCosineLR',
     'DrawingHook',
     'EpochSeedHook',
     'FiniteLossHook',
     'FreezeReportHook',
+    'NamedGroupsConstructor',
     'ParameterRow',
     'StepTrainLoop',
     'TunedCheckpointHook',

@@ -118,14 +118,19 @@ class WarmupCosineLR(_ParamScheduler):
         return cls(optimizer, begin=begin, end=end, epoch_length=epoch_length, **kwargs)
 
     @property
-    def factor(self) -> float:
-        """Factor on the initial learning rate at the present iteration."""
+    def position(self) -> float:
+        """Where in the schedule the present rate is taken from, in epochs."""
         epoch, i = divmod(self.last_step, self.epoch_length)
         if self.update_interval > 1:
             # held since the last iteration with i = 0 or i + 1 divisible by the interval
             i = max((i + 1) // self.update_interval * self.update_interval - 1, 0)
+        return epoch + i / self.epoch_length
+
+    @property
+    def factor(self) -> float:
+        """Factor on the initial learning rate at the present iteration."""
         epochs = (self.end - self.begin) / self.epoch_length
-        return warmup_cosine(epoch + i / self.epoch_length, self.warmup, epochs)
+        return warmup_cosine(self.position, self.warmup, epochs)
 
     def _get_value(self) -> list[float]:
         return [base * self.factor for base in self.base_values]
