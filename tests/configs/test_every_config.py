@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ FOLDER = shipped.root() / 'configs'
 CONFIGS = sorted(FOLDER.glob('*.py'))
 METHODS = dict(  # and how many configs each has
     stadapter=25,
+    side4video=54,
     linear=4,
     full=2,
     partial=4,
@@ -27,11 +29,17 @@ METHODS = dict(  # and how many configs each has
     timesformer=2,
     xvit=2,
 )
-DATA = 'k400 ssv2 ucf101 hmdb51 demo-motion demo-digit'.split()
+DATA = 'k400 ssv1 ssv2 ucf101 hmdb51 demo-motion demo-digit'.split()
 NAME = re.compile(
-    rf'({"|".join(METHODS)})_vit-(b|b32|l|l336|tiny)(-[a-z0-9]+)*_({"|".join(DATA)})(_(\d+)f)?'
+    rf'({"|".join(METHODS)})_vit-(b|b32|l|l336|e|tiny)(-[a-z0-9]+)*_({"|".join(DATA)})(_(\d+)f)?'
 )
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+@cache
+def read(path: Path) -> Config:
+    """A config, read once for all tests, which leave it as it is."""
+    return Config.fromfile(path)
 
 
 def test_the_sweep_sees_every_config():
@@ -55,7 +63,7 @@ class TestEveryConfig:
 
     def test_its_frames_are_those_of_its_name(self, path):
         frames = int(NAME.fullmatch(path.stem)[6] or 8)
-        config = Config.fromfile(path)
+        config = read(path)
         seen = []
         for loader in LOADERS:
             steps = config[loader].dataset.pipeline
@@ -63,21 +71,22 @@ class TestEveryConfig:
         assert seen == [frames] * 3
 
     def test_its_pipelines_build(self, path):
-        config = Config.fromfile(path)
+        config = read(path)
         built = [TRANSFORMS.build(s) for n in LOADERS for s in config[n].dataset.pipeline]
         assert len(built) > 10
 
     def test_its_model_builds_and_tunes_something(self, path):
-        config = Config.fromfile(path)
+        config = read(path)
         with torch.device('meta'):
             model = MODELS.build(config.model)
         tuned = sum(p.requires_grad for p in model.parameters())
         assert 0 < tuned <= len(list(model.parameters()))
         assert (tuned < len(list(model.parameters()))) == (model.backbone.trunk.tune != 'all')
-        assert model.cls_head.in_channels == model.backbone.trunk.embed_dims
+        width = config.model.backbone.get('side_dims', model.backbone.trunk.embed_dims)
+        assert model.cls_head.in_channels == width
 
     def test_its_hooks_and_schedule_are_known(self, path):
-        config = Config.fromfile(path)
+        config = read(path)
         schedule = config.param_scheduler
         schedule = schedule if isinstance(schedule, list) else [schedule]
         assert all(PARAM_SCHEDULERS.get(s['type']) for s in schedule)

@@ -1,0 +1,33 @@
+"""Side4Video 12x320, CLIP ViT-B/16, 32 frames, Something-Something V2. The paper has no result.
+
+The recipe for 8 frames, with 32 over the same video. Side blocks are recomputed in the backward
+pass, for memory.
+
+    mim train mmstadapter side4video_vit-b_ssv2_32f.py --launcher pytorch --gpus 8
+"""
+
+_base_ = 'side4video_vit-b_ssv2.py'
+
+model = dict(backbone=dict(with_cp=True))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(step, clip_len=32) if 'clip_len' in step else step
+            for step in _base_.train_pipeline
+        ]
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(step, clip_len=32) if 'clip_len' in step else step for step in _base_.val_pipeline
+        ]
+    )
+)
+test_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(step, clip_len=32) if 'clip_len' in step else step for step in _base_.test_pipeline
+        ]
+    )
+)

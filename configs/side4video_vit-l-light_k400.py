@@ -1,0 +1,10 @@
+"""Side4Video light 12x320, CLIP ViT-L/14, 8 frames, Kinetics-400. The paper has no result.
+
+Every second layer of the trunk is read (Table 1). The recipe of the full L/14.
+
+    mim train mmstadapter side4video_vit-l-light_k400.py --launcher pytorch --gpus 8
+"""
+
+_base_ = 'side4video_vit-l_k400.py'
+
+model = dict(backbone=dict(side_dims=320, layers='interval'), cls_head=dict(in_channels=320))
