@@ -46,12 +46,14 @@ def case(tmp_path):
 def test_every_reference_case_holds(parity):
     status, out = parity(REFERENCE)
     assert status == 0, out
-    assert '5 of 5 cases hold' in out
+    assert '8 of 8 cases hold' in out
     # ST-Adapter 55, 94, 68 and Side4Video 267 (CLIP), 165 (EVA): weights, trained names,
-    # activations, logits, loss, batch norm statistics, gradients, their norms
-    assert out.count('  ok  ') == 649
+    # activations, logits, loss, batch norm statistics, gradients, their norms; text towers 68
+    # (CLIP) and 39 (EVA): the like; tokenizer 7: vocabulary, pieces, rows, masks
+    assert out.count('  ok  ') == 763
     assert 'eval/grad/transformer.resblocks.2.adapter_pre_attn.conv.weight' in out
     assert 'train/buffer/visual.side_blocks.0.bn_1.running_var' in out
+    assert 'grad/text.token_embedding.weight' in out and 'mask32' in out
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_an_unknown_source_is_reported_and_fails(parity, case):
     status, out = parity(case, REFERENCE)
     assert status == 1
     assert 'known sources: linziyi96/st-adapter, HJYao00/Side4Video' in out
-    assert '5 of 6 cases hold' in out
+    assert '8 of 9 cases hold' in out
 
 
 def test_a_missing_file_is_named(parity, tmp_path):

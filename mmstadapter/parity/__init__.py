@@ -8,8 +8,10 @@ from safetensors.torch import load_file
 
 from .case import Line, ModelCase, compare
 from .metrics import MetricsCase
+from .retrieval_data import FrameSamplingCase, PairingCase
 from .side4video import Side4VideoCase
 from .st_adapter import STAdapterCase
+from .text import CLIPTextCase, EVATextCase, TokenizerCase
 
 # (start of `source`, start of `task`) of a case's json -> what compares it
 CASES: dict[tuple[str, str], Callable] = {
@@ -19,6 +21,11 @@ CASES: dict[tuple[str, str], Callable] = {
     ('HJYao00/Side4Video', 'A: Side4Video retrieval visual'): Side4VideoCase,
     ('HJYao00/Side4Video', 'D: metrics'): MetricsCase,
     ('HJYao00/Side4Video', 'F: Side4Video retrieval visual'): Side4VideoCase,
+    ('HJYao00/Side4Video', 'B: CLIP text tower'): CLIPTextCase,
+    ('HJYao00/Side4Video', 'E: tokenizer'): TokenizerCase,
+    ('HJYao00/Side4Video', 'F: EVA-CLIP text tower'): EVATextCase,
+    ('HJYao00/Side4Video', 'G: frame sampling'): FrameSamplingCase,
+    ('HJYao00/Side4Video', 'G: dataset pairing'): PairingCase,
 }
 
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmstadapter import CLIPText
+from mmstadapter import CLIPText, EVAText, weights
 from mmstadapter.testing import fill
 
-REFERENCE = Path(__file__).parents[1] / 'reference' / 'clip_text.safetensors'
+REFERENCE = Path(__file__).parents[1] / 'reference' / 'parity'
 TINY = dict(
     vocab_size=20, context_length=9, embed_dims=32, num_layers=2, num_heads=2, output_dims=8
 )
@@ -20,16 +20,32 @@ def tower() -> CLIPText:
     return fill(CLIPText(TINY)).eval()
 
 
+@pytest.mark.parametrize(
+    ('case', 'tower', 'source', 'arch'),
+    [
+        ('B_text_1', CLIPText, 'openai-clip-text', dict(num_layers=2, output_dims=24)),
+        ('F_eva_text_1', EVAText, 'eva-clip-text', dict(num_layers=1, output_dims=20)),
+    ],
+)
 @torch.no_grad()
-def test_the_released_retrieval_code_gives_the_same_numbers():
-    stored = load_file(REFERENCE)
-    sizes = dict(embed_dims=64, num_layers=2, num_heads=2, output_dims=24)
-    tower = CLIPText(sizes | dict(vocab_size=96, context_length=20))
-    weights = {n.removeprefix('param/'): t for n, t in stored.items() if n.startswith('param/')}
-    tower.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    sentences, tokens = tower(stored['ids'])
+def test_the_released_retrieval_code_gives_the_same_numbers(case, tower, source, arch):
+    stored = load_file(REFERENCE / f'{case}.safetensors')
+    official = {n[6:]: t.float() for n, t in stored.items() if n.startswith('param/')}
+    ours = weights.to_ours(source, official)
+    length = len(ours['positional_embedding'])
+    arch |= dict(embed_dims=64, num_heads=2, vocab_size=96, context_length=length)
+    model = tower(arch)
+    model.load_state_dict(ours)
+    sentences, tokens = model(stored['ids'])
     torch.testing.assert_close(sentences, stored['pooled'], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(tokens, stored['hidden'], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_evas_tower_takes_any_length():
+    tower = fill(EVAText(TINY)).eval()
+    short, padded = torch.tensor([[1, 5, 19]]), torch.tensor([[1, 5, 19, 0, 0, 7]])
+    torch.testing.assert_close(tower(short)[0], tower(padded)[0])
 
 
 @torch.no_grad()
