@@ -76,6 +76,13 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert modules == {name for name in held if name.endswith('.py') and '.mim' not in name}
 
 
+def test_the_wheel_holds_clips_vocabulary_and_its_licence(wheel):
+    folder = 'mmstadapter/models/text_towers/bpe_simple_vocab_16e6'
+    assert {f'{folder}.txt.gz', f'{folder}.LICENSE.txt'} <= names(wheel)
+    licences = [name for name in wheel.namelist() if '.dist-info/licenses/' in name]
+    assert any(name.endswith('bpe_simple_vocab_16e6.LICENSE.txt') for name in licences)
+
+
 def test_the_wheel_leaves_nothing_in_the_source_package(wheel, source):
     assert not (source / 'mmstadapter' / '.mim').exists()
 
