@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 QUIET = 'log-level=error'
 CLOSED = {'x264-params': f'keyint=12:scenecut=0:bframes=3:b-adapt=0:{QUIET}'}
@@ -117,3 +118,17 @@ def flip_bits(source: Path, target: Path) -> Path:
 def video(tmp_path) -> Callable[..., Path]:
     """``video(name, ...)`` writes a numbered video of that name."""
     return lambda name='video.mp4', **options: write_video(tmp_path / name, **options)
+
+
+def write_frames(
+    folder: Path,
+    frames: int = 12,
+    size: tuple[int, int] = (48, 64),
+    template: str = '{:05}.jpg',
+    first: int = 1,
+) -> Path:
+    """Write images that show their index from 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(frames):
+        Image.fromarray(picture(number, *size)).save(folder / template.format(first + number))
+    return folder
