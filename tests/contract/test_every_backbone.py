@@ -42,6 +42,32 @@ CASES = {
     'st_adapter-last': dict(
         type='mmstadapter.STAdapterViT', bottleneck_dims=8, blocks='last_1', with_cp=True
     ),
+    'side4video': dict(type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8),
+    'side4video-post': dict(
+        type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8, norm='post', layers='interval'
+    ),
+    'side4video-attention': dict(
+        type='mmstadapter.Side4VideoViT',
+        side_dims=16,
+        head_dims=8,
+        temporal='attention',
+        representation='side_cls',
+        fusion='sum',
+    ),
+    'side4video-top': dict(
+        type='mmstadapter.Side4VideoViT',
+        side_dims=16,
+        head_dims=8,
+        layers='top_1',
+        temporal='none',
+        cls_shift=False,
+        representation='trunk_cls',
+        with_cp=True,
+        frames_per_pass=3,
+    ),
+    'side4video-full': dict(
+        type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8, trunk=dict(tune='all')
+    ),
 }
 KEYS = Path(__file__).parents[1] / 'keys'
 
@@ -53,17 +79,22 @@ def build(case: str, checkpoint: str | None = None) -> nn.Module:
     return nn.ModuleDict(dict(backbone=MODELS.build(config)))
 
 
+def width(case: str) -> int:
+    """Channels of a case's feature: the side network's, or the trunk's."""
+    return CASES[case].get('side_dims', 32)
+
+
 def test_the_sweep_sees_every_registered_backbone():
     registered = {name for name in backbones.__all__ if MODELS.get(name) is not None}
     swept = {case['type'].split('.')[1] for case in CASES.values()}
     assert registered == swept
-    assert len(CASES) == 16
+    assert len(CASES) == 21
 
 
 @pytest.mark.parametrize('case', CASES)
 class TestEveryBackbone:
     def test_gives_one_feature_a_clip(self, case):
-        assert build(case)['backbone'](toy_clips(batch=3)).shape == (3, 32)
+        assert build(case)['backbone'](toy_clips(batch=3)).shape == (3, width(case))
 
     def test_one_clip_does_not_see_another(self, case):
         model = fill(build(case)).eval()['backbone']
@@ -80,7 +111,7 @@ class TestEveryBackbone:
     def test_only_tuned_parameters_get_gradients(self, case):
         model = fill(build(case))
         feature = model['backbone'](toy_clips())
-        head = nn.Linear(32, 1)
+        head = nn.Linear(width(case), 1)
         head(feature).sum().backward()
         with_grad = {n for n, p in model.named_parameters() if p.grad is not None}
         tuned = {n for n, p in model.named_parameters() if p.requires_grad}
@@ -101,9 +132,11 @@ class TestEveryBackbone:
         model = build(case, path)
         model['backbone'].init_weights()
         fill_tuned(model)
+        model['backbone'](toy_clips(seed=1))  # moves running statistics
         kept = drop_frozen(model, model.state_dict())
-        again = build(case, path)
+        again = build(case, path).eval()
         again.load_state_dict(kept, strict=True)
+        model.eval()
         assert torch.equal(model['backbone'](toy_clips()), again['backbone'](toy_clips()))
         frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
         assert bool(frozen) == (model['backbone'].trunk.tune != 'all')
@@ -112,7 +145,7 @@ class TestEveryBackbone:
     def test_other_resolutions_run(self, case):
         config = dict(CASES[case])
         config['trunk'] = tiny_trunk(img_size=48) | config.get('trunk', {})
-        assert MODELS.build(config)(toy_clips(size=48)).shape == (2, 32)
+        assert MODELS.build(config)(toy_clips(size=48)).shape == (2, width(case))
 
     def test_any_frame_count_runs(self, case):
         model = build(case)['backbone']

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..ops.batch_norm import batch_norm, statistics_kept
 from ..ops.depthwise import depthwise_conv, shift
-from ..ops.elementwise import LayerNorm, layer_norm
+from ..ops.elementwise import LayerNorm, keep_in_graph, layer_norm
 from ..ops.recompute import gelu_linear, linear_of, norm_linear
 from ..trunks.base import Trunk
 from .outputs import check_output, read_out
@@ -477,10 +477,16 @@ class Side4VideoViT(BaseModule):
         """Side tokens (B·T, L, C), last trunk tokens -> (B, C) (Eq. 3) or (B, T, E) (Eq. 4)."""
         x = self.side.finish(s)
         if self.output == 'clip':
+            x = keep_in_graph(x, self.idle_parameters())
             return rearrange(x, '(b t) c -> b t c', t=num_frames).mean(dim=1)
         cls = torch.cat([self.trunk.readout(chunk) for chunk in tokens])
         x = cls + F.linear(x, self.side.up.T)
         return read_out(self.trunk, x, num_frames, self.output)
+
+    def idle_parameters(self) -> list[nn.Parameter]:
+        """Tuned parameters of the trunk that follow the last layer read."""
+        idle = [p for block in self.trunk.blocks[self.last + 1 :] for p in block.parameters()]
+        return [p for p in (*idle, *self.trunk.parameters_after_blocks()) if p.requires_grad]
 
 
 def trunk_layers(

@@ -1,0 +1,79 @@
+"""Linear maps that make their input again give the numbers of those that keep it."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mmstadapter.models.ops.batch_norm import batch_norm, statistics_kept
+from mmstadapter.models.ops.elementwise import LayerNorm
+from mmstadapter.models.ops.recompute import gelu_linear, norm_linear
+
+
+def plain(norm, x, linear):
+    return linear(norm(x.flatten(0, -2)).view_as(x))
+
+
+def run(function, norm, linear, x, dtype=None):
+    """Output and gradients of a function of copies of its arguments."""
+    norm, linear, x = copy.deepcopy(norm), copy.deepcopy(linear), x.clone().requires_grad_()
+    with torch.autocast('cpu', dtype or torch.bfloat16, enabled=dtype is not None):
+        out = function(norm, x, linear)
+    out.float().square().sum().backward()
+    grads = [x.grad, *(p.grad for m in (norm, linear) for p in m.parameters())]
+    return [out, *grads, *norm.buffers()]
+
+
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('kind', [LayerNorm, nn.BatchNorm1d])
+def test_a_normalised_map_is_the_plain_one(kind, training):
+    torch.manual_seed(0)
+    norm, linear, x = kind(6).train(training), nn.Linear(6, 4), torch.randn(2, 5, 6)
+    nn.init.normal_(norm.weight)
+    if kind is nn.BatchNorm1d:
+        nn.init.normal_(norm.running_mean)
+    for ours, theirs in zip(
+        run(norm_linear, norm, linear, x), run(plain, norm, linear, x), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_under_autocast_it_is_the_plain_one_in_16_bit():
+    torch.manual_seed(0)
+    norm, linear, x = nn.BatchNorm1d(6), nn.Linear(6, 4), torch.randn(2, 5, 6).bfloat16()
+    ours, theirs = (run(f, norm, linear, x, torch.bfloat16) for f in (norm_linear, plain))
+    assert ours[0].dtype == torch.bfloat16 and ours[3].dtype == torch.float32
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=0.05, rtol=0.05)
+
+
+def test_gelu_and_linear_keep_the_argument_of_gelu_alone():
+    linear, u = nn.Linear(6, 4), torch.randn(3, 6, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        out = gelu_linear(u, linear)
+    torch.testing.assert_close(out, linear(F.gelu(u)))
+    rows = [t for t in kept if len(t) == 3]
+    assert [t.data_ptr() for t in rows] == [u.data_ptr()]
+
+
+def test_batch_norm_of_tokens_is_that_of_volumes():
+    torch.manual_seed(0)
+    tokens, volume = nn.BatchNorm1d(6), nn.BatchNorm3d(6)
+    x = torch.randn(2, 4, 9, 6)  # clips, frames, places, channels
+    expected = volume(x.unflatten(2, (3, 3)).permute(0, 4, 1, 2, 3))
+    ours = batch_norm(tokens, x).unflatten(2, (3, 3)).permute(0, 4, 1, 2, 3)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(tokens.running_var, volume.running_var)
+    assert torch.equal(tokens.num_batches_tracked, volume.num_batches_tracked)
+
+
+def test_statistics_can_be_kept():
+    norm = nn.BatchNorm1d(6)
+    before = copy.deepcopy(norm.state_dict())
+    with statistics_kept(norm):
+        batch_norm(norm, torch.randn(5, 6))
+    assert all(torch.equal(before[k], v) for k, v in norm.state_dict().items())
+    assert norm.momentum == 0.1
