@@ -16,8 +16,9 @@ def text_mask(ids: Tensor) -> Tensor:
         (B, L) bool, true up to and including the end. Of several ends the last counts,
         as in the masks of the released loaders.
     """
+    places = torch.arange(ids.shape[-1], device=ids.device)
     is_end = ids == ids.amax(dim=-1, keepdim=True)
-    return is_end.flip(-1).cummax(dim=-1).values.flip(-1)
+    return places <= (is_end * places).amax(dim=-1, keepdim=True)
 
 
 def pack(rows: list[list[int]], length: int) -> Tensor:
