@@ -7,11 +7,14 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from .case import Line, ModelCase, compare
+from .gathering import GatherCase
 from .metrics import MetricsCase
+from .retrieval import BertAdamCase, PoolCase, TokenCase
 from .retrieval_data import FrameSamplingCase, PairingCase
 from .side4video import Side4VideoCase
 from .st_adapter import STAdapterCase
 from .text import CLIPTextCase, EVATextCase, TokenizerCase
+from .training import TrainingCase
 
 # (start of `source`, start of `task`) of a case's json -> what compares it
 CASES: dict[tuple[str, str], Callable] = {
@@ -26,6 +29,12 @@ CASES: dict[tuple[str, str], Callable] = {
     ('HJYao00/Side4Video', 'F: EVA-CLIP text tower'): EVATextCase,
     ('HJYao00/Side4Video', 'G: frame sampling'): FrameSamplingCase,
     ('HJYao00/Side4Video', 'G: dataset pairing'): PairingCase,
+    ('HJYao00/Side4Video', 'C: token-wise matching'): TokenCase,
+    ('HJYao00/Side4Video', 'C: pooling baseline'): PoolCase,
+    ('ArrowLuo/CLIP4Clip', 'C: pooling baseline'): PoolCase,
+    ('HJYao00/Side4Video', 'C: all-gather'): GatherCase,
+    ('HJYao00/Side4Video', 'G: BertAdam'): BertAdamCase,
+    ('HJYao00/Side4Video', 'H: end-to-end'): TrainingCase,
 }
 
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']

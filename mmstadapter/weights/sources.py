@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from .retrievers import retrieval_sources
 from .side4video import recognition_sources
 from .tables import Rule, Source
 from .text_sources import TEXT_SOURCES
@@ -152,6 +153,7 @@ SOURCES: dict[str, Source] = {
         EVA_OPEN_CLIP,
         ST_ADAPTER,
         *recognition_sources(TRUNK_NAMES, EVA_NAMES),
+        *retrieval_sources((*TRUNK_NAMES, 'proj'), EVA_NAMES),
         *TEXT_SOURCES,
     )
 }

@@ -42,7 +42,13 @@ class Similarity(nn.Module):
         """Features of B videos for `score`, from frames (B, T, E) and mask (B, T) or None."""
         raise NotImplementedError
 
-    def decorrelation(self, words: Tensor, text_mask: Tensor, frames: Tensor) -> Tensor:
+    def decorrelation(
+        self,
+        words: Tensor,
+        text_mask: Tensor,
+        frames: Tensor,
+        video_mask: Tensor | None = None,
+    ) -> Tensor:
         """The decorrelation term of matching pairs, a scalar; token-wise similarity has one."""
         raise TypeError(
             f'{type(self).__name__} has no decorrelation term, it compares one vector a video. '
