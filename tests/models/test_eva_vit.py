@@ -13,7 +13,8 @@ from mmstadapter.models.trunks.eva_vit import ARCHS
 from mmstadapter.testing import TINY_ARCH, fill, write_clip_file, write_eva_file
 from mmstadapter.weights import LazyTensors, from_ours, load_eva_visual, read_tensors
 
-REFERENCE = Path(__file__).parents[1] / 'reference' / 'eva_trunk.safetensors'
+PARITY = Path(__file__).parents[1] / 'reference' / 'parity'
+REFERENCE = PARITY / 's4v_eva_2_two_heads_odd_grid.safetensors'
 TOY = dict(img_size=12, patch_size=4, embed_dims=32, num_layers=2, num_heads=4)
 RATIO = 8.571428571428571  # of the MLP's width to D, as the released options say it
 
@@ -28,7 +29,8 @@ def released():
     """The released code's trunk at toy size, and what it made of some frames."""
     stored = load_file(REFERENCE)
     trunk = EVAViT(TOY | dict(mlp_ratio=RATIO, output_dims=16), with_proj=True)
-    own = {n.removeprefix('visual.'): t for n, t in stored.items() if n.startswith('visual.')}
+    given = {n.removeprefix('param/visual.'): t for n, t in stored.items() if 'side' not in n}
+    own = {n: given[n] for n in trunk.state_dict()}
     trunk.load_state_dict(own)
     return trunk, stored
 
@@ -36,23 +38,23 @@ def released():
 class TestReleasedNumbers:
     def test_every_block_gives_what_the_released_code_gives(self, released):
         trunk, stored = released
-        x = trunk.embed(stored['frames'].float())
-        torch.testing.assert_close(x, stored['in'], rtol=0, atol=1e-5)
+        x = trunk.embed(stored['input'].float())
+        torch.testing.assert_close(x, stored['eval/act/trunk.in'], rtol=0, atol=1e-5)
         for i, block in enumerate(trunk.blocks):
             x = block(x)
-            torch.testing.assert_close(x, stored[f'block{i}'], rtol=0, atol=1e-5)
+            torch.testing.assert_close(x, stored[f'eval/act/trunk.block{i}'], rtol=0, atol=1e-5)
 
     def test_another_eps_would_be_seen(self, released):
         trunk, stored = released
         for norm in (m for m in trunk.modules() if isinstance(m, torch.nn.LayerNorm)):
             assert norm.eps == 1e-6
             norm.eps = 1e-5
-        deviation = trunk(stored['frames'].float()) - stored['block1']
+        deviation = trunk(stored['input'].float()) - stored['eval/act/trunk.block1']
         assert deviation.abs().max() > 1e-4
 
     def test_a_key_bias_would_change_nothing(self, released):
         trunk, stored = released
-        x, attn = trunk.embed(stored['frames'].float()), trunk.blocks[0].attn
+        x, attn = trunk.embed(stored['input'].float()), trunk.blocks[0].attn
         shift = torch.randn(4, 1, 8)
         keys = iter([True, False])  # `mix` is given the keys first
         shifted = attn(x, mix=lambda t: t + shift if next(keys) else t)
