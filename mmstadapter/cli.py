@@ -18,6 +18,7 @@ TOOLS = {
     'fit': 'fit.py',
     'predict': 'predict.py',
     'demo': 'demo.py',
+    'retrieval-metrics': 'retrieval_metrics.py',
     'parity': 'parity.py',
     'convert': 'convert_weights.py',
     'publish': 'publish_adapter.py',
@@ -70,8 +71,8 @@ def find(argument: str) -> str:
 
 def overview(tools: Path) -> str:
     """The help text: each command with the first sentence of its tool."""
-    lines = [f'  {command:<10} {sentence(tools / path)}' for command, path in TOOLS.items()]
-    lines += [f'  {LIST:<10} {LIST_HELP}', '  --version']
+    lines = [f'  {command:<17} {sentence(tools / path)}' for command, path in TOOLS.items()]
+    lines += [f'  {LIST:<17} {LIST_HELP}', '  --version']
     return '\n'.join([f'usage: {USAGE}', '', *lines])
 
 

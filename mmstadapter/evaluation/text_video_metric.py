@@ -136,7 +136,9 @@ def each_once(results: list[tuple], size: int) -> list[tuple]:
         ValueError: if there are fewer ids than videos in the data set, so that two videos have
             the same one, or more.
     """
-    videos = {result[0]: result for result in reversed(results)}
+    videos: dict[str, tuple] = {}
+    for result in results:
+        videos.setdefault(result[0], result)
     if len(videos) != size:
         seen: dict[str, int] = {}
         for result in results:
@@ -147,7 +149,7 @@ def each_once(results: list[tuple], size: int) -> list[tuple]:
             + (f'More than once: {some(twice)}. ' if twice else '')
             + 'Give every video its own id, and one item with all of its captions.'
         )
-    return list(reversed(videos.values()))
+    return list(videos.values())
 
 
 def join(results: Sequence[tuple]) -> RetrievalFeatures:
