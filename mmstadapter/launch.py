@@ -14,6 +14,7 @@ from mmengine.runner import Runner, load_checkpoint
 from torch import nn
 
 from . import host, shipped
+from .datasets.repeated import check_collate
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -75,6 +76,7 @@ def parse_options(options: list[str]) -> dict:
 
 def build_runner(cfg: Config) -> Runner:
     """The runner of a config, in its group of processes where a launcher asks for one."""
+    check_collate(cfg.get('train_dataloader'))
     host.join_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 

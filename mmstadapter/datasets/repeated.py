@@ -1,6 +1,6 @@
 """Repeated augmentation: several clips of one decoding, side by side in a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -57,3 +57,25 @@ def flat_collate(batch: Sequence) -> Any:
     """
     flat = [copy for item in batch for copy in (item if isinstance(item, list) else [item])]
     return pseudo_collate(flat)
+
+
+def check_collate(loader: Mapping | None) -> None:
+    """Refuse a training loader that would not know what to do with copies.
+
+    Raises:
+        ValueError: for ``num_sample`` above 1, in whatever wrapper, without :func:`flat_collate`.
+    """
+    copies = _num_sample(loader['dataset']) if loader and 'dataset' in loader else 1
+    if copies > 1 and 'flat_collate' not in str(loader.get('collate_fn')):
+        raise ValueError(
+            f'train_dataloader: num_sample={copies} gives several clips of each video, which the '
+            'default collate function cannot batch. Set train_dataloader.collate_fn=dict(type='
+            "'mmstadapter.flat_collate')."
+        )
+
+
+def _num_sample(dataset: Any) -> int:
+    if not isinstance(dataset, Mapping):
+        return getattr(dataset, 'num_sample', 1)
+    inner = dataset.get('datasets', [dataset.get('dataset', {})])
+    return max([dataset.get('num_sample', 1), *map(_num_sample, inner)]) if dataset else 1

@@ -14,6 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmstadapter import VideoDataset, flat_collate
+from mmstadapter.datasets.repeated import check_collate
+from mmstadapter.launch import build_runner
 from mmstadapter.testing import tiny_trunk
 
 from .conftest import write_video
@@ -166,6 +168,26 @@ class TestBatches:
 
         one, two = batches(), batches()
         assert len(one) == 8 and all(map(torch.equal, one, two))
+
+
+class TestCheck:
+    """``mmstadapter train`` refuses copies that nobody would unpack."""
+
+    @pytest.mark.parametrize('wrapper', [None, 'RepeatDataset', 'ConcatDataset'])
+    def test_copies_need_the_collate_function(self, folder, wrapper):
+        data = config(folder)
+        if wrapper == 'RepeatDataset':
+            data = dict(type=wrapper, times=2, dataset=data)
+        elif wrapper == 'ConcatDataset':
+            data = dict(type=wrapper, datasets=[config(folder, num_sample=1), data])
+        loader = dict(dataset=data)
+        with pytest.raises(ValueError, match="num_sample=2 .*'mmstadapter.flat_collate'"):
+            build_runner(Config(dict(train_dataloader=loader)))
+        check_collate(loader | dict(collate_fn=COLLATE))
+
+    @pytest.mark.parametrize('loader', [None, {}, dict(dataset=dict(type='VideoDataset'))])
+    def test_nothing_else_does(self, loader):
+        check_collate(loader)
 
 
 class Keep(Hook):
