@@ -117,14 +117,14 @@ class MMPretrainViT(WrappedViT):
         path = weights.locate(checkpoint)
         return pick_backbone(weights.read_tensors(path), str(path))
 
-    def fit_pretrained(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def fit_pretrained(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Fit the position table to the grid; drop the class token where there is none."""
-        tensors, table = dict(tensors), tensors.get(PREFIX + 'pos_embed')
-        if self.num_prefix_tokens == 0 and tensors.pop(PREFIX + 'cls_token', None) is not None:
+        fitted, table = dict(tensors), tensors.get(PREFIX + 'pos_embed')
+        if self.num_prefix_tokens == 0 and fitted.pop(PREFIX + 'cls_token', None) is not None:
             table = table[:, 1:]
         if table is not None:
-            tensors[PREFIX + 'pos_embed'] = self._resample(table)
-        return tensors
+            fitted[PREFIX + 'pos_embed'] = self._resample(table)
+        return fitted
 
     def _resample(self, table: Tensor) -> Tensor:
         """(1, prefix + side², D) -> (1, prefix + h*w, D), as MMPretrain does on loading."""

@@ -1,7 +1,7 @@
 """Any vision transformer of timm as a trunk."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from types import ModuleType
 
@@ -117,7 +117,7 @@ class TimmViT(WrappedViT):
         tensors = weights.read_tensors(weights.locate(checkpoint))
         return {PREFIX + n: t for n, t in tensors.items() if not n.startswith(('head.', 'head_'))}
 
-    def fit_pretrained(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def fit_pretrained(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Names, patches and positions as timm fits them to this model."""
         given = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
         if any('radio_model' in name for name in given):
