@@ -51,6 +51,13 @@ def test_a_file_of_another_size_is_refused(clip_file):
         tower.init_weights()
 
 
+def test_every_value_comes_from_the_file(clip_file):
+    tower = read(model(clip_file, 'all', dtype='float16'))['text_tower']
+    for name, parameter in tower.named_parameters():
+        assert parameter.dtype == torch.float32 and parameter.requires_grad
+        assert torch.equal(parameter, load_file(clip_file)[name])
+
+
 def test_it_is_trained_unless_frozen(clip_file):
     trained, frozen = model(None, 'all')['text_tower'], model(None)['text_tower']
     assert all(p.requires_grad for p in trained.parameters()) and trained.train().training

@@ -1,6 +1,7 @@
 """CLIP's text transformer as a text tower, and EVA-CLIP's."""
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
 
 import torch
 from mmaction.registry import MODELS
@@ -77,21 +78,33 @@ class CLIPText(Pretrained):
         _check_choice(who, 'activation', activation, ACTIVATIONS)
         self.activation = activation
         sizes = _resolve_arch(who, arch, self.archs)
-        dims, heads = sizes['embed_dims'], sizes['num_heads']
         self.vocab_size, self.context_length = sizes['vocab_size'], sizes['context_length']
         self.joint_dims = sizes['output_dims']
-        self.token_embedding = nn.Embedding(self.vocab_size, dims)
-        self.positional_embedding = nn.Parameter(torch.empty(self.context_length, dims))
+        with nullcontext() if checkpoint is None else torch.device('meta'):
+            self._build(**sizes)
+        if checkpoint is None:
+            self._initialise(sizes['embed_dims'], sizes['num_layers'])
+        self.freeze()  # gives memory to what is on the meta device; the file gives the values
+
+    def _build(
+        self,
+        embed_dims: int,
+        num_layers: int,
+        num_heads: int,
+        output_dims: int,
+        vocab_size: int,
+        context_length: int,
+    ) -> None:
+        self.token_embedding = nn.Embedding(vocab_size, embed_dims)
+        self.positional_embedding = nn.Parameter(torch.empty(context_length, embed_dims))
         self.transformer = _Transformer(
             [
-                CLIPBlock(dims, heads, causal=True, activation=activation)
-                for _ in range(sizes['num_layers'])
+                CLIPBlock(embed_dims, num_heads, causal=True, activation=self.activation)
+                for _ in range(num_layers)
             ]
         )
-        self.ln_final = LayerNorm(dims)
-        self.text_projection = nn.Parameter(torch.empty(dims, self.joint_dims))
-        self._initialise(dims, sizes['num_layers'])
-        self.freeze()
+        self.ln_final = LayerNorm(embed_dims)
+        self.text_projection = nn.Parameter(torch.empty(embed_dims, output_dims))
 
     def _initialise(self, embed_dims: int, num_layers: int) -> None:
         """OpenAI's initial values: smaller ones where a branch joins the residual."""
