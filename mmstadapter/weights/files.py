@@ -22,9 +22,12 @@ INDEX = '.index.json'  # how the list of a checkpoint's shards ends
 def open_tensors(path: str | Path) -> Mapping[str, Tensor]:
     """The same as `read_tensors` for those who take one tensor at a time and keep none.
 
-    However large the file, about a gigabyte of it is in memory at once.
+    However large the file, about a gigabyte of it is in memory at once. A pickle of torch
+    before 1.6, which cannot be mapped, is read whole.
     """
-    return MappedTensors(lambda: read_tensors(path))
+    path = Path(path)
+    mapped = path.name.endswith((INDEX, '.safetensors')) or zipfile.is_zipfile(path)
+    return MappedTensors(lambda: read_tensors(path)) if mapped else read_tensors(path)
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:

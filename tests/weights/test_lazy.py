@@ -57,6 +57,13 @@ class TestShards:
 
 
 class TestMappedTensors:
+    @pytest.mark.parametrize('new_format', [True, False])
+    def test_files_that_cannot_be_mapped_are_read_once(self, tmp_path, tensors, new_format):
+        torch.save(tensors, tmp_path / 'x.pt', _use_new_zipfile_serialization=new_format)
+        opened = open_tensors(tmp_path / 'x.pt')
+        assert isinstance(opened, MappedTensors) == new_format
+        assert_close(dict(opened), tensors, rtol=0, atol=0)
+
     def test_files_are_mapped_anew_when_the_budget_is_handed_out(self, tensors):
         mappings = []
 
