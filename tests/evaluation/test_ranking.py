@@ -125,6 +125,16 @@ def test_own_captions_are_not_in_each_others_way():
     assert ranks.better.tolist() == [0, 0]
 
 
+def test_galleries_agree_on_the_first_place_and_captions_are_harder_below():
+    generator = torch.Generator().manual_seed(1)
+    owner = torch.arange(40).repeat_interleave(5)
+    sim = torch.randn(200, 40, generator=generator)
+    sim[torch.arange(200), owner] += 1.5
+    videos, captions = (retrieval_metrics(sim, owner, gallery=g) for g in GALLERIES)
+    assert captions['v2t/R1'] == videos['v2t/R1']
+    assert captions['v2t/R10'] < videos['v2t/R10'] and captions['v2t/MnR'] > videos['v2t/MnR']
+
+
 def test_the_order_of_captions_and_blocks_changes_nothing(monkeypatch):
     sim = grid(3)
     shuffled = torch.tensor([6, 2, 0, 5, 1, 3, 4])
