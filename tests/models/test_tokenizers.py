@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from mmaction.registry import TOKENIZER
 from safetensors.torch import load_file
 
 from mmstadapter import CLIPTokenizer, WordTokenizer, text_mask
+from mmstadapter.models.retrieval.checks import check_parts
 
 REFERENCE = Path(__file__).parents[1] / 'reference' / 'parity'
 
@@ -91,6 +93,17 @@ class TestWordTokenizer:
     def test_is_built_from_a_config(self):
         config = dict(type='mmstadapter.WordTokenizer', words=['a'], context_length=4)
         assert TOKENIZER.build(config)(['a']).tolist() == [[2, 1, 3, 0]]
+
+
+def test_a_retriever_refuses_ids_that_its_text_tower_does_not_know():
+    parts = dict(
+        backbone=SimpleNamespace(output='frames'),
+        text_tower=SimpleNamespace(vocab_size=14),
+        similarity=SimpleNamespace(embed_dims=16),
+        tokenizer=CLIPTokenizer(),
+    )
+    with pytest.raises(ValueError, match='makes 49408 different ids.*embeds 14'):
+        check_parts(SimpleNamespace(**parts))
 
 
 class TestTextMask:

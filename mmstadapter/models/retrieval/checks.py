@@ -35,6 +35,13 @@ def check_parts(retriever: nn.Module) -> None:
             f'Retriever: the tokenizer makes rows of {length} tokens, the text tower takes at '
             f'most {longest}. Set model.tokenizer.context_length={longest} or less.'
         )
+    ids = getattr(retriever.tokenizer, 'vocab_size', None)
+    held = getattr(tower, 'vocab_size', None)
+    if ids is not None and held is not None and ids > held:
+        raise ValueError(
+            f'Retriever: the tokenizer makes {ids} different ids, the text tower embeds {held}. '
+            'Take the tokenizer that the text tower was pretrained with.'
+        )
 
 
 def check_videos(video: Tensor, num_frames: int | None) -> Tensor:
