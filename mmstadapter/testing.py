@@ -39,6 +39,25 @@ def tiny_tokenizer() -> dict:
     return dict(type='mmstadapter.WordTokenizer', words=TINY_WORDS, context_length=8)
 
 
+def tiny_retriever(**changes) -> dict:
+    """Config of a random retriever of tiny trunk and tiny text tower, joint width 16."""
+    trunk = tiny_trunk(with_proj=True)
+    return (
+        dict(
+            type='mmstadapter.Retriever',
+            backbone=dict(
+                type='mmstadapter.STAdapterViT', trunk=trunk, bottleneck_dims=8, output='frames'
+            ),
+            text_tower=tiny_text(),
+            tokenizer=tiny_tokenizer(),
+            similarity=dict(
+                type='mmstadapter.TokenSimilarity', embed_dims=TINY_ARCH['output_dims']
+            ),
+        )
+        | changes
+    )
+
+
 def toy_clips(batch: int = 2, num_frames: int = 4, size: int = 32, seed: int = 0) -> Tensor:
     """Normalised random clips (B, 3, T, H, W) that are the same on every machine."""
     generator = torch.Generator().manual_seed(seed)
@@ -48,6 +67,14 @@ def toy_clips(batch: int = 2, num_frames: int = 4, size: int = 32, seed: int = 0
 def toy_samples(batch: int = 2, num_classes: int = 5) -> list[ActionDataSample]:
     """Data samples with labels 0, 1, 2, ... below ``num_classes``."""
     return [ActionDataSample().set_gt_label(i % num_classes) for i in range(batch)]
+
+
+def caption_samples(batch: int = 2) -> list[ActionDataSample]:
+    """Data samples of different captions and videos, one caption each, at most 12."""
+    pairs = [f'{who} {does}' for does in ('jumps', 'falls', 'sleeps') for who in ('a cat', 'a dog')]
+    captions = [*pairs, *(f'{pair} left' for pair in pairs)]
+    infos = (dict(video_id=str(i), captions=[text]) for i, text in enumerate(captions[:batch]))
+    return [ActionDataSample(metainfo=info) for info in infos]
 
 
 @torch.no_grad()

@@ -1,0 +1,73 @@
+"""Two gloo processes train a retriever as one process does on the joint batch."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).with_name('retriever_gradients.py')
+
+
+def cases() -> dict:
+    spec = importlib.util.spec_from_file_location('retriever_gradients', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CASES
+
+
+EXACT = [name for name, (changes, _) in cases().items() if 'gather' not in changes]
+
+
+def run(out: Path, processes: int) -> dict:
+    """What the script finds on some processes."""
+    paths = [str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')]
+    env = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1')
+    env['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
+    torchrun = ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
+    torchrun += ['--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0']
+    command = [sys.executable, *(torchrun if processes > 1 else []), str(SCRIPT), str(out)]
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, cwd=out.parent, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(out)
+
+
+@pytest.fixture(scope='module')
+def found(tmp_path_factory) -> tuple[dict, dict, Path]:
+    """What one process finds, what two find, and the folder."""
+    folder = tmp_path_factory.mktemp('gradients')
+    return run(folder / 'one.pth', 1), run(folder / 'two.pth', 2), folder
+
+
+@pytest.mark.parametrize('case', EXACT)
+def test_loss_and_gradients_equal_those_of_one_process_on_the_joint_batch(found, case):
+    one, two = found[0][case], found[1][case]
+    assert one.keys() == two.keys() and {'loss', 'logit_scale'} < one.keys()
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_parts_change_nothing(found):
+    for case in ('token', 'mean'):
+        for name, whole in found[0][case].items():
+            parts = found[0][f'{case}, in parts'][name]
+            torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_released_gradients_are_halved_before_the_gathering_and_whole_after_it(found):
+    one, two = (f['token, released'] for f in found[:2])
+    for name, whole in one.items():
+        before = name.startswith(('backbone.', 'text_tower.'))
+        expected = whole / 2 if before else whole
+        torch.testing.assert_close(two[name], expected, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_other_shapes_elsewhere_are_an_error_in_every_process(found):
+    errors = [(found[2] / f'two.pth.error{rank}').read_text() for rank in (0, 1)]
+    assert errors[0] == errors[1]
+    assert 'process 0: [(2, 8, 16), (2, 4, 16), (2, 8)]; process 1: [(2, 8, 16), (2, 5' in errors[0]
