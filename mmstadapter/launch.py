@@ -9,6 +9,7 @@ from mmaction.registry import MODELS, RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
+from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 from torch import nn
@@ -79,6 +80,12 @@ def build_runner(cfg: Config) -> Runner:
     check_collate(cfg.get('train_dataloader'))
     host.join_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def read_pretrained(runner: Runner) -> None:
+    """Let a runner's model read its pretrained files, which a runner does for training alone."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model.init_weights()
 
 
 def load_model(cfg: Config, checkpoint: str, device: str | None = None) -> nn.Module:

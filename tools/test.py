@@ -3,7 +3,8 @@
     python tools/test.py CONFIG CHECKPOINT [--dump FILE.pkl] [--work-dir DIR] ...
 
 CONFIG is a path, or the name of a config that comes with the package. CHECKPOINT may hold
-tuned weights only. The options are those of MMAction2's test.py; `dist_test.sh` starts
+tuned weights only; `none` tests the model as it starts, with the pretrained files alone
+(zero-shot retrieval). The options are those of MMAction2's test.py; `dist_test.sh` starts
 several processes.
 """
 
@@ -26,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a checkpoint.')
     add = parser.add_argument
     add('config', help='path of a config, or name of a shipped one')
-    add('checkpoint', help='checkpoint file')
+    add('checkpoint', help='checkpoint file, or none: pretrained files alone')
     add('--work-dir', help='folder for logs and metrics [work_dirs/<config>]')
     add('--dump', metavar='FILE.pkl', help='write the predictions to this file')
     add('--show-dir', help='folder for drawn predictions')
@@ -45,7 +46,7 @@ def parse_args() -> argparse.Namespace:
 
 def apply_args(cfg: 'Config', args: argparse.Namespace) -> None:
     """Write the options of the command line into the config."""
-    cfg.load_from = args.checkpoint
+    cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
     if args.dump is not None:
         evaluators = cfg.test_evaluator
         evaluators = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
@@ -64,7 +65,11 @@ def main() -> None:
 
     cfg = launch.read_config(args)
     apply_args(cfg, args)
-    launch.build_runner(cfg).test()
+    runner = launch.build_runner(cfg)
+    if args.checkpoint == 'none':
+        launch.read_pretrained(runner)
+    runner.test()
+    del runner
     launch.leave_processes()
 
 

@@ -17,8 +17,10 @@ from mmstadapter import shipped
 FOLDER = shipped.root() / 'configs'
 CONFIGS = sorted(FOLDER.glob('*.py'))
 METHODS = dict(  # and how many configs each has
-    stadapter=25,
-    side4video=54,
+    stadapter=28,
+    side4video=66,
+    clip4clip=25,
+    zeroshot=9,
     linear=4,
     full=2,
     partial=4,
@@ -29,7 +31,8 @@ METHODS = dict(  # and how many configs each has
     timesformer=2,
     xvit=2,
 )
-DATA = 'k400 ssv1 ssv2 ucf101 hmdb51 demo-motion demo-digit'.split()
+CAPTIONED = 'msrvtt msvd vatex didemo'.split()
+DATA = ['k400', 'ssv1', 'ssv2', 'ucf101', 'hmdb51', 'demo-motion', 'demo-digit', *CAPTIONED]
 NAME = re.compile(
     rf'({"|".join(METHODS)})_vit-(b|b32|l|l336|e|tiny)(-[a-z0-9]+)*_({"|".join(DATA)})(_(\d+)f)?'
 )
@@ -40,6 +43,10 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def read(path: Path) -> Config:
     """A config, read once for all tests, which leave it as it is."""
     return Config.fromfile(path)
+
+
+def is_captioned(path: Path) -> bool:
+    return path.stem.split('_')[2] in CAPTIONED
 
 
 def test_the_sweep_sees_every_config():
@@ -59,10 +66,14 @@ class TestEveryConfig:
 
     def test_its_header_says_how_to_launch_it(self, path):
         header = ast.get_docstring(ast.parse(path.read_text()))
-        assert f'mim train mmstadapter {path.name}' in header
+        launch = 'mim train mmstadapter {}'
+        if path.stem.startswith('zeroshot'):
+            launch = 'mmstadapter test {} none'
+        assert launch.format(path.name) in header
 
     def test_its_frames_are_those_of_its_name(self, path):
-        frames = int(NAME.fullmatch(path.stem)[6] or 8)
+        name = NAME.fullmatch(path.stem)
+        frames = int(name[6] or (12 if name[4] in CAPTIONED else 8))
         config = read(path)
         seen = []
         for loader in LOADERS:
@@ -80,10 +91,17 @@ class TestEveryConfig:
         with torch.device('meta'):
             model = MODELS.build(config.model)
         tuned = sum(p.requires_grad for p in model.parameters())
+        if path.stem.startswith('zeroshot'):  # the scale plays no part in testing
+            assert [n for n, p in model.named_parameters() if p.requires_grad] == ['logit_scale']
         assert 0 < tuned <= len(list(model.parameters()))
         assert (tuned < len(list(model.parameters()))) == (model.backbone.trunk.tune != 'all')
-        width = config.model.backbone.get('side_dims', model.backbone.trunk.embed_dims)
-        assert model.cls_head.in_channels == width
+        if is_captioned(path):
+            widths = {model.backbone.trunk.joint_dims, model.text_tower.joint_dims}
+            assert widths | {model.similarity.embed_dims} <= {*widths, None} and len(widths) == 1
+            assert model.num_frames == config.test_dataloader.dataset.pipeline[1].clip_len
+        else:
+            width = config.model.backbone.get('side_dims', model.backbone.trunk.embed_dims)
+            assert model.cls_head.in_channels == width
 
     def test_its_hooks_and_schedule_are_known(self, path):
         config = read(path)

@@ -14,7 +14,8 @@ from mmstadapter.testing import fill, tiny_trunk, write_clip_file
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 STEMS = [name.removesuffix('.py') for name in shipped.configs()]
 KINDS = ('stadapter_vit-b', 'stadapter_vit-l')  # with CLIP, of the two sizes of the paper
-RECIPES = [stem for stem in STEMS if stem.startswith(KINDS) and 'in21k' not in stem]
+LABELLED = ('k400', 'ssv2', 'ucf101', 'hmdb51')
+RECIPES = [s for s in STEMS if s.startswith(KINDS) and {*LABELLED} & {*s.split('_')}]
 SMALL = [stem for stem in RECIPES if stem.endswith(('ucf101', 'hmdb51'))]
 
 

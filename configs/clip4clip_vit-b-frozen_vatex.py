@@ -1,0 +1,10 @@
+"""CLIP4Clip, mean-pooled, CLIP ViT-B/16 frozen, 12 frames, VATEX.
+
+As `clip4clip_vit-b32-frozen_vatex.py`. 8 GPUs x 16 pairs.
+
+    mim train mmstadapter clip4clip_vit-b-frozen_vatex.py --launcher pytorch --gpus 8
+"""
+
+_base_ = 'clip4clip_vit-b_vatex.py'
+
+model = dict(backbone=dict(trunk=dict(tune='last_0')))
