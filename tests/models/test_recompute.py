@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmstadapter.models.ops import recompute
 from mmstadapter.models.ops.batch_norm import batch_norm, statistics_kept
 from mmstadapter.models.ops.elementwise import LayerNorm
 from mmstadapter.models.ops.recompute import gelu_linear, norm_linear
@@ -57,6 +58,13 @@ def test_gelu_and_linear_keep_the_argument_of_gelu_alone():
     torch.testing.assert_close(out, linear(F.gelu(u)))
     rows = [t for t in kept if len(t) == 3]
     assert [t.data_ptr() for t in rows] == [u.data_ptr()]
+
+
+def test_large_inputs_of_gelu_are_taken_in_pieces(monkeypatch):
+    linear, u = nn.Linear(6, 4), torch.randn(3, 5, 6)
+    whole = gelu_linear(u, linear)
+    monkeypatch.setattr(recompute, 'PIECE', 20)
+    torch.testing.assert_close(gelu_linear(u, linear), whole)
 
 
 def test_batch_norm_of_tokens_is_that_of_volumes():

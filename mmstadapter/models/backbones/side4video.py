@@ -510,6 +510,7 @@ def trunk_layers(
     recording = torch.is_grad_enabled() and trunk.trains_layers
     with torch.set_grad_enabled(recording):
         chunks = [trunk.embed(part) for part in frames.split(frames_per_pass or len(frames))]
+    del frames  # as large as the video
     for block in trunk.blocks[: last + 1]:
         with torch.set_grad_enabled(recording):
             for i, chunk in enumerate(chunks):

@@ -17,7 +17,49 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .batch_norm import batch_norm, batch_norm_again
 from .elementwise import layer_norm
+from .elementwise import linear as plain_linear
 from .sync_batch_norm import is_synchronised
+
+PIECE = 2**24  # elements of GELU(u) that exist at a time in the forward pass
+
+
+class _LinearOfGELU(torch.autograd.Function):
+    """linear(GELU(u)) that keeps u alone, and in backward frees GELU(u) before it makes more."""
+
+    @staticmethod
+    def forward(ctx, u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(u, weight, bias)
+        ctx.dtype = working_dtype(u)
+        pieces = u.flatten(0, -2).chunk(1 + u.numel() // PIECE)
+        with torch.autocast(u.device.type, enabled=False):
+            weight, bias = weight.to(ctx.dtype), bias.to(ctx.dtype)
+            out = [F.linear(F.gelu(piece).to(ctx.dtype), weight, bias) for piece in pieces]
+        out = out[0] if len(out) == 1 else torch.cat(out)
+        return out.view(*u.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        u, weight, bias = ctx.saved_tensors
+        du = dweight = dbias = None
+        rows = grad.flatten(0, -2)
+        with torch.autocast(grad.device.type, enabled=False):
+            if ctx.needs_input_grad[1]:
+                y = F.gelu(u).to(ctx.dtype).flatten(0, -2)
+                dweight = (rows.T @ y).to(weight.dtype)
+                del y
+            if ctx.needs_input_grad[2]:
+                dbias = rows.sum(0, dtype=torch.float32).to(bias.dtype)
+            if ctx.needs_input_grad[0]:
+                dy = (grad @ weight.to(grad.dtype)).to(u.dtype)
+                du = torch.ops.aten.gelu_backward(dy, u)
+        return du, dweight, dbias
+
+
+def working_dtype(x: Tensor) -> torch.dtype:
+    """The type a matrix product of x is computed in: autocast's where it is on."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 class _LinearOf(torch.autograd.Function):
@@ -34,7 +76,7 @@ class _LinearOf(torch.autograd.Function):
         )
         ctx.save_for_backward(weight, bias, *inputs)
         y = make(*inputs)
-        ctx.dtype = ctx.autocast['dtype'] if ctx.autocast['enabled'] else y.dtype
+        ctx.dtype = working_dtype(y)
         with torch.autocast(kind, enabled=False):
             bias = None if bias is None else bias.to(ctx.dtype)
             return F.linear(y.to(ctx.dtype), weight.to(ctx.dtype), bias)
@@ -86,6 +128,8 @@ def linear_of(
     Returns:
         (..., out), in autocast's type where it is on, else in that of ``make``'s output.
     """
+    if not torch.is_grad_enabled():
+        return plain_linear(make(*inputs), linear.weight, linear.bias)
     return _LinearOf.apply(make, again or make, linear.weight, linear.bias, *inputs)
 
 
@@ -114,4 +158,6 @@ def _normalise(norm: nn.Module, how: Callable, x: Tensor, weight: Tensor, bias: 
 
 def gelu_linear(u: Tensor, linear: nn.Linear) -> Tensor:
     """linear(GELU(u)) that keeps u alone. (..., C) -> (..., out)."""
-    return linear_of(F.gelu, (u,), linear)
+    if not torch.is_grad_enabled():
+        return plain_linear(F.gelu(u), linear.weight, linear.bias)
+    return _LinearOfGELU.apply(u, linear.weight, linear.bias)
