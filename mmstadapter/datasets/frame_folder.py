@@ -91,9 +91,10 @@ class FrameFolder:
         if not numbers:
             beside = f' (but {min(files)})' if files else ''
             raise VideoReadError(self.path, f'holds no file like {self._name(0)}{beside}')
-        if min(numbers) < self.first:
+        if min(numbers) != self.first:
             reason = f'begins with {self.template.format(min(numbers))}, not {self._name(0)}'
-            raise VideoReadError(self.path, f'{reason}; set start_index={min(numbers)}')
+            hint = f'set start_index={min(numbers)} if all folders do'
+            raise VideoReadError(self.path, f'{reason}; {hint}')
         for index in range(len(numbers)):
             if self.first + index not in numbers:
                 raise VideoReadError(self.path, f'lacks {self._name(index)}')

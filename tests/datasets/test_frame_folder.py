@@ -70,9 +70,11 @@ class TestDamage:
         write_frames(tmp_path / 'six', 3, template='{:06}.jpg')
         self.refuses(tmp_path / 'six', r'no file like 00001.jpg \(but 000001.jpg\)')
 
-    def test_another_first_number_is_said(self, tmp_path):
-        write_frames(tmp_path, 3, first=0)
-        self.refuses(tmp_path, 'begins with 00000.jpg, not 00001.jpg; set start_index=0')
+    @pytest.mark.parametrize('first', [0, 2])
+    def test_another_first_number_is_said(self, tmp_path, first):
+        write_frames(tmp_path, 3, first=first)
+        words = f'begins with 0000{first}.jpg, not 00001.jpg; set start_index={first} if all'
+        self.refuses(tmp_path, words)
 
     def test_a_gap(self, tmp_path):
         write_frames(tmp_path, 9)
