@@ -1,11 +1,11 @@
-"""Gradients of a retriever: ``torchrun ... retriever_gradients.py OUT``.
+"""Gradients of a retriever: ``torchrun --nproc_per_node=2 retriever_gradients.py OUT``.
 
-For each of several models and ways to share a batch of six pairs among the processes; the first
-process writes losses and the gradients that distributed training averages, by name of the case.
+For several models and ways to share a batch of six pairs between two processes; the first one
+writes losses and the gradients that distributed training averages, by name of the case.
 """
 
-import os
 import sys
+from pathlib import Path
 
 import torch
 from mmaction.registry import MODELS
@@ -59,21 +59,17 @@ def gradients(changes: dict, share: slice) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     """All cases; then shapes that do not fit together."""
-    rank, size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
-    if size > 1:
-        torch.distributed.init_process_group('gloo')
+    torch.distributed.init_process_group('gloo')
+    rank = torch.distributed.get_rank()
     init_default_scope('mmaction')
     found = {}
     for name, (changes, first) in CASES.items():
-        shares = [slice(first), slice(first, None)] if size > 1 else [slice(None)]
-        found[name] = gradients(changes, shares[rank])
-    if size > 1:
+        found[name] = gradients(changes, [slice(first), slice(first, None)][rank])
+    try:
         model = MODELS.build(tiny_retriever())
-        try:
-            model(toy_clips(2, num_frames=4 + rank), caption_samples(2), mode='loss')
-        except ValueError as error:
-            with open(f'{sys.argv[1]}.error{rank}', 'w') as file:
-                file.write(str(error))
+        model(toy_clips(2, num_frames=4 + rank), caption_samples(2), mode='loss')
+    except ValueError as error:
+        Path(f'{sys.argv[1]}.error{rank}').write_text(str(error))
     if rank == 0:
         torch.save(found, sys.argv[1])
 

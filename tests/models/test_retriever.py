@@ -164,6 +164,21 @@ def test_the_sequential_header_starts_from_the_text_tower():
     assert torch.equal(model.similarity.header.blocks[1].mlp.c_fc.weight, theirs)
 
 
+def test_key_names_match_the_contract():
+    kinds = ('weight', 'bias')
+    mlps = [f'similarity.{side}_weight.{i}' for side in ('text', 'video') for i in (0, 2)]
+    layers = [f'similarity.header.blocks.3.{n}' for n in ('ln_1', 'attn.out_proj', 'ln_2')]
+    layers += [f'similarity.header.blocks.3.mlp.{n}' for n in ('c_fc', 'c_proj')]
+    expected = {f'{layer}.{kind}' for layer in mlps + layers for kind in kinds}
+    expected |= {f'similarity.header.blocks.3.attn.in_proj_{kind}' for kind in kinds}
+    expected |= {'similarity.header.positions', 'logit_scale'}
+
+    similarity = SIMILARITIES['token'] | dict(header=dict())
+    state = MODELS.build(tiny_retriever(similarity=similarity)).state_dict()
+    parts = ('backbone.', 'text_tower.', *(f'similarity.header.blocks.{i}.' for i in range(3)))
+    assert {name for name in state if not name.startswith(parts)} == expected
+
+
 class TestLargeBatchesInSmallParts:
     @pytest.mark.parametrize('name', SIMILARITIES)
     @pytest.mark.parametrize('size', [1, 4, 6])

@@ -5,31 +5,34 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 SCRIPT = Path(__file__).with_name('retriever_gradients.py')
 
 
-def cases() -> dict:
+def load_script() -> ModuleType:
     spec = importlib.util.spec_from_file_location('retriever_gradients', SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.CASES
+    return module
 
 
-EXACT = [name for name, (changes, _) in cases().items() if 'gather' not in changes]
+CASES = load_script().CASES
+EXACT = [name for name, (changes, _) in CASES.items() if 'gather' not in changes]
 
 
-def run(out: Path, processes: int) -> dict:
-    """What the script finds on some processes."""
+def run_on_two(out: Path) -> dict:
+    """What the script finds on two processes."""
     paths = [str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')]
     env = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1')
     env['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
-    torchrun = ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
+    torchrun = ['-m', 'torch.distributed.run', '--nproc_per_node=2']
     torchrun += ['--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0']
-    command = [sys.executable, *(torchrun if processes > 1 else []), str(SCRIPT), str(out)]
+    command = [sys.executable, *torchrun, str(SCRIPT), str(out)]
     done = subprocess.run(
         command, env=env, capture_output=True, text=True, cwd=out.parent, timeout=300
     )
@@ -41,7 +44,10 @@ def run(out: Path, processes: int) -> dict:
 def found(tmp_path_factory) -> tuple[dict, dict, Path]:
     """What one process finds, what two find, and the folder."""
     folder = tmp_path_factory.mktemp('gradients')
-    return run(folder / 'one.pth', 1), run(folder / 'two.pth', 2), folder
+    init_default_scope('mmaction')
+    gradients = load_script().gradients
+    one = {name: gradients(changes, slice(None)) for name, (changes, _) in CASES.items()}
+    return one, run_on_two(folder / 'two.pth'), folder
 
 
 @pytest.mark.parametrize('case', EXACT)
