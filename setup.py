@@ -89,7 +89,7 @@ setup(
     packages=find_packages(include=['mmstadapter', 'mmstadapter.*']),
     include_package_data=True,
     install_requires=requirements('runtime') + mmcv(),
-    extras_require={name: requirements(name) for name in ('full', 'timm', 'dev')},
+    extras_require={name: requirements(name) for name in ('full', 'timm', 'search', 'dev')},
     entry_points={'console_scripts': ['mmstadapter=mmstadapter.cli:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

@@ -17,6 +17,8 @@ TOOLS = {
     'test': 'test.py',
     'fit': 'fit.py',
     'predict': 'predict.py',
+    'index': 'index.py',
+    'search': 'search.py',
     'demo': 'demo.py',
     'retrieval-metrics': 'retrieval_metrics.py',
     'parity': 'parity.py',

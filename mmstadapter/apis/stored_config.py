@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmaction.registry import MODELS, TRANSFORMS
+from mmaction.registry import MODELS, TOKENIZER, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import Registry
 
@@ -11,6 +11,7 @@ from ..registry import CHILDREN
 # These load further files when a model is built or initialised, some of them as pickles.
 SCOPES = ('mmstadapter', 'mmaction', 'mmengine')
 FORBIDDEN = ('init_cfg', 'pretrained', 'load_from', 'custom_imports')
+ELSEWHERE = {'tokenizer': TOKENIZER}  # parts of a model that are in a registry of their own
 
 
 def stored_config(header: dict[str, Any], path: str) -> tuple[dict, list[dict]]:
@@ -60,7 +61,7 @@ def _check(value: Any, registry: Registry, where: str, path: str) -> None:
                     f'{path}: {where}.{key} = {inner!r} would load other files; an adapter file '
                     'may not. Train and publish without it.'
                 )
-            _check(inner, registry, f'{where}.{key}', path)
+            _check(inner, ELSEWHERE.get(key, registry), f'{where}.{key}', path)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             _check(inner, registry, f'{where}[{index}]', path)
@@ -91,4 +92,4 @@ def _tuples(value: Any) -> Any:
 
 
 def _variable_name(registry: Registry) -> str:
-    return 'MODELS' if registry is MODELS else 'TRANSFORMS'
+    return {id(MODELS): 'MODELS', id(TOKENIZER): 'TOKENIZER'}.get(id(registry), 'TRANSFORMS')

@@ -1,0 +1,245 @@
+"""Index a folder of videos: what is new, changed or gone, in steps that survive being killed."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..apis.own_videos import videos_below
+from ..datasets.packets import VideoReadError
+from .ahead import Progress, ahead
+from .model import SearchModel
+from .storage import VideoStamp
+from .windows import Segment
+from .writer import IndexWriter, writing
+
+SECONDS = 10.0  # a segment, unless told otherwise
+COMMIT_SECONDS, COMMIT_SEGMENTS = 30.0, 4096  # what a kill can lose
+
+
+@dataclass
+class IndexReport:
+    """What a run did, and what the index holds now.
+
+    Attributes:
+        added: videos read into the index, changed ones among them.
+        changed: videos that were there in another state.
+        unchanged: videos left alone.
+        gone: videos taken out because their files are gone.
+        bad: why videos cannot be decoded, of this run and earlier ones.
+        videos: in the index now.
+        segments: theirs.
+    """
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    gone: list[str] = field(default_factory=list)
+    bad: dict[str, str] = field(default_factory=dict)
+    videos: int = 0
+    segments: int = 0
+
+    def asdict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def index_videos(
+    root: str | Path,
+    index: str | Path,
+    model: SearchModel,
+    seconds: float = SECONDS,
+    batch_size: int = 8,
+    num_threads: int = 2,
+    retry: bool = False,
+    moved: bool = False,
+    say: Callable[[str], None] = print,
+) -> IndexReport:
+    """Bring an index up to date with a folder of videos.
+
+    Files whose size and time of change are as before are left alone, changed ones are indexed
+    again, and those that are gone are taken out. Work is committed every 30 seconds: a run that
+    was killed goes on from there. A file that cannot be decoded is noted and tried again when it
+    changes.
+
+    Args:
+        root: the folder; videos may lie in folders in it.
+        index: folder of the index, made if it is absent.
+        model: see :class:`SearchModel`.
+        seconds: each video is cut into equal segments of about this length; 0 for whole videos.
+        batch_size: segments the model takes at a time.
+        num_threads: videos decoded at the same time.
+        retry: try bad files again even if they have not changed.
+        moved: accept that the videos of the index now lie below ``root``.
+        say: takes lines for the user.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no video in it; another model, root or segment length than the index's;
+            features that are not finite.
+        VideoIndexError: the index is damaged, or another process is writing it.
+    """
+    root, index = Path(root).resolve(), Path(index)
+    if not root.is_dir():
+        raise FileNotFoundError(f'index_videos: no folder {root}.')
+    if seconds < 0 or batch_size < 1 or num_threads < 1:
+        raise ValueError(
+            'index_videos: seconds must be at least 0, batch_size and num_threads at least 1, got '
+            f'{seconds}, {batch_size}, {num_threads}.'
+        )
+    found = _stamps(root)
+    if not found:
+        raise ValueError(
+            f'index_videos: no videos in {root}, so nothing is changed. Is the disk mounted?'
+        )
+    with writing(index, model.describe(), root, seconds, say) as writer:
+        _refuse_others(writer, model, root, seconds, moved)
+        report, todo = _compare(writer, found, retry)
+        run = _Run(writer, model, batch_size, num_threads, report, say)
+        run.read(root, [found[path] for path in todo], seconds)
+        writer.tidy()
+        writer.build_first_stage()
+        report.videos = len(writer.known()) - len(writer.manifest['bad'])
+        report.segments = sum(int(shard.alive.sum()) for shard in writer.shards)
+        report.bad = {path: note['reason'] for path, note in writer.manifest['bad'].items()}
+    return report
+
+
+def _stamps(root: Path) -> dict[str, VideoStamp]:
+    found = {}
+    for path in videos_below(root):
+        try:
+            state = path.stat()
+        except OSError:  # gone since it was listed
+            continue
+        name = path.relative_to(root).as_posix()
+        found[name] = VideoStamp(name, state.st_size, state.st_mtime_ns)
+    return found
+
+
+def _refuse_others(
+    writer: IndexWriter, model: SearchModel, root: Path, seconds: float, moved: bool
+) -> None:
+    manifest = writer.manifest
+    model.refuse_other(manifest['model'])
+    if manifest['seconds'] != seconds:
+        raise ValueError(
+            f'index_videos: {writer.folder} has segments of {manifest["seconds"]:g} s, asked for '
+            f'{seconds:g} s. Use the same, or another folder for the index.'
+        )
+    if manifest['root'] != str(root) and not moved:
+        raise ValueError(
+            f'index_videos: {writer.folder} is the index of {manifest["root"]}, not of {root}. '
+            'Choose another folder with --index; if the videos were moved there, say --moved.'
+        )
+    manifest['root'] = str(root)
+
+
+def _compare(
+    writer: IndexWriter, found: dict[str, VideoStamp], retry: bool
+) -> tuple[IndexReport, list[str]]:
+    """What to read; what is gone is dropped at the first commit."""
+    known, bad = writer.known(), writer.manifest['bad']
+    report = IndexReport(gone=sorted(known.keys() - found.keys()))
+    todo = [p for p, stamp in found.items() if known.get(p) != stamp or (retry and p in bad)]
+    report.unchanged = len(found) - len(todo)
+    report.changed = sum(path in known for path in todo)
+    for path in report.gone:
+        writer.say(f'gone: {path}')
+    writer.drop(report.gone)
+    say_new = f'{len(todo) - report.changed} new, {report.changed} changed'
+    writer.say(
+        f'{len(found)} videos: {say_new}, {report.unchanged} as before, {len(report.gone)} gone'
+    )
+    return report, todo
+
+
+class _Run:
+    """Decoding, encoding in batches across videos, committing."""
+
+    def __init__(
+        self,
+        writer: IndexWriter,
+        model: SearchModel,
+        batch_size: int,
+        num_threads: int,
+        report: IndexReport,
+        say: Callable[[str], None],
+    ) -> None:
+        self.writer, self.model, self.report, self.say = writer, model, report, say
+        self.batch_size, self.num_threads = batch_size, num_threads
+        self.clips: list[tuple[_Video, Tensor]] = []  # to be encoded
+        self.waiting: deque[_Video] = deque()  # decoded, not all of it encoded
+
+    def read(self, root: Path, stamps: list[VideoStamp], seconds: float) -> None:
+        """Index these files; what was committed stays whatever happens."""
+        progress, last = Progress(stamps, self.say), time.monotonic()
+        makers = [partial(self.model.segments, root / s.path, seconds) for s in stamps]
+        streams = ahead(makers, self.num_threads)
+        try:
+            for stamp, stream in zip(stamps, streams, strict=True):
+                self._read(stamp, stream)
+                progress.done(stamp)
+                late = time.monotonic() - last > COMMIT_SECONDS
+                if late or self.writer.waiting >= COMMIT_SEGMENTS:
+                    self._encode()
+                    self.writer.commit()
+                    last = time.monotonic()
+            self._encode()
+        finally:
+            streams.close()
+            progress.close()
+            self.writer.commit()
+
+    def _read(self, stamp: VideoStamp, stream: Iterator[Segment]) -> None:
+        """Decode a video; its segments are encoded whenever there are enough for a batch."""
+        video = _Video(stamp)
+        try:
+            for segment in stream:
+                video.spans.append((segment.start, segment.end))
+                self.clips.append((video, segment.clip))
+                if len(self.clips) == self.batch_size:
+                    self._encode()
+        except VideoReadError as error:
+            self.clips = [pair for pair in self.clips if pair[0] is not video]
+            self.writer.note_bad(stamp, error.reason)
+            self.say(f'bad: {stamp.path}: {error.reason}')
+            return
+        except Exception as error:
+            error.add_note(f'This happened with {stamp.path}.')
+            raise
+        self.waiting.append(video)
+        self.report.added += 1
+        self._hand_over()
+
+    def _encode(self) -> None:
+        """Encode the clips that there are."""
+        if self.clips:
+            features = self.model.encode_clips([clip for _, clip in self.clips])
+            for row, (video, _) in enumerate(self.clips):
+                video.rows.append({name: t[row : row + 1] for name, t in features.items()})
+            self.clips = []
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the writer the videos of which everything is encoded."""
+        while self.waiting and len(self.waiting[0].rows) == len(self.waiting[0].spans):
+            video = self.waiting.popleft()
+            names = video.rows[0].keys()
+            joined = {name: torch.cat([row[name] for row in video.rows]) for name in names}
+            self.writer.add(video.stamp, joined, video.spans)
+
+
+@dataclass(eq=False)
+class _Video:
+    """A video on its way into the index: spans of its segments, features of those encoded."""
+
+    stamp: VideoStamp
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    rows: list[dict[str, Tensor]] = field(default_factory=list)

@@ -1,0 +1,83 @@
+"""The contact sheet of a search: one self-contained page with frames of every hit."""
+
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+
+from ..datasets.packets import VideoReadError
+from ..datasets.readers import open_video
+from .video_index import Hit
+from .windows import frame_times
+
+FRAMES, HEIGHT = 4, 112
+STYLE = (
+    'body{font:15px sans-serif;margin:2em auto;max-width:70em;padding:0 1em}'
+    'main{display:grid;grid-template-columns:repeat(auto-fill,minmax(20em,1fr));gap:1.5em}'
+    'figure{margin:0}img{width:100%}figcaption{margin-top:.3em;overflow-wrap:anywhere}'
+)
+
+
+def write_sheet(path: str | Path, query: str, hits: Sequence[Hit], root: str | Path) -> None:
+    """Write the page; videos are linked, their frames are in it.
+
+    Args:
+        path: the .html file.
+        query: what was searched for.
+        hits: best first.
+        root: folder of the videos.
+    """
+    title = html.escape(query)
+    figures = ''.join(_figure(rank, hit, Path(root)) for rank, hit in enumerate(hits, start=1))
+    Path(path).write_text(
+        f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+        f'<h1>{title}</h1><p>{len(hits)} segments, best first, in {html.escape(str(root))}</p>'
+        f'<main>{figures}</main>\n',
+        encoding='utf-8',
+        errors='backslashreplace',
+    )
+
+
+def clock(seconds: float) -> str:
+    """65.04 -> '1:05.0', 3665 -> '1:01:05.0'."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    clock = f'{minutes:02d}' if hours else f'{minutes}'
+    return f'{f"{hours}:" if hours else ""}{clock}:{rest // 10:02d}.{rest % 10}'
+
+
+def strip(file: Path, start: float, end: float) -> bytes:
+    """Four evenly spaced frames of a part of a video side by side, as JPEG.
+
+    Raises:
+        VideoReadError: if they cannot be decoded.
+    """
+    video = open_video(str(file))
+    times, _ = frame_times(video)
+    wanted = np.linspace(start, end, 2 * FRAMES + 1)[1::2]
+    frames = video.read(np.clip(np.searchsorted(times, wanted, 'right') - 1, 0, len(times) - 1))
+    height, width = frames[0].shape[:2]
+    size = (max(1, round(width * HEIGHT / height)), HEIGHT)
+    row = np.concatenate([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames], 1)
+    done, code = cv2.imencode('.jpg', row[:, :, ::-1])
+    assert done, 'OpenCV encodes any uint8 picture as JPEG'
+    return code.tobytes()
+
+
+def _figure(rank: int, hit: Hit, root: Path) -> str:
+    file = root / hit.video
+    try:
+        code = base64.b64encode(strip(file, hit.start, hit.end)).decode()
+        picture = f'<img src="data:image/jpeg;base64,{code}" alt="frames">'
+    except VideoReadError as error:
+        picture = f'<p>No picture: the file {html.escape(error.reason)}.</p>'
+    part = f'#t={hit.start:.2f},{hit.end:.2f}'
+    link = f'<a href="file://{quote(str(file))}{part}">{html.escape(hit.video)}</a>'
+    times = f'{clock(hit.start)} to {clock(hit.end)}'
+    said = f'<b>{rank}.</b> {link}<br>{times}, {hit.score:.3f}'
+    return f'<figure>{picture}<figcaption>{said}</figcaption></figure>'

@@ -1,0 +1,291 @@
+"""A folder of videos becomes an index that follows it, whatever interrupts."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+import mmstadapter
+from mmstadapter.search.ahead import ahead
+
+from .conftest import TOKENS, write_config, write_video
+
+
+@pytest.fixture
+def videos(library, tmp_path):
+    """A copy of the library, to change."""
+    return shutil.copytree(library, tmp_path / 'videos')
+
+
+@pytest.fixture
+def run(model, videos, tmp_path):
+    """``run(...)`` indexes the copy in segments of 4 seconds; what it said is ``run.said``."""
+
+    def index(**options):
+        index.said = []
+        options = dict(model=model, seconds=4, say=index.said.append) | options
+        return mmstadapter.index_videos(videos, tmp_path / 'index', **options)
+
+    return index
+
+
+class TestIndexVideos:
+    def test_long_videos_are_cut_and_bad_ones_listed(self, run, tmp_path):
+        report = run()
+        assert (report.added, report.videos, report.segments) == (3, 3, 5)
+        assert list(report.bad) == ['broken.mp4']
+        assert any(line.startswith('bad: broken.mp4: ') for line in run.said)
+        index = mmstadapter.VideoIndex(tmp_path / 'index')
+        assert index.videos == ['bright.mp4', 'holidays/dark sea.mp4', 'short.mp4']
+        spans = {(hit.video, hit.start, hit.end) for hit in index.search(_any(index), 9)[0]}
+        assert ('bright.mp4', 8.0, 12.0) in spans and ('short.mp4', 0.0, 1.0) in spans
+
+    def test_features_are_the_models_whatever_the_batch(self, run, model, videos, tmp_path):
+        run(batch_size=2, num_threads=3)
+        index = mmstadapter.VideoIndex(tmp_path / 'index')
+        for path in index.videos:
+            clips = [s.clip for s in model.segments(videos / path, 4)]
+            for number, clip in enumerate(clips):
+                hit = index.search(model.encode_clips([clip]), 1)[0][0]
+                assert hit.score == pytest.approx(1, abs=1e-3)
+                assert (hit.video, round(hit.start / 4)) == (path, number)
+
+    def test_a_second_run_reads_nothing(self, run, monkeypatch, model):
+        run()
+        monkeypatch.setattr(model, 'segments', _fail)
+        report = run()
+        assert (report.added, report.unchanged, report.segments) == (0, 4, 5)
+        assert list(report.bad) == ['broken.mp4']
+
+    def test_new_changed_and_deleted_files_are_followed(self, run, videos, tmp_path):
+        run()
+        write_video(videos / 'new.mp4', 70)
+        write_video(videos / 'short.mp4', 90, seconds=8)
+        (videos / 'holidays/dark sea.mp4').unlink()
+        report = run()
+        assert (report.added, report.changed, report.gone) == (2, 1, ['holidays/dark sea.mp4'])
+        assert 'gone: holidays/dark sea.mp4' in run.said
+        assert '4 videos: 1 new, 1 changed, 2 as before, 1 gone' in run.said
+        index = mmstadapter.VideoIndex(tmp_path / 'index')
+        assert index.videos == ['bright.mp4', 'new.mp4', 'short.mp4'] and len(index) == 6
+
+    def test_a_mended_video_is_read_and_an_unchanged_bad_one_only_on_demand(
+        self, run, videos, model, monkeypatch
+    ):
+        run()
+        asked = []
+        original = model.segments
+        monkeypatch.setattr(
+            model, 'segments', lambda path, s: asked.append(path.name) or original(path, s)
+        )
+        assert run(retry=True).bad and asked == ['broken.mp4']
+        write_video(videos / 'broken.mp4', 60)
+        report = run()
+        assert (report.bad, report.videos) == ({}, 4)
+
+    def test_a_video_that_breaks_halfway_leaves_nothing(self, run, model, monkeypatch, tmp_path):
+        original = model.segments
+
+        def breaking(path, seconds):
+            for number, segment in enumerate(original(path, seconds)):
+                if path.name == 'bright.mp4' and number == 2:
+                    raise mmstadapter.VideoReadError(str(path), 'is damaged')
+                yield segment
+
+        monkeypatch.setattr(model, 'segments', breaking)
+        report = run(batch_size=2)  # two of its segments are encoded by then
+        assert report.bad['bright.mp4'] == 'is damaged' and report.segments == 2
+        assert 'bright.mp4' not in mmstadapter.VideoIndex(tmp_path / 'index').videos
+
+    def test_an_empty_folder_takes_nothing_out(self, run, videos, tmp_path):
+        run()
+        shutil.rmtree(videos)
+        videos.mkdir()
+        with pytest.raises(ValueError, match='Is the disk mounted'):
+            run()
+        assert len(mmstadapter.VideoIndex(tmp_path / 'index')) == 5
+
+    def test_another_root_is_refused_unless_it_was_moved(self, run, videos, tmp_path, model):
+        run()
+        there = shutil.move(videos, tmp_path / 'elsewhere')
+        arguments = dict(model=model, seconds=4, say=lambda line: None)
+        with pytest.raises(ValueError, match='--moved'):
+            mmstadapter.index_videos(there, tmp_path / 'index', **arguments)
+        report = mmstadapter.index_videos(there, tmp_path / 'index', moved=True, **arguments)
+        assert report.unchanged == 4
+        assert mmstadapter.VideoIndex(tmp_path / 'index').root == tmp_path / 'elsewhere'
+
+    def test_another_segment_length_is_refused(self, run):
+        run()
+        with pytest.raises(ValueError, match='segments of 4 s, asked for 5 s'):
+            run(seconds=5)
+
+    def test_nan_features_stop_the_run_and_name_the_video(self, run, model, monkeypatch, tmp_path):
+        original = model.encode_clips
+
+        def broken(clips):
+            return {name: tensor * torch.nan for name, tensor in original(clips).items()}
+
+        monkeypatch.setattr(model, 'encode_clips', broken)
+        with pytest.raises(ValueError, match='not finite.*bright.mp4'):
+            run()
+        assert len(mmstadapter.VideoIndex(tmp_path / 'index')) == 0
+
+    def test_what_was_done_before_an_error_is_kept(self, run, model, monkeypatch, tmp_path):
+        original = model.segments
+
+        def failing(path, seconds):
+            if path.name == 'short.mp4':
+                raise MemoryError
+            return original(path, seconds)
+
+        monkeypatch.setattr(model, 'segments', failing)
+        with pytest.raises(MemoryError) as caught:
+            run(batch_size=1)
+        assert 'short.mp4' in caught.value.__notes__[0]
+        assert len(mmstadapter.VideoIndex(tmp_path / 'index').videos) == 2
+
+    def test_a_killed_run_is_gone_on_with(self, run, videos, model_config, tmp_path):
+        program = f"""
+            import os, signal
+            import mmstadapter
+            from mmstadapter.search import folder
+            folder.COMMIT_SECONDS = 0
+            done = folder.Progress.done
+            def kill_at_the_third(self, stamp):
+                done(self, stamp)
+                if self.number == 3:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            folder.Progress.done = kill_at_the_third
+            model = mmstadapter.SearchModel({str(model_config)!r}, device='cpu')
+            mmstadapter.index_videos({str(videos)!r}, {str(tmp_path / 'index')!r}, model, 4)
+        """
+        done = subprocess.run([sys.executable, '-c', textwrap.dedent(program)], capture_output=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+        assert mmstadapter.VideoIndex(tmp_path / 'index').videos == ['bright.mp4']
+        report = run()
+        assert (report.added, report.unchanged, report.segments) == (2, 2, 5)
+
+    def test_progress_is_shown(self, run, monkeypatch):
+        monkeypatch.setattr('mmstadapter.search.ahead.QUIET_SECONDS', -1)
+        run()
+        assert any(line.startswith('2/4 videos, 0:0') for line in run.said)
+
+
+class TestOtherModels:
+    def test_other_weights_say_so_in_extending_and_in_searching(self, run, tmp_path):
+        run()
+        other = tmp_path / 'other'
+        other.mkdir()
+        config = write_config(other)
+        mmstadapter.testing.write_clip_file(other / 'clip.safetensors', seed=5)
+        with pytest.raises(ValueError, match='(?s)another model.*weights of backbone.*--index'):
+            run(model=mmstadapter.SearchModel(config, device='cpu'))
+        stored = mmstadapter.VideoIndex(tmp_path / 'index').model
+        clip = str(other / 'clip.safetensors')
+        options = {'model.backbone.trunk.checkpoint': clip, 'model.text_tower.checkpoint': clip}
+        with pytest.raises(ValueError, match='weights of text_tower'):
+            mmstadapter.VideoSearch(tmp_path / 'index', device='cpu', options=options)
+        assert stored['weights']
+
+    def test_the_same_weights_elsewhere_are_accepted(self, run, tmp_path, model_config):
+        run()
+        clip = shutil.copy(model_config.with_name('clip.safetensors'), tmp_path / 'c.safetensors')
+        options = {'model.backbone.trunk.checkpoint': clip, 'model.text_tower.checkpoint': clip}
+        search = mmstadapter.VideoSearch(tmp_path / 'index', device='cpu', options=options)
+        assert len(search('a dark video')) == 5
+
+    def test_other_frames_are_named(self, run, tmp_path, model_config):
+        run()
+        text = model_config.read_text().replace('clip_len=4', 'clip_len=6')
+        (tmp_path / 'six.py').write_text(text)
+        with pytest.raises(ValueError, match=r'\[1\].clip_len: 4 in the index, 6 here'):
+            run(model=mmstadapter.SearchModel(tmp_path / 'six.py', device='cpu'))
+
+    def test_weights_that_would_be_random_are_refused(self, tmp_path):
+        with pytest.raises(RuntimeError, match=r'random \(similarity.*--checkpoint'):
+            mmstadapter.SearchModel(write_config(tmp_path, TOKENS), device='cpu')
+
+    def test_a_trunk_without_a_file_is_refused(self, model_config, tmp_path):
+        with pytest.raises(RuntimeError, match=r'random \(backbone.trunk'):
+            mmstadapter.SearchModel(
+                model_config, device='cpu', options={'model.backbone.trunk.checkpoint': None}
+            )
+
+    def test_a_recogniser_is_refused(self):
+        with pytest.raises(ValueError, match='no retrieval model'):
+            mmstadapter.SearchModel('linear_vit-tiny_demo-motion.py', device='cpu')
+
+    def test_a_stored_config_executes_nothing(self, model):
+        stored = model.describe()
+        evil = dict(stored, config=dict(stored['config'], model=dict(type='os.system')))
+        with pytest.raises(ValueError, match='os.system'):
+            mmstadapter.SearchModel.of_index(evil)
+
+
+class TestVideoSearch:
+    def test_it_finds_by_the_models_own_scores(self, run, model, videos, tmp_path):
+        run()
+        search = mmstadapter.VideoSearch(tmp_path / 'index', device='cpu')
+        caption = 'a dark video jumps'
+        hits = search(caption, topk=5)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        for hit in hits:
+            assert search.path(hit).is_file()
+            parts = {s.start: s.clip for s in model.segments(search.path(hit), 4)}
+            video = model.encode_clips([parts[hit.start]])
+            expected = mmstadapter.score(model.encode_captions([caption]), video).item()
+            assert hit.score == pytest.approx(expected, abs=1e-3)
+
+    def test_token_features_are_indexed_and_found(self, videos, tmp_path):
+        config = write_config(tmp_path, TOKENS)
+        options = {'model.similarity.embed_dims': 16}
+        network = mmstadapter.search.model.MODELS.build(
+            mmstadapter.search.model.Config.fromfile(config).model
+        )
+        for part in (network.backbone.trunk, network.text_tower):
+            part.init_weights()
+        torch.save(dict(state_dict=network.state_dict()), tmp_path / 'trained.pth')
+        model = mmstadapter.SearchModel(config, tmp_path / 'trained.pth', 'cpu', options)
+        mmstadapter.index_videos(videos, tmp_path / 'index', model, 4, say=lambda line: None)
+        search = mmstadapter.VideoSearch(tmp_path / 'index', device='cpu')
+        assert set(search.index.shards[0].features) == {'tokens', 'weights'}
+        exact, listed = (search('a dark video', exact=exact) for exact in (True, False))
+        assert exact == listed and len(exact) == 5
+
+    def test_no_words_are_refused(self, run, tmp_path):
+        run()
+        with pytest.raises(ValueError, match='captions with words'):
+            mmstadapter.VideoSearch(tmp_path / 'index', device='cpu')('  ')
+
+
+class TestAhead:
+    def test_streams_come_in_order_whatever_the_threads(self):
+        makers = [lambda n=n: range(100 * n, 100 * n + 40) for n in range(7)]
+        found = [list(stream) for stream in ahead(makers, threads=3)]
+        assert found == [list(range(100 * n, 100 * n + 40)) for n in range(7)]
+
+    def test_an_error_comes_where_its_item_would_have(self):
+        def breaking():
+            yield 1
+            raise OSError('here')
+
+        streams = ahead([breaking, lambda: [2]], threads=2)
+        first = next(streams)
+        assert next(first) == 1
+        with pytest.raises(OSError, match='here'):
+            next(first)
+        assert list(next(streams)) == [2]
+
+
+def _any(index) -> dict:
+    """Features to ask with, when all segments are wanted."""
+    return {name: tensor[:1].float() for name, tensor in index.shards[0].features.items()}
+
+
+def _fail(*args):
+    raise AssertionError('nothing should be read')

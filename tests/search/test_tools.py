@@ -1,0 +1,116 @@
+"""The two commands, and the page of hits."""
+
+import base64
+import io
+import json
+import re
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmstadapter import Hit, cli, shipped
+from mmstadapter.search.page import clock, strip, write_sheet
+
+from .conftest import write_video
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """``command('search', ...)`` in a folder of its own: exit status, output, errors."""
+
+    def run(name: str, *arguments) -> tuple[int | str, str, str]:
+        monkeypatch.chdir(tmp_path)
+        tool = str(shipped.root() / 'tools' / cli.TOOLS[name])
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        status: int | str | None = 0
+        try:
+            runpy.run_path(tool, run_name='__main__')
+        except SystemExit as end:
+            status = end.code
+        said = capsys.readouterr()
+        return status or 0, said.out, said.err
+
+    return run
+
+
+class TestCommands:
+    def test_index_then_search_in_the_default_place(self, command, library, model_config, tmp_path):
+        words = ['--config', model_config, '--seconds', 4, '--device', 'cpu', '--json', 'done.json']
+        status, out, errors = command('index', library, *words)
+        assert status == 0
+        assert 'work_dirs/index: 5 segments of 3 videos' in out
+        assert 'cannot be decoded: broken.mp4: ' in out
+        assert json.loads((tmp_path / 'done.json').read_text())['added'] == 3
+        assert 'model: model.py' in errors
+
+        words = ['--device', 'cpu', '--topk', 3, '--json', '-', '--html', 'hits.html']
+        status, out, _ = command('search', 'a dark video', 'jumps', *words)
+        found = json.loads(out)
+        assert found['query'] == 'a dark video jumps' and found['root'] == str(library)
+        assert [hit['rank'] for hit in found['hits']] == [1, 2, 3]
+        assert found['hits'][0].keys() == {'rank', 'video', 'start', 'end', 'score'}
+        assert (tmp_path / 'hits.html').read_text().count('<figure>') == 3
+
+        status, out, errors = command('index', library, '--device', 'cpu')  # the index's own model
+        assert status == 0 and '4 as before' in errors and 'model: model.py' in errors
+        status, out, _ = command('search', 'a dark video', '--device', 'cpu', '--topk', 1)
+        assert re.fullmatch(r'-?0\.\d{3} +0:0\d\.0 +0:\d\d\.0  \S.*\.mp4\n', out)
+
+    def test_search_without_an_index_says_how_to_make_one(self, command):
+        status, out, _ = command('search', 'water')
+        assert 'mmstadapter index VIDEO_DIR' in status and not out
+
+    def test_a_word_the_model_does_not_know_is_named(self, command, library, model_config):
+        words = ['--config', model_config, '--device', 'cpu']
+        command('index', library, *words)
+        status, _, _ = command('search', 'a dark whale', '--device', 'cpu')
+        assert 'whale' in status
+
+    def test_a_folder_of_broken_videos_alone_ends_with_status_1(
+        self, command, model_config, tmp_path
+    ):
+        (tmp_path / 'bad').mkdir()
+        (tmp_path / 'bad/x.mp4').write_bytes(b'no video')
+        status, out, _ = command(
+            'index', 'bad', '--config', model_config, '--device', 'cpu', '--index', 'i'
+        )
+        assert status == 1 and 'cannot be decoded: x.mp4' in out
+
+    def test_both_are_listed(self):
+        text = cli.overview(shipped.root() / 'tools')
+        assert re.search(r'\n  index +Index a folder of videos', text)
+        assert re.search(r'\n  search +Search indexed videos', text)
+
+
+class TestPage:
+    def test_it_holds_its_pictures_and_links_to_the_moment(self, tmp_path):
+        write_video(tmp_path / 'a & b.mp4', 60, seconds=8)
+        hits = [Hit('a & b.mp4', 4.0, 8.0, 0.31), Hit('gone.mp4', 0.0, 4.0, 0.2)]
+        write_sheet(tmp_path / 'out.html', 'a <dark> video', hits, tmp_path)
+        page = (tmp_path / 'out.html').read_text()
+        assert '<title>a &lt;dark&gt; video</title>' in page
+        assert 'a%20%26%20b.mp4#t=4.00,8.00' in page and '0:04.0 to 0:08.0, 0.310' in page
+        assert 'No picture: the file cannot be opened' in page
+        sources = re.findall('(?:src|href)="([^"]{5})', page)
+        assert set(sources) == {'data:', 'file:'}
+        code = re.search('base64,([^"]+)', page)[1]
+        image = Image.open(io.BytesIO(base64.b64decode(code)))
+        assert image.format == 'JPEG' and image.size == (4 * round(64 * 112 / 48), 112)
+
+    def test_the_strip_shows_the_part_and_not_the_rest(self, tmp_path):
+        path = write_video(tmp_path / 'a.mp4', 100, seconds=20)
+        parts = [
+            np.asarray(Image.open(io.BytesIO(strip(path, start, start + 5)))).astype(float)
+            for start in (0.0, 5.0, 5.0)
+        ]
+        assert np.abs(parts[0] - parts[1]).mean() > 3
+        np.testing.assert_array_equal(parts[1], parts[2])
+
+    @pytest.mark.parametrize(
+        ('seconds', 'text'), [(0, '0:00.0'), (65.04, '1:05.0'), (3665.5, '1:01:05.5')]
+    )
+    def test_times_read_as_on_a_player(self, seconds, text):
+        assert clock(seconds) == text

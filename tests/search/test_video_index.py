@@ -1,0 +1,241 @@
+"""The index on disk: whole after every step, and found in by features."""
+
+import json
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import mmstadapter
+from mmstadapter.search import storage, writer
+from mmstadapter.search.first_stage import pooled
+from mmstadapter.search.storage import VideoStamp
+from mmstadapter.search.writer import writing
+
+MODEL = dict(name='none')
+
+
+def vectors(count: int, seed: int = 0) -> dict:
+    """Features of one vector an item."""
+    generator = torch.Generator().manual_seed(seed)
+    return dict(vector=F.normalize(torch.randn(count, 16, generator=generator), dim=-1))
+
+
+def tokens(count: int, length: int = 5, seed: int = 0) -> dict:
+    """Token features."""
+    generator = torch.Generator().manual_seed(seed)
+    x = F.normalize(torch.randn(count, length, 16, generator=generator), dim=-1)
+    return dict(tokens=x, weights=torch.rand(count, length, generator=generator).softmax(-1))
+
+
+def add(out, name: str, features: dict, size: int = 1) -> None:
+    """A video of 2-second segments."""
+    count = len(next(iter(features.values())))
+    out.add(VideoStamp(name, size, 0), features, [(2.0 * i, 2.0 * i + 2) for i in range(count)])
+
+
+def write(folder, *videos: tuple[str, dict], **options):
+    """Add videos to an index in one commit; its folder."""
+    with writing(folder, MODEL, '/videos', 2.0, say=lambda line: None) as out:
+        for name, features in videos:
+            add(out, name, features)
+        out.commit()
+    return folder
+
+
+class TestSearch:
+    def test_a_segment_is_found_by_its_own_features_with_its_times(self, tmp_path):
+        a, b = vectors(3), vectors(4, seed=1)
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', a), ('b.mp4', b)))
+        hit = index.search({'vector': b['vector'][2:3]}, topk=1)[0][0]
+        assert (hit.video, hit.start, hit.end) == ('b.mp4', 4.0, 6.0)
+        assert hit.score == pytest.approx(1, abs=1e-3)
+        assert len(index) == 7 and index.videos == ['a.mp4', 'b.mp4']
+
+    def test_exact_search_is_the_models_score_over_all_segments(self, tmp_path):
+        videos, text = tokens(40), tokens(3, length=7, seed=9)
+        parts = [
+            (f'{i:02d}.mp4', {k: v[10 * i : 10 * i + 10] for k, v in videos.items()})
+            for i in range(4)
+        ]
+        write(tmp_path / 'i', *parts[:2])
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', *parts[2:]))
+        scores = mmstadapter.score(text, videos)
+        for row, hits in zip(scores, index.search(text, topk=40, exact=True), strict=True):
+            at = [10 * int(hit.video[:2]) + round(hit.start / 2) for hit in hits]
+            assert sorted(at) == list(range(40))
+            found = torch.tensor([hit.score for hit in hits])
+            torch.testing.assert_close(found, row[at], atol=5e-4, rtol=0)
+            assert (found.diff() <= 0).all()
+
+    def test_a_shortlist_of_everything_gives_what_exact_search_gives(self, tmp_path):
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', tokens(30))))
+        text = tokens(4, length=7, seed=5)
+        assert index.search(text, 5, candidates=30) == index.search(text, 5, exact=True)
+
+    def test_the_shortlist_is_by_pooled_vectors(self, tmp_path):
+        videos, text = tokens(30), tokens(1, seed=5)
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', videos)))
+        nearest = (pooled(text) @ pooled(videos).T)[0].topk(4).indices.tolist()
+        found = [round(hit.start / 2) for hit in index.search(text, 1, candidates=4)[0]]
+        assert set(found) <= set(nearest)
+
+    def test_blocks_do_not_change_the_result(self, tmp_path, monkeypatch):
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', tokens(50))))
+        text = tokens(3, seed=2)
+        whole = index.search(text, 7, exact=True)
+        monkeypatch.setattr('mmstadapter.search.video_index.PAIR_FLOATS', 700)
+        assert index.search(text, 7, exact=True) == whole
+
+    def test_fewer_segments_than_asked_for_are_all_given(self, tmp_path):
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', vectors(3))))
+        assert len(index.search(vectors(1), topk=10)[0]) == 3
+
+    def test_an_index_without_segments_finds_nothing(self, tmp_path):
+        assert mmstadapter.VideoIndex(write(tmp_path / 'i')).search(vectors(2)) == [[], []]
+
+    def test_captions_with_nan_features_are_refused(self, tmp_path):
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', vectors(3))))
+        with pytest.raises(ValueError, match='not finite'):
+            index.search({'vector': torch.full((1, 16), torch.nan)})
+
+    def test_features_of_another_kind_are_refused(self, tmp_path):
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', vectors(3))))
+        with pytest.raises(ValueError, match='same model'):
+            index.search(tokens(1))
+
+    def test_no_index_says_how_to_make_one(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match='mmstadapter index VIDEO_DIR'):
+            mmstadapter.VideoIndex(tmp_path)
+
+
+class TestWriting:
+    def test_adding_leaves_what_is_there_untouched(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        (before,) = (tmp_path / 'i').glob('shard-*')
+        state = before.stat()
+        write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
+        assert before.stat() == state
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'b.mp4']
+
+    def test_only_safetensors_and_json_are_written(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', tokens(3)))
+        names = {path.name for path in (tmp_path / 'i').iterdir()}
+        assert names == {'index.json', 'lock', 'shard-000001.safetensors'}
+
+    def test_a_video_added_again_replaces_its_segments(self, tmp_path):
+        old, new = vectors(3), vectors(2, seed=1)
+        write(tmp_path / 'i', ('a.mp4', old), ('b.mp4', vectors(2, seed=2)))
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', new)))
+        assert len(index) == 4
+        assert index.search({'vector': old['vector'][:1]}, 1)[0][0].score < 0.99
+        assert index.search({'vector': new['vector'][:1]}, 1)[0][0].score > 0.99
+
+    def test_dropped_videos_are_found_no_more(self, tmp_path):
+        a = vectors(3)
+        write(tmp_path / 'i', ('a.mp4', a), ('b.mp4', vectors(3, seed=1)))
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+            out.drop(['a.mp4'])
+            out.commit()
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        for exact in (False, True):
+            hits = index.search(a, 10, exact=exact)[0]
+            assert {hit.video for hit in hits} == {'b.mp4'}
+
+    def test_what_was_not_committed_is_not_there(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+            add(out, 'b.mp4', vectors(2, seed=1))
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
+
+    def test_dying_before_the_manifest_is_replaced_keeps_the_old_index(self, tmp_path, monkeypatch):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+
+        def die(*args):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(writer, 'write_manifest', die)
+            write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
+        assert len(list((tmp_path / 'i').glob('shard-*'))) == 2
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
+        write(tmp_path / 'i', ('c.mp4', vectors(2, seed=2)))
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'c.mp4']
+        assert len(list((tmp_path / 'i').glob('shard-*'))) == 2  # the orphan is gone
+
+    def test_features_that_are_not_finite_are_refused(self, tmp_path):
+        bad = vectors(2)
+        bad['vector'][1, 3] = torch.nan
+        with pytest.raises(ValueError, match='not finite.*b.mp4'):
+            write(tmp_path / 'i', ('a.mp4', vectors(1)), ('b.mp4', bad))
+
+    def test_another_number_of_frames_is_refused(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', tokens(2, length=5)))
+        with pytest.raises(ValueError, match='same number of frames'):
+            write(tmp_path / 'i', ('b.mp4', tokens(2, length=6)))
+
+    def test_a_second_writer_is_refused_while_one_is_at_work(self, tmp_path):
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+            with pytest.raises(storage.VideoIndexError, match='process [0-9]+ on .* is writing'):
+                write(tmp_path / 'i', ('b.mp4', vectors(2)))
+            add(out, 'a.mp4', vectors(2))
+            out.commit()
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
+
+    def test_many_small_shards_become_one(self, tmp_path):
+        for i in range(writer.MANY):
+            write(tmp_path / 'i', (f'{i}.mp4', vectors(2, seed=i)), (f'{i}b.mp4', vectors(1)))
+        old = mmstadapter.VideoIndex(tmp_path / 'i')  # keeps working while files go
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+            out.drop(['3.mp4'])
+            out.tidy()
+        new = mmstadapter.VideoIndex(tmp_path / 'i')
+        assert len(list((tmp_path / 'i').glob('shard-*'))) == 1
+        assert new.videos == [name for name in old.videos if name != '3.mp4']
+        for i in (0, 3, 7):
+            query = {'vector': vectors(2, seed=i)['vector'][1:]}
+            assert (old.search(query, 1)[0] == new.search(query, 1)[0]) == (i != 3)
+
+    def test_a_shard_that_is_mostly_dropped_is_written_anew(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(9)), ('b.mp4', vectors(1, seed=1)))
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+            out.drop(['a.mp4'])
+            out.commit()
+            out.tidy()
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        assert [shard.rows for shard in index.shards] == [1] and index.videos == ['b.mp4']
+
+
+class TestDamage:
+    def test_a_damaged_shard_is_named_in_searching_and_left_out_in_writing(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        write(tmp_path / 'i', ('b.mp4', vectors(3, seed=1)))
+        first = sorted((tmp_path / 'i').glob('shard-*'))[0]
+        first.write_bytes(first.read_bytes()[:-40])
+        with pytest.raises(ValueError, match='shard-000001.safetensors'):
+            mmstadapter.VideoIndex(tmp_path / 'i')
+        said: list[str] = []
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0, said.append) as out:
+            assert list(out.known()) == ['b.mp4']
+            out.commit()
+        assert 'indexed again' in said[0]
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['b.mp4']
+
+    def test_a_damaged_manifest_says_so(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        (tmp_path / 'i/index.json').write_text('{"format": ')
+        with pytest.raises(ValueError, match='index.json is damaged'):
+            mmstadapter.VideoIndex(tmp_path / 'i')
+
+    def test_a_manifest_of_another_version_says_so(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        manifest = json.loads((tmp_path / 'i/index.json').read_text())
+        (tmp_path / 'i/index.json').write_text(json.dumps(manifest | dict(format='other-2')))
+        with pytest.raises(ValueError, match="'other-2'"):
+            mmstadapter.VideoIndex(tmp_path / 'i')
+
+    def test_a_folder_with_other_files_is_no_place_for_an_index(self, tmp_path):
+        (tmp_path / 'thesis.tex').write_text('dear')
+        with pytest.raises(ValueError, match='thesis.tex'):
+            write(tmp_path, ('a.mp4', vectors(3)))
+        assert not (tmp_path / 'lock').exists()

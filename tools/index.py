@@ -1,0 +1,96 @@
+"""Index a folder of videos, so that `mmstadapter search` finds in them what a sentence says.
+
+    mmstadapter index VIDEO_DIR [--index work_dirs/index] [--config CONFIG --checkpoint FILE]
+
+Called again it reads only what is new or changed, and goes on where it was stopped. Videos
+that cannot be decoded are listed; the exit status is 1 if none could be.
+"""
+
+import argparse
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[1]
+if (CLONE / 'mmstadapter' / '__init__.py').is_file():  # run from a clone: use its package
+    sys.path.insert(0, str(CLONE))
+
+CONFIG, INDEX, SECONDS = 'zeroshot_vit-b32_msrvtt.py', 'work_dirs/index', 10.0
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('videos', help='the folder; videos may lie in folders in it')
+    add('--index', default=INDEX, help=f'folder of the index [{INDEX}]')
+    add('--config', help=f"a retrieval config [the index's; for a new one {CONFIG}]")
+    add('--checkpoint', help='its trained weights; zero-shot CLIP needs none')
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE', help='changes to the config')
+    add('--seconds', type=float, help=f'length of a segment, 0 for whole videos [{SECONDS:g}]')
+    add('--batch-size', type=int, default=8, help='segments the model takes at a time [8]')
+    add('--num-threads', type=int, default=2, help='videos decoded at the same time [2]')
+    add('--device', help='cpu, cuda:1 ... [the first GPU, else the CPU]')
+    add('--retry', action='store_true', help='try videos again that could not be decoded')
+    add('--moved', action='store_true', help='the videos of the index lie in this folder now')
+    add('--json', metavar='OUT', help='write what was done to this file; - prints it')
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Index as the command line says."""
+    from mmstadapter import SearchModel, index_videos
+    from mmstadapter.launch import parse_options
+    from mmstadapter.search.storage import MANIFEST, read_manifest
+
+    options = parse_options(args.cfg_options or [])
+    is_new = not (Path(args.index) / MANIFEST).is_file()
+    there = {} if is_new else read_manifest(Path(args.index))
+    if there and args.config is None:
+        model = SearchModel.of_index(there['model'], args.checkpoint, args.device, options)
+    else:
+        model = SearchModel(args.config or CONFIG, args.checkpoint, args.device, options)
+    print(f'model: {model.name}, {model.checkpoint or "pretrained weights alone"}, {model.device}')
+    seconds = there.get('seconds', SECONDS) if args.seconds is None else args.seconds
+    report = index_videos(
+        args.videos,
+        args.index,
+        model,
+        seconds,
+        args.batch_size,
+        args.num_threads,
+        args.retry,
+        args.moved,
+    )
+    return report.asdict()
+
+
+def summary(report: dict, index: str) -> str:
+    """What was done, and the videos that could not be decoded."""
+    lines = [f'cannot be decoded: {path}: {why}' for path, why in report['bad'].items()]
+    lines.append(f'{index}: {report["segments"]} segments of {report["videos"]} videos')
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    """Index, and say what was done."""
+    args = parse_args()
+    try:
+        with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
+            report = run(args)
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
+        sys.exit('\n'.join([str(error), *getattr(error, '__notes__', [])]))
+    except KeyboardInterrupt:
+        sys.exit('Stopped. What was indexed so far is kept; the same command goes on from there.')
+    text = json.dumps(report, indent=1)
+    print(text if args.json == '-' else summary(report, args.index))
+    if args.json not in (None, '-'):
+        Path(args.json).write_text(text + '\n', encoding='utf-8')
+    sys.exit(bool(report['bad']) and not report['segments'])
+
+
+if __name__ == '__main__':
+    main()

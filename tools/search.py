@@ -1,0 +1,83 @@
+"""Search indexed videos for what a sentence says.
+
+    mmstadapter search "a dog jumps into water" [--json OUT] [--html OUT]
+
+Prints the best segments: score, from, to, file. Make the index with `mmstadapter index`.
+"""
+
+import argparse
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[1]
+if (CLONE / 'mmstadapter' / '__init__.py').is_file():  # run from a clone: use its package
+    sys.path.insert(0, str(CLONE))
+
+INDEX = 'work_dirs/index'
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('words', nargs='+', help='the sentence')
+    add('--index', default=INDEX, help=f'folder of the index [{INDEX}]')
+    add('--topk', type=int, default=10, help='segments to show [10]')
+    add('--json', metavar='OUT', help='write the hits to this file; - prints them')
+    add('--html', metavar='OUT', help='write a page with frames of the hits to this file')
+    add('--exact', action='store_true', help='compare with every segment, not with a shortlist')
+    add('--candidates', type=int, default=200, help='length of the shortlist [200]')
+    add('--checkpoint', help="the model's weights, if they were moved")
+    add('--cfg-options', nargs='+', metavar='KEY=VALUE', help='changes to the stored config')
+    add('--device', help='cpu, cuda:1 ... [the first GPU, else the CPU]')
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Search as the command line says, and write the page."""
+    from mmstadapter import VideoSearch
+    from mmstadapter.launch import parse_options
+    from mmstadapter.search.page import write_sheet
+
+    query = ' '.join(args.words)
+    options = parse_options(args.cfg_options or [])
+    search = VideoSearch(args.index, args.checkpoint, args.device, options)
+    hits = search(query, args.topk, args.exact, args.candidates)
+    root = search.index.root
+    if args.html:
+        write_sheet(args.html, query, hits, root)
+    found = [dict(rank=n, **hit.asdict()) for n, hit in enumerate(hits, start=1)]
+    return dict(query=query, index=str(args.index), root=str(root), hits=found)
+
+
+def lines(found: dict) -> str:
+    """A line a hit."""
+    from mmstadapter.search.page import clock
+
+    return '\n'.join(
+        f'{hit["score"]:.3f}  {clock(hit["start"]):>9} {clock(hit["end"]):>9}  {hit["video"]}'
+        for hit in found['hits']
+    )
+
+
+def main() -> None:
+    """Search, and print what was found."""
+    args = parse_args()
+    try:
+        with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
+            found = run(args)
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
+        sys.exit(str(error))
+    text = json.dumps(found, indent=1)
+    sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
+    print(text if args.json == '-' else lines(found) or 'The index has no segments.')
+    if args.json not in (None, '-'):
+        Path(args.json).write_text(text + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
