@@ -56,6 +56,7 @@ METHODS = {
     'stadapter-133': _adapter((1, 3, 3)),
     'stadapter-311': _adapter((3, 1, 1)),
     'stadapter-333': _adapter((3, 3, 3)),
+    'side4video': Method('Side4Video, width 48', 'side4video', sees_order=True),
     'full': Method('Full fine-tuning, SA', 'linear', {TUNE: 'all'} | TUNED_TRUNK),
     'timesformer': Method(
         'Full fine-tuning, SA + TA',

@@ -9,7 +9,8 @@ open_clip, hf-clip, eva-clip) hold an image tower: `mmstadapter` then means a fi
 `model.backbone.trunk.checkpoint`. The names with -text take the text tower out of the same
 files, for `model.text_tower.checkpoint`. Files of st-adapter hold a recogniser, or its trained
 part alone as the official code saves it: `mmstadapter` then means a checkpoint for `load_from`
-and `tools/test.py`, whose trunk supplies what the file lacks.
+and `tools/test.py`, whose trunk supplies what the file lacks. Files of side4video-clip and
+side4video-eva hold recognisers too, running statistics included.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from torch import Tensor
 from mmstadapter.weights import SOURCES, from_ours, locate, read_tensors, to_ours
 
 OURS = 'mmstadapter'
+INCOMPLETE_TRUNK = ('side4video-clip',)  # these recognisers were built without CLIP's ln_post
 KINDS = {
     'trunk': 'an image tower',
     'eva-trunk': 'an image tower of EVA-CLIP',
@@ -45,7 +47,14 @@ def convert(tensors: dict[str, Tensor], origin: str, target: str) -> dict[str, T
             f'{origin} and {target} do not hold the same: {what}. Convert each to mmstadapter.'
         )
     ours = tensors if origin == OURS else to_ours(origin, tensors)
-    return ours if target == OURS else from_ours(target, ours)
+    if target != OURS:
+        return from_ours(target, ours)
+    return without_trunk(ours) if origin in INCOMPLETE_TRUNK else ours
+
+
+def without_trunk(ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tuned part alone; the trunk supplies the rest from its pretrained file."""
+    return {name: t for name, t in ours.items() if not name.startswith('backbone.trunk.')}
 
 
 def write(path: Path, tensors: dict[str, Tensor], target: str) -> None:
@@ -77,6 +86,9 @@ def report(tensors: dict[str, Tensor], written: dict[str, Tensor], origin: str) 
     if origin != OURS:
         for pattern, count in SOURCES[origin].left_out(tensors).items():
             print(f'  ignored {count}: {pattern}')
+    if origin in INCOMPLETE_TRUNK:
+        print('  left out: the trunk, which these files hold without ln_post; it is read from')
+        print('  model.backbone.trunk.checkpoint')
 
 
 def main() -> None:

@@ -89,7 +89,7 @@ class Side4VideoCase(ModelCase):
                 z = model.side.blocks[k].project(tokens)
                 found[f'side.proj{k}'] = self._tokens(z)
                 found |= self._branches(s, z) if k == 0 else {}
-            s = model.side.read(s, i, tokens, self.num_frames)
+            s = model.side.read(s, i, tokens, model.trunk, self.num_frames)
             if i in model.side.reads:
                 found[f'side.block{k}'] = self._tokens(s)
         if hasattr(model.side, 'norm'):
@@ -120,8 +120,8 @@ class Side4VideoCase(ModelCase):
     def _ends(self, s: Tensor, tokens: list[Tensor]) -> dict[str, Tensor]:
         model = self.model['backbone']
         if not self.retrieval:
-            return dict(feature=model.pool(s, tokens, self.num_frames))
-        x = model.trunk.readout(tokens[0]) + model.side.finish(s) @ model.side.up
+            return dict(feature=model.side.finish(s, tokens, model.trunk, self.num_frames))
+        x = model.trunk.readout(tokens[0]) + model.side.pool(s) @ model.side.up
         x = rearrange(x, '(b t) d -> b t d', t=self.num_frames)
         return dict(ln_post_in=x, norm_in=x)
 

@@ -65,6 +65,35 @@ def test_official_st_adapter_there_and_back(convert, official_adapters, tmp_path
     same(torch.load(back, weights_only=True)['model'], official_adapters)
 
 
+def official_side4video(case):
+    """The official state dict of a parity case, in float32."""
+    tensors = read_tensors(TOOL.parents[1] / f'tests/reference/parity/{case}.safetensors')
+    state = {
+        k.split('/', 1)[1]: v for k, v in tensors.items() if k.startswith(('param/', 'buffer/'))
+    }
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def test_official_side4video_with_eva_there_and_back(convert, tmp_path):
+    official = official_side4video('s4v_eva_2_two_heads_odd_grid')
+    src, ours, back = tmp_path / 'official.pt', tmp_path / 'ours.pth', tmp_path / 'back.safetensors'
+    torch.save(dict(epoch=29, model_state_dict=official), src)
+    convert('side4video-eva', 'mmstadapter', src, ours)
+    convert('mmstadapter', 'side4video-eva', ours, back)
+    same(read_tensors(back), official)
+
+
+def test_of_official_side4video_with_clip_the_tuned_part_is_kept(convert, tmp_path):
+    official = official_side4video('s4v_clip_2_interval')
+    src, ours, back = tmp_path / 'official.pt', tmp_path / 'ours.pth', tmp_path / 'back.safetensors'
+    torch.save(dict(epoch=29, model_state_dict=official), src)
+    assert 'left out: the trunk' in convert('side4video-clip', 'mmstadapter', src, ours)
+    assert not [n for n in read_tensors(ours) if n.startswith('backbone.trunk.')]
+    convert('mmstadapter', 'side4video-clip', ours, back)
+    tuned = {n: t for n, t in official.items() if 'side' in n or n.startswith('fc.')}
+    same(read_tensors(back), tuned)
+
+
 def test_clip_between_names_gives_the_same_tower(convert, trunk, tmp_path):
     src, ours, hf = (tmp_path / f'{n}.safetensors' for n in ('openai', 'ours', 'hf'))
     text = {'ln_final.weight': torch.ones(2), 'logit_scale': torch.ones(1)}

@@ -288,110 +288,17 @@ class SideBlock(nn.Module):
         return self.mlp(s, self.bn_2)
 
 
-class SideNetwork(nn.Module):
+@MODELS.register_module()
+class SideNetwork(BaseModule):
     """The side network by itself, fed with a trunk's layers one at a time.
 
-    Args:
-        trunk: gives the sizes; it is not kept.
-        reads: indices of the trunk layers that are read, in order.
-        side_dims, head_dims, temporal, cls_shift, fusion, norm, representation, output,
-        cls_position, final_norm, with_cp: see `Side4VideoViT`.
-    """
-
-    def __init__(
-        self,
-        trunk: Trunk,
-        reads: Sequence[int],
-        side_dims: int,
-        head_dims: int,
-        temporal: str,
-        cls_shift: bool,
-        fusion: str,
-        norm: str,
-        representation: str,
-        output: str,
-        cls_position: bool,
-        final_norm: bool,
-        with_cp: bool,
-    ) -> None:
-        super().__init__()
-        self.reads, self.prefix, self.with_cp = list(reads), trunk.num_prefix_tokens, with_cp
-        self.representation = representation
-        self.stem = Stem(trunk.patch_size, side_dims)
-        num_patches = trunk.grid[0] * trunk.grid[1]
-        self.position_embedding = nn.Parameter(torch.empty(num_patches + cls_position, side_dims))
-        options = (head_dims, temporal, cls_shift, fusion, norm)
-        self.blocks = nn.ModuleList(
-            SideBlock(trunk.embed_dims, side_dims, *options) for _ in self.reads
-        )
-        if representation == 'side_cls':
-            self.class_token = nn.Parameter(0.02 * torch.randn(side_dims))
-        if final_norm:
-            self.norm = nn.BatchNorm1d(side_dims)
-        if output == 'frames':
-            self.up = nn.Parameter(torch.zeros(side_dims, trunk.embed_dims))
-        initialise(self, norm, output)
-
-    def start(self, video: Tensor) -> Tensor:
-        """(B, 3, T, H, W) -> (B·T, L, C), the side tokens before the first layer.
-
-        L = N, and one more in front where a class token is carried along: the side
-        network's own (``'side_cls'``), or one that starts at zero and takes up the trunk's
-        as the patches do (``'trunk_cls'``).
-        """
-        s = self.stem(video)
-        if self.representation == 'avg_pool':
-            return s
-        own = getattr(self, 'class_token', s.new_zeros(s.shape[-1])).to(s.dtype)
-        return torch.cat([own.expand(len(s), 1, -1), s], dim=1)
-
-    def read(self, s: Tensor, layer: int, tokens: Sequence[Tensor], num_frames: int) -> Tensor:
-        """Side tokens after a trunk layer; unchanged if it is not read.
-
-        Args:
-            s: (B·T, L, C).
-            layer: index of the trunk layer.
-            tokens: its output in chunks (M, prefix + N, D).
-            num_frames: T.
-
-        Returns:
-            (B·T, L, C).
-        """
-        if layer not in self.reads:
-            return s
-        block = self.blocks[self.reads.index(layer)]
-        if self.prefix != 1:  # registers are not read
-            tokens = [torch.cat([x[:, :1], x[:, self.prefix :]], dim=1) for x in tokens]
-        if not (self.with_cp and torch.is_grad_enabled()):
-            return block(s, tokens, self.position_embedding, num_frames)
-        return checkpoint(
-            lambda s, positions, *tokens: block(s, tokens, positions, num_frames),
-            s,
-            self.position_embedding,
-            *tokens,
-            use_reentrant=False,
-            preserve_rng_state=False,
-            context_fn=lambda: (nullcontext(), statistics_kept(block)),
-        )
-
-    def finish(self, s: Tensor) -> Tensor:
-        """(B·T, L, C) -> (B·T, C): the final norm, and the patches' mean or the class token."""
-        s = batch_norm(self.norm, s) if hasattr(self, 'norm') else s
-        return s.mean(dim=1) if self.representation == 'avg_pool' else s[:, 0]
-
-
-@MODELS.register_module()
-class Side4VideoViT(BaseModule):
-    """Frozen trunk with a side network that reads its layers; nothing flows back into it.
-
-    Figure 3, Eq. 1 to 4, Tables 1 and 9. The trunk runs without gradients while nothing up
-    to its last layer is tuned, and hands each layer's tokens on at once: what is kept of
-    the trunk for the backward pass is the input of each layer's down projection alone.
+    Figure 3, Eq. 1 to 4, Tables 1 and 9. It reads its sizes from the trunk and does not keep
+    it, so that several may stand beside one (`SharedTrunkViT`).
 
     Args:
-        trunk: config of the pretrained image encoder.
-        side_dims: width C of the side network: 320 (B/16), 512 (L/14), 576 (E/14), 192 and
-            320 in the light models; a multiple of ``head_dims``.
+        trunk: the built image encoder that it will stand beside.
+        side_dims: width C: 320 (B/16), 512 (L/14), 576 (E/14), 192 and 320 in the light
+            models; a multiple of ``head_dims``.
         layers: the trunk layers that are read, one side block each (Table 9a, 9e):
             ``'all'``; ``'interval'``, the 2nd, 4th, ...; ``'interval_<n>'``, n layers at
             equal distances up to the last; ``'top_<n>'``, the last n; or a list of
@@ -410,8 +317,6 @@ class Side4VideoViT(BaseModule):
             except for recognition with norm='post'.
         head_dims: channels of an attention head.
         with_cp: recompute each side block in the backward pass; about half the memory.
-        frames_per_pass: frames the frozen trunk takes at a time, which bounds the memory of
-            its inner activations; None for all at once.
 
     Raises:
         ValueError: for an unknown choice, layers the trunk does not have, or a width that
@@ -420,7 +325,7 @@ class Side4VideoViT(BaseModule):
 
     def __init__(
         self,
-        trunk: dict,
+        trunk: Trunk,
         side_dims: int = 320,
         layers: str | Sequence[int] = 'all',
         temporal: str = 'conv',
@@ -433,60 +338,133 @@ class Side4VideoViT(BaseModule):
         final_norm: bool | None = None,
         head_dims: int = 64,
         with_cp: bool = False,
-        frames_per_pass: int | None = 64,
     ) -> None:
         super().__init__()
-        self.trunk = MODELS.build(trunk)
-        self.output = check_output(output, self.trunk, 'Side4VideoViT')
+        self.output = check_output(output, trunk, 'Side4VideoViT')
         check_choices(temporal, fusion, norm, representation)
-        check_sizes(self.trunk, side_dims, head_dims, cls_shift, representation, frames_per_pass)
-        self.frames_per_pass = frames_per_pass
-        self.side = SideNetwork(
-            self.trunk,
-            select_layers(layers, len(self.trunk.blocks)),
-            side_dims,
-            head_dims,
-            temporal,
-            cls_shift,
-            fusion,
-            norm,
-            representation,
-            output,
-            cls_position,
-            final_norm=(norm == 'pre' or output == 'frames') if final_norm is None else final_norm,
-            with_cp=with_cp,
+        check_sizes(trunk, side_dims, head_dims, cls_shift, representation)
+        self.reads = select_layers(layers, len(trunk.blocks))
+        self.last = len(trunk.blocks) - 1 if output == 'frames' else self.reads[-1]
+        self.representation, self.with_cp = representation, with_cp
+        self.stem = Stem(trunk.patch_size, side_dims)
+        num_patches = trunk.grid[0] * trunk.grid[1]
+        self.position_embedding = nn.Parameter(torch.empty(num_patches + cls_position, side_dims))
+        options = (head_dims, temporal, cls_shift, fusion, norm)
+        self.blocks = nn.ModuleList(
+            SideBlock(trunk.embed_dims, side_dims, *options) for _ in self.reads
         )
+        if representation == 'side_cls':
+            self.class_token = nn.Parameter(0.02 * torch.randn(side_dims))
+        if norm == 'pre' or output == 'frames' if final_norm is None else final_norm:
+            self.norm = nn.BatchNorm1d(side_dims)
+        if output == 'frames':
+            self.up = nn.Parameter(torch.zeros(side_dims, trunk.embed_dims))
+        initialise(self, norm, output)
+
+    def start(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B·T, L, C), the side tokens before the first layer.
+
+        L = N, and one more in front where a class token is carried along: the side
+        network's own (``'side_cls'``), or one that starts at zero and takes up the trunk's
+        as the patches do (``'trunk_cls'``).
+        """
+        check_video(video)
+        s = self.stem(video)
+        if self.representation == 'avg_pool':
+            return s
+        own = getattr(self, 'class_token', s.new_zeros(s.shape[-1])).to(s.dtype)
+        return torch.cat([own.expand(len(s), 1, -1), s], dim=1)
+
+    def read(
+        self, s: Tensor, layer: int, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int
+    ) -> Tensor:
+        """Side tokens after a trunk layer; unchanged if it is not read.
+
+        Args:
+            s: (B·T, L, C).
+            layer: index of the trunk layer.
+            tokens: its output in chunks (M, prefix + N, D).
+            trunk: the image encoder, for the number of tokens before the patches.
+            num_frames: T.
+
+        Returns:
+            (B·T, L, C).
+        """
+        if layer not in self.reads:
+            return s
+        block = self.blocks[self.reads.index(layer)]
+        if trunk.num_prefix_tokens != 1:  # of these the first alone is read
+            tokens = [torch.cat([x[:, :1], x[:, trunk.num_prefix_tokens :]], 1) for x in tokens]
+        if not (self.with_cp and torch.is_grad_enabled()):
+            return block(s, tokens, self.position_embedding, num_frames)
+        return checkpoint(
+            lambda s, positions, *tokens: block(s, tokens, positions, num_frames),
+            s,
+            self.position_embedding,
+            *tokens,
+            use_reentrant=False,
+            preserve_rng_state=False,
+            context_fn=lambda: (nullcontext(), statistics_kept(block)),
+        )
+
+    def finish(self, s: Tensor, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int) -> Tensor:
+        """The feature, from the side tokens and the last layer's trunk tokens.
+
+        Args:
+            s: (B·T, L, C).
+            tokens: chunks (M, prefix + N, D).
+            trunk: the image encoder, for its final norm and projection.
+            num_frames: T.
+
+        Returns:
+            (B, C), the mean over time (Eq. 3), or (B, T, E) (Eq. 4).
+        """
+        x = self.pool(s)
+        if self.output == 'clip':
+            return rearrange(x, '(b t) c -> b t c', t=num_frames).mean(dim=1)
+        cls = torch.cat([trunk.readout(chunk) for chunk in tokens])
+        return read_out(trunk, cls + F.linear(x, self.up.T), num_frames, self.output)
+
+    def pool(self, s: Tensor) -> Tensor:
+        """(B·T, L, C) -> (B·T, C): the final norm, and the patches' mean or the class token."""
+        s = batch_norm(self.norm, s) if hasattr(self, 'norm') else s
+        return s.mean(dim=1) if self.representation == 'avg_pool' else s[:, 0]
+
+
+@MODELS.register_module()
+class Side4VideoViT(BaseModule):
+    """Frozen trunk with a side network that reads its layers; nothing flows back into it.
+
+    The trunk runs without gradients while nothing up to its last layer is tuned, and hands
+    each layer's tokens on at once: what is kept of the trunk for the backward pass is the
+    input of each layer's down projection alone.
+
+    Args:
+        trunk: config of the pretrained image encoder.
+        frames_per_pass: frames the trunk takes at a time, which bounds the memory of its
+            inner activations; None for all at once.
+        side: the side network's options: ``side_dims``, ``layers``, ``temporal``,
+            ``cls_shift``, ``fusion``, ``norm``, ``representation``, ``output``,
+            ``cls_position``, ``final_norm``, ``head_dims``, ``with_cp``; see `SideNetwork`.
+
+    Raises:
+        ValueError: for options that do not fit the trunk; see `SideNetwork`.
+    """
+
+    def __init__(self, trunk: dict, frames_per_pass: int | None = 64, **side) -> None:
+        super().__init__()
+        self.trunk = MODELS.build(trunk)
+        self.frames_per_pass = check_portion(frames_per_pass)
+        self.side = SideNetwork(self.trunk, **side)
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, C) or (B, T, E), see ``output``, for any T."""
-        check_video(video)
-        num_frames = video.shape[2]
-        s = self.side.start(video)
-        for i, tokens in enumerate(
-            trunk_layers(self.trunk, video, self.last, self.frames_per_pass)
-        ):
-            s = self.side.read(s, i, tokens, num_frames)
-        return self.pool(s, tokens, num_frames)
-
-    @property
-    def last(self) -> int:
-        """Index of the last trunk layer that is needed."""
-        return len(self.trunk.blocks) - 1 if self.output == 'frames' else self.side.reads[-1]
-
-    def pool(self, s: Tensor, tokens: Sequence[Tensor], num_frames: int) -> Tensor:
-        """Side tokens (B·T, L, C), last trunk tokens -> (B, C) (Eq. 3) or (B, T, E) (Eq. 4)."""
-        x = self.side.finish(s)
-        if self.output == 'clip':
-            x = keep_in_graph(x, self.idle_parameters())
-            return rearrange(x, '(b t) c -> b t c', t=num_frames).mean(dim=1)
-        cls = torch.cat([self.trunk.readout(chunk) for chunk in tokens])
-        x = cls + F.linear(x, self.side.up.T)
-        return read_out(self.trunk, x, num_frames, self.output)
-
-    def idle_parameters(self) -> list[nn.Parameter]:
-        """Tuned parameters of the trunk that follow the last layer read."""
-        idle = [p for block in self.trunk.blocks[self.last + 1 :] for p in block.parameters()]
-        return [p for p in (*idle, *self.trunk.parameters_after_blocks()) if p.requires_grad]
+        num_frames, side, trunk = video.shape[2], self.side, self.trunk
+        s = side.start(video)
+        for i, tokens in enumerate(trunk_layers(trunk, video, side.last, self.frames_per_pass)):
+            s = side.read(s, i, tokens, trunk, num_frames)
+        x = side.finish(s, tokens, trunk, num_frames)
+        return keep_in_graph(x, idle_parameters(trunk, side.last)) if side.output == 'clip' else x
 
 
 def trunk_layers(
@@ -516,6 +494,12 @@ def trunk_layers(
             for i, chunk in enumerate(chunks):
                 chunks[i] = block(chunk)
         yield chunks
+
+
+def idle_parameters(trunk: Trunk, last: int) -> list[nn.Parameter]:
+    """Tuned parameters of the trunk that follow layer ``last`` and influence nothing."""
+    idle = [p for block in trunk.blocks[last + 1 :] for p in block.parameters()]
+    return [p for p in (*idle, *trunk.parameters_after_blocks()) if p.requires_grad]
 
 
 def select_layers(layers: str | Sequence[int], num_layers: int) -> list[int]:
@@ -562,7 +546,6 @@ def check_sizes(
     head_dims: int,
     cls_shift: bool,
     representation: str,
-    frames_per_pass: int | None,
 ) -> None:
     """Raise ValueError for sizes that do not fit each other or the trunk."""
     if side_dims < 1 or side_dims % head_dims:
@@ -575,10 +558,15 @@ def check_sizes(
             f'Side4VideoViT: {type(trunk).__name__} has no class token to shift or read. Set '
             "cls_shift=False and representation to 'avg_pool' or 'side_cls'."
         )
+
+
+def check_portion(frames_per_pass: int | None) -> int | None:
+    """Return a number of frames that a trunk may take at a time, or raise ValueError."""
     if frames_per_pass is not None and frames_per_pass < 1:
         raise ValueError(
             f'Side4VideoViT: frames_per_pass must be positive or None, got {frames_per_pass}.'
         )
+    return frames_per_pass
 
 
 def check_video(video: Tensor) -> None:
