@@ -11,7 +11,7 @@ _base_ = [
     '_base_/trunks/clip_vit-b-p32.py',
     '_base_/datasets/msvd.py',
     '_base_/schedules/bert_adam_5e.py',
-    '_base_/default_runtime.py',
+    '_base_/retrieval_runtime.py',
 ]
 model = dict(
     type='mmstadapter.Retriever',

@@ -12,7 +12,7 @@ _base_ = [
     '_base_/trunks/clip_vit-b-p16.py',
     '_base_/datasets/vatex.py',
     '_base_/schedules/bert_adam_5e.py',
-    '_base_/default_runtime.py',
+    '_base_/retrieval_runtime.py',
 ]
 model = dict(
     type='mmstadapter.Retriever',

@@ -11,7 +11,7 @@ _base_ = [
     '_base_/trunks/eva_vit-e-p14.py',
     '_base_/datasets/msvd.py',
     '_base_/schedules/bert_adam_5e.py',
-    '_base_/default_runtime.py',
+    '_base_/retrieval_runtime.py',
 ]
 model = dict(
     type='mmstadapter.Retriever',

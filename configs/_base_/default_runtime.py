@@ -7,8 +7,8 @@ custom_imports = dict(imports=['mmstadapter'], allow_failed_imports=False)
 
 randomness = dict(seed=0)
 
-# save_best='auto' (MMAction2's) takes the first metric and knows how to rank accuracies.
-# It has no rule for retrieval metrics: there, set save_best='retrieval/t2v/R1', rule='greater'.
+# save_best='auto' (MMAction2's) takes the first metric and knows how to rank accuracies, not
+# retrieval metrics (retrieval_runtime.py).
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))
 
 custom_hooks = [

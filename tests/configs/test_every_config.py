@@ -98,6 +98,7 @@ class TestEveryConfig:
         if is_captioned(path):
             widths = {model.backbone.trunk.joint_dims, model.text_tower.joint_dims}
             assert widths | {model.similarity.embed_dims} <= {*widths, None} and len(widths) == 1
+            assert config.default_hooks.checkpoint.save_best is None
             assert model.num_frames == config.test_dataloader.dataset.pipeline[1].clip_len
         else:
             width = config.model.backbone.get('side_dims', model.backbone.trunk.embed_dims)
