@@ -1,10 +1,13 @@
 """EVA-CLIP's trunk: the released numbers, sizes, memory on building, files."""
 
+import weakref
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from einops import rearrange
 from mmaction.registry import MODELS
 from safetensors.torch import load_file, save_file
 
@@ -112,12 +115,15 @@ class TestTrunk:
         assert tuned == {'norm.weight', 'norm.bias', 'head.weight', 'head.bias'}
         assert not trunk.trains_layers and EVAViT(TINY_ARCH, tune='last_1').trains_layers
 
-    def test_class_attention_sums_to_one_over_all_tokens(self, frames):
+    def test_class_attention_is_what_the_values_are_weighed_by(self, frames):
         trunk = fill(EVAViT(TINY_ARCH))
-        x = trunk.embed(frames)
-        weights = trunk.blocks[0].class_attention(x)
-        assert weights.shape == (2, 2, 17)
+        x, block = trunk.embed(frames), trunk.blocks[0]
+        weights = block.class_attention(x)
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2))
+        values = x @ block.attn.qkv.weight[64:].T + block.attn.v_bias
+        values = rearrange(values, 'm l (h d) -> m h l d', h=2)
+        mixed = rearrange(torch.einsum('mhl,mhld->mhd', weights, values), 'm h d -> m 1 (h d)')
+        torch.testing.assert_close(block.attn.proj(mixed), block.attn(x, num_queries=1))
 
     def test_under_autocast_the_residual_stream_stays_float32(self, frames):
         trunk = fill(EVAViT(TINY_ARCH, dtype='bfloat16'))
@@ -238,10 +244,20 @@ class TestFiles:
         headless.init_weights()
         assert torch.equal(headless.fingerprint, trunks[0].fingerprint)
 
-    def test_a_file_is_never_asked_for_two_tensors_at_once(self, tmp_path, monkeypatch):
-        """Reading goes through views whose tensors nobody keeps."""
-        trunk = EVAViT(TINY_ARCH, checkpoint=write_eva_file(tmp_path / 'eva.safetensors'))
-        assert isinstance(trunk.read_pretrained(trunk.checkpoint), LazyTensors)
-        assert isinstance(
-            trunk.fit_pretrained(trunk.read_pretrained(trunk.checkpoint)), LazyTensors
-        )
+    def test_one_tensor_of_the_file_is_held_at_a_time(self, tmp_path):
+        path = write_eva_file(tmp_path / 'eva.safetensors')
+        trunk = EVAViT(TINY_ARCH, checkpoint=path, dtype='bfloat16', img_size=48)
+        stored, given, most = dict(load_eva_visual(path)), [], 0
+
+        def make(name):
+            nonlocal most
+            tensor = stored[name].clone()
+            given.append(weakref.ref(tensor))
+            most = max(most, sum(reference() is not None for reference in given))
+            return tensor
+
+        lazy = LazyTensors({name: partial(make, name) for name in stored})
+        trunk.read_pretrained = lambda checkpoint: lazy
+        trunk.init_weights()
+        assert most == 1 and len(given) > len(stored)
+        assert trunk.dtype == 'bfloat16' and trunk(torch.randn(1, 3, 48, 48)).isfinite().all()
