@@ -136,7 +136,8 @@ class EVAViT(Trunk):
     Parameters carry EVA-CLIP's names without ``visual.``. The residual stream stays in the
     frames' type, also under autocast, as the released code has it. Where a pretrained file is
     named, nothing is initialised before it is read: ViT-E in 16 bit takes the 8.7 GB of its
-    weights and no more.
+    weights and no more. EVA01-CLIP-g/14 carries the same names and has its norms first: it is
+    not one of these (`TimmViT` has it, ``eva_giant_patch14_clip_224``).
 
     Args:
         arch: a name from `ARCHS` or a dict with ``img_size`` (pixels), ``patch_size``,
