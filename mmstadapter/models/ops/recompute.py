@@ -33,8 +33,8 @@ class _LinearOfGELU(torch.autograd.Function):
         pieces = u.flatten(0, -2).chunk(1 + u.numel() // PIECE)
         with torch.autocast(u.device.type, enabled=False):
             weight, bias = weight.to(ctx.dtype), bias.to(ctx.dtype)
-            out = [F.linear(F.gelu(piece).to(ctx.dtype), weight, bias) for piece in pieces]
-        out = out[0] if len(out) == 1 else torch.cat(out)
+            parts = [F.linear(F.gelu(piece).to(ctx.dtype), weight, bias) for piece in pieces]
+        out = parts[0] if len(parts) == 1 else torch.cat(parts)
         return out.view(*u.shape[:-1], -1)
 
     @staticmethod

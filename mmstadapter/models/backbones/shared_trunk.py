@@ -1,0 +1,89 @@
+"""Several side networks, or a side network and a probe, on one pass of a frozen trunk."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..trunks.base import Trunk
+from .outputs import check_output, read_out
+from .side4video import check_portion, check_video, trunk_layers
+
+
+@MODELS.register_module()
+class FrameMean(BaseModule):
+    """What `FrameMeanViT` reads, as a branch of `SharedTrunkViT`; it has no parameters.
+
+    Args:
+        trunk: the built image encoder that it will stand beside.
+        output: ``'clip'``, (B, D), or ``'frames'``, (B, T, E).
+    """
+
+    def __init__(self, trunk: Trunk, output: str = 'clip') -> None:
+        super().__init__()
+        self.output = check_output(output, trunk, 'FrameMean')
+        self.last = len(trunk.blocks) - 1
+
+    def start(self, video: Tensor) -> None:
+        """Nothing is carried along."""
+
+    def read(
+        self, s: None, layer: int, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int
+    ) -> None:
+        """Nothing is read before the last layer."""
+
+    def finish(self, s: None, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int) -> Tensor:
+        """Last layer's chunks (M, prefix + N, D) -> (B, D) or (B, T, E)."""
+        x = torch.cat([trunk.readout(chunk) for chunk in tokens])
+        return read_out(trunk, x, num_frames, self.output)
+
+
+@MODELS.register_module()
+class SharedTrunkViT(BaseModule):
+    """One frozen trunk, several tasks: each branch reads the layers as they pass.
+
+    The results are those of separate models; the trunk, most of the work, runs once. For
+    training and testing several tasks together use `MultiTaskHead`.
+
+    Args:
+        trunk: config of the pretrained image encoder.
+        branches: name -> config of a branch, `SideNetwork` or `FrameMean`.
+        frames_per_pass: see `Side4VideoViT`.
+
+    Raises:
+        ValueError: if there are no branches, or something in the trunk is tuned, which
+            separate models could not share.
+    """
+
+    def __init__(
+        self, trunk: dict, branches: dict[str, dict], frames_per_pass: int | None = 64
+    ) -> None:
+        super().__init__()
+        self.trunk = MODELS.build(trunk)
+        self.frames_per_pass = check_portion(frames_per_pass)
+        if not branches or self.trunk.tune != 'none':
+            raise ValueError(
+                'SharedTrunkViT: needs one branch or more and a frozen trunk, got branches '
+                f'{list(branches)} and tune={self.trunk.tune!r}.'
+            )
+        built = {name: MODELS.build(dict(b, trunk=self.trunk)) for name, b in branches.items()}
+        self.branches = nn.ModuleDict(built)
+
+    def forward(self, video: Tensor) -> dict[str, Tensor]:
+        """(B, 3, T, H, W) -> name of a branch -> its feature, (B, C) or (B, T, E)."""
+        check_video(video)
+        num_frames, trunk = video.shape[2], self.trunk
+        carried: dict[str, Any] = {n: branch.start(video) for n, branch in self.branches.items()}
+        features: dict[str, Tensor] = {}
+        last = max(branch.last for branch in self.branches.values())
+        for i, tokens in enumerate(trunk_layers(trunk, video, last, self.frames_per_pass)):
+            for name, branch in self.branches.items():
+                if i <= branch.last:
+                    carried[name] = branch.read(carried[name], i, tokens, trunk, num_frames)
+                if i == branch.last:
+                    s = carried.pop(name)
+                    features[name] = branch.finish(s, tokens, trunk, num_frames)
+        return {name: features[name] for name in self.branches}

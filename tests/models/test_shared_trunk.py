@@ -1,0 +1,164 @@
+"""One trunk pass, several tasks: the same results as separate models."""
+
+import pytest
+import torch
+from mmaction.registry import METRICS, MODELS
+from mmaction.structures import ActionDataSample
+from torch import nn
+
+from mmstadapter import (
+    FrameMeanViT,
+    MultiTaskHead,
+    SharedTrunkViT,
+    Side4VideoViT,
+)
+from mmstadapter.testing import fill, tiny_trunk, toy_clips
+
+MOTION = dict(side_dims=16, head_dims=8, layers='interval')
+DIGIT = dict(side_dims=8, head_dims=8, norm='post', with_cp=True)
+
+
+def shared() -> SharedTrunkViT:
+    return fill(
+        SharedTrunkViT(
+            trunk=tiny_trunk(),
+            branches=dict(
+                motion=dict(type='mmstadapter.SideNetwork', **MOTION),
+                digit=dict(type='mmstadapter.SideNetwork', **DIGIT),
+                probe=dict(type='mmstadapter.FrameMean'),
+            ),
+        )
+    )
+
+
+def separate(model: SharedTrunkViT) -> dict[str, nn.Module]:
+    """The same parts as models of their own."""
+    alone = dict(
+        motion=Side4VideoViT(trunk=tiny_trunk(), **MOTION),
+        digit=Side4VideoViT(trunk=tiny_trunk(), **DIGIT),
+        probe=FrameMeanViT(trunk=tiny_trunk()),
+    )
+    for name, backbone in alone.items():
+        backbone.trunk.load_state_dict(model.trunk.state_dict())
+        if name != 'probe':
+            backbone.side.load_state_dict(model.branches[name].state_dict())
+    return alone
+
+
+def test_features_gradients_and_statistics_are_those_of_separate_models():
+    together = shared().train()
+    alone = {name: model.train() for name, model in separate(together).items()}
+    for _ in range(2):
+        features = together(toy_clips())
+        sum(f.square().sum() for f in features.values() if f.requires_grad).backward()
+        for name, model in alone.items():
+            feature = model(toy_clips())
+            torch.testing.assert_close(features[name], feature)
+            if feature.requires_grad:
+                feature.square().sum().backward()
+    for name in ('motion', 'digit'):
+        pairs = zip(
+            together.branches[name].named_parameters(), alone[name].side.parameters(), strict=True
+        )
+        for (parameter, a), b in pairs:
+            torch.testing.assert_close(a.grad, b.grad, msg=parameter)
+        for a, b in zip(together.branches[name].buffers(), alone[name].side.buffers(), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_the_trunk_runs_once():
+    model, calls = shared().eval(), []
+    model.trunk.blocks[0].register_forward_hook(lambda *_: calls.append(1))
+    model(toy_clips())
+    assert len(calls) == 1
+
+
+def test_a_tuned_trunk_or_no_branch_is_refused():
+    branch = dict(a=dict(type='mmstadapter.FrameMean'))
+    with pytest.raises(ValueError, match="frozen trunk, got branches .'a'. and tune='bias'"):
+        SharedTrunkViT(trunk=tiny_trunk(tune='bias'), branches=branch)
+    with pytest.raises(ValueError, match='one branch or more'):
+        SharedTrunkViT(trunk=tiny_trunk(), branches={})
+
+
+def recogniser() -> nn.Module:
+    head = dict(type='mmstadapter.VideoHead', dropout_ratio=0.0)
+    return MODELS.build(
+        dict(
+            type='Recognizer3D',
+            data_preprocessor=dict(type='ActionDataPreprocessor', format_shape='NCTHW'),
+            backbone=dict(
+                type='mmstadapter.SharedTrunkViT',
+                trunk=tiny_trunk(),
+                branches=dict(
+                    motion=dict(type='mmstadapter.SideNetwork', **MOTION),
+                    digit=dict(type='mmstadapter.FrameMean'),
+                ),
+            ),
+            cls_head=dict(
+                type='mmstadapter.MultiTaskHead',
+                heads=dict(
+                    motion=dict(head, in_channels=16, num_classes=8),
+                    digit=dict(head, in_channels=32, num_classes=10),
+                ),
+            ),
+        )
+    )
+
+
+def samples(*labels: tuple[int, ...]) -> list[ActionDataSample]:
+    """Samples as a data set with multi_class=True and 18 classes gives them."""
+    made = []
+    for own in labels:
+        onehot = torch.zeros(18)
+        onehot[list(own)] = 1.0
+        made.append(ActionDataSample().set_gt_label(onehot))
+    return made
+
+
+class TestMultiTaskHead:
+    def test_every_task_has_its_loss_and_missing_labels_are_left_out(self):
+        model = fill(recogniser()).train()
+        inputs = toy_clips()[:, None]
+        both = model(inputs, samples((3, 8 + 4), (7,)), mode='loss')
+        assert {'motion.loss_cls', 'digit.loss_cls'} <= both.keys()
+        digit = model.cls_head.heads['digit']
+        feature = model.backbone(inputs[:, 0])['digit'][:1]
+        own = digit.loss(feature, [ActionDataSample().set_gt_label(4)])
+        torch.testing.assert_close(both['digit.loss_cls'], own['loss_cls'])
+        none = model(inputs, samples((3,), (7,)), mode='loss')
+        assert none['digit.loss_cls'] == 0.0
+        sum(v for k, v in none.items() if 'loss' in k).backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+    def test_predictions_and_metrics_are_a_task_s_own(self):
+        model = fill(recogniser()).eval()
+        with torch.no_grad():
+            inputs = toy_clips()[:, None]
+            predicted = model(inputs, samples((3, 12), (7, 17)), mode='predict')
+        metric = METRICS.build(
+            dict(
+                type='mmstadapter.MultiTaskMetric',
+                metrics={t: dict(type='mmstadapter.VideoAccMetric') for t in ('motion', 'digit')},
+            )
+        )
+        metric.process(None, [p.to_dict() for p in predicted])
+        found = metric.evaluate(2)
+        for task, label in (('motion', (3, 7)), ('digit', (4, 9))):
+            scores = [p.tasks[task].pred_score for p in predicted]
+            right = [int(s.argmax()) == own for s, own in zip(scores, label, strict=True)]
+            assert found[f'{task}/acc/top1'] == sum(right) / 2
+
+    def test_wrong_labels_and_features_are_refused(self):
+        head = MultiTaskHead(
+            dict(a=dict(type='mmstadapter.VideoHead', in_channels=4, num_classes=3))
+        )
+        feats = dict(a=torch.randn(1, 4))
+        with pytest.raises(ValueError, match='multi_class=True and num_classes=3'):
+            head.loss(feats, [ActionDataSample().set_gt_label(1)])
+        with pytest.raises(ValueError, match='has 2 labels among the classes 0 to 2'):
+            head.loss(feats, [ActionDataSample().set_gt_label(torch.tensor([1.0, 1.0, 0.0]))])
+        with pytest.raises(ValueError, match='a feature for each of .*got Tensor'):
+            head.loss(torch.randn(1, 4), [])
+        with pytest.raises(ValueError, match='needs one head or more'):
+            MultiTaskHead({})
