@@ -85,6 +85,15 @@ def test_autocast_does_not_lower_the_precision():
     torch.testing.assert_close(found, score(text, video), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize('kind', ['vectors', 'tokens'])
+def test_equal_captions_and_equal_videos_get_equal_scores(kind):
+    make = vectors if kind == 'vectors' else lambda items, dims: tokens(items, 9, dims)
+    text, video = make(301, 256), make(203, 256)
+    again = [{k: torch.cat([v, v[:77]]) for k, v in side.items()} for side in (text, video)]
+    sim = similarity_matrix(*again)
+    assert torch.equal(sim[:77], sim[301:]) and torch.equal(sim[:, :77], sim[:, 203:])
+
+
 def test_features_of_two_kinds_are_refused():
     with pytest.raises(ValueError, match='of one kind'):
         similarity_matrix(vectors(3), tokens(2, 4))
