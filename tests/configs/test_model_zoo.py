@@ -1,4 +1,4 @@
-"""docs/model_zoo.md is true, and its operations are those of the formula and of the paper."""
+"""docs/model_zoo.md is true, and its operations are those of the formulas and of the papers."""
 
 import importlib.util
 import sys
@@ -100,6 +100,71 @@ def test_ours_saves_the_last_blocks_idle_part(tool):
     idle = 10 * (tokens - 1) * dims**2 + 2 * (tokens - 1) * tokens * dims
     idle += 196 * 384 * (2 * dims + 3)
     assert cost.full - cost.ours == 8 * idle
+
+
+@pytest.fixture
+def rows(tool):
+    """tools/analysis/side4video_rows.py as a module."""
+    return sys.modules['side4video_rows']
+
+
+class TestSide4Video:
+    @pytest.mark.parametrize(
+        ('stem', 'three_views'),
+        [  # counted in the authors' code, in GMACs
+            ('side4video_vit-b-light_ssv2', 444.5),
+            ('side4video_vit-b_ssv2', 527.1),
+            ('side4video_vit-l-light_ssv2', 2090.0),
+            ('side4video_vit-l_ssv2', 2608.0),
+            ('side4video_vit-e_ssv2', 28354.0),
+        ],
+    )
+    def test_operations_are_those_of_the_authors_code(self, tool, stem, three_views):
+        cost = tool.costs(tool.load(stem))
+        assert cost.full == cost.ours
+        assert 3e-9 * cost.ours == pytest.approx(three_views, abs=0.05, rel=5e-5)
+
+    def test_they_are_within_two_permille_of_table_2(self, tool, rows):
+        for stem, (gflops, tuned, _) in rows.TABLE_2.items():
+            cost = tool.costs(tool.load(stem))
+            assert 0 < gflops - 3e-9 * cost.ours < 0.002 * gflops
+            assert cost.tuned // 1e6 == int(tuned[:-2]) or f'{cost.tuned / 1e6:.0f} M' == tuned
+
+    def test_views_and_operations_are_those_of_tables_4_and_5(self, tool, rows):
+        for stem, (printed, _) in rows.PAPER.items():
+            config = tool.load(stem)
+            clips, squares = tool.views_of(config)
+            view, _, views = printed.partition(' x ')
+            assert clips * squares == int(views or 3)
+            view = int(view) if views else int(view) / 3
+            share = 1e-9 * tool.costs(config).ours / view
+            assert 1.18 < share < 1.19 if 'vit-e' in stem else 0.97 < share < 1.001, stem
+
+    def test_every_result_of_the_paper_is_listed(self, rows):
+        listed = {stem for data in rows.DATA for stem in rows.stems(data)}
+        assert set(rows.PAPER) <= listed and len(rows.PAPER) == 21
+        assert len(listed) == 18 + 10
+
+    def test_mims_index_says_the_same(self, tool, rows):
+        models = yaml.safe_load((ROOT / 'configs/side4video-metafile.yml').read_text())['Models']
+        data = {model['Name'].split('_')[2] for model in models}
+        assert data == set(rows.DATA) and len(models) == 54
+        for model in models:
+            config, notes = tool.load(model['Name']), model['Metadata']
+            assert model['Config'] == f'configs/{model["Name"]}.py'
+            assert notes['Frames'] == tool.frames_of(config)
+            assert notes['Batch Size'] == config.auto_scale_lr.base_batch_size
+            assert notes['Epochs'] == config.train_cfg.max_epochs
+            assert notes['Training Data'] == rows.DATA[model['Name'].split('_')[2]]
+            if model['Name'] in rows.PAPER:
+                assert notes['Tuned Parameters'] == tool.costs(config).tuned
+
+
+def test_mims_index_is_whole():
+    imported = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    assert sorted(imported) == sorted(
+        str(p.relative_to(ROOT)) for p in (ROOT / 'configs').glob('*-metafile.yml')
+    )
 
 
 def test_the_command_prints_the_page(tool, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Print parameters and operations of the ST-Adapter configs beside the paper's figures.
+"""Print parameters and operations of the recipes beside the papers' figures.
 
     mmstadapter report                          # the tables
     mmstadapter report --write docs/model_zoo.md
@@ -8,22 +8,17 @@ device) and one clip is sent through for its operations to be counted.
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from unittest import mock
 
-import torch
-from mmaction.registry import MODELS
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmstadapter import shipped
-from mmstadapter.engine.freeze_report import count_parameters, tuned_parameters
-from mmstadapter.models.ops import depthwise
+
+sys.path.insert(0, str(Path(__file__).parent))
+from costs import costs, frames_of, load, views_of  # noqa: E402
+from side4video_rows import markdown, side4video_tables  # noqa: E402
 
 DATA = dict(k400='Kinetics-400', ssv2='Something-Something V2', ucf101='UCF101', hmdb51='HMDB51')
 # Config -> the paper's GFLOPs of all views (Tables 2 and 3), its top-1 (also Table 7), and
@@ -54,11 +49,11 @@ PAPER: dict[str, tuple[int | None, str, str]] = {
 }
 HEAD = """# Model zoo
 
-Every ST-Adapter config with a CLIP trunk: what it tunes and what it costs, beside the paper's figures. `mmstadapter report --write docs/model_zoo.md` writes this page, and a test keeps it true.
+ST-Adapter and Side4Video with CLIP and EVA-CLIP trunks: what each recipe tunes and what it costs, beside the papers' figures. `mmstadapter report --write docs/model_zoo.md` writes this page, and a test keeps it true.
 
 * **Tuned** and **total** parameters, the classifier included in both. In brackets, tuned without the classifier.
 * **GMACs a view**: 1e9 multiply-adds, one counted once, for one clip of one square. Counted are matrix products, convolutions and attention; not norms, activations, additions, softmax. These are the papers' "GFLOPs".
-* **Full form**: what the authors' code computes, all tokens through all layers. **Ours**: the head reads the class token alone, so the last block is computed for one query and the adapters behind its attention not at all; the result is the same.
+* **Full form**: what the authors' code computes, all tokens through all layers. **Ours**, for ST-Adapter: the head reads the class token alone, so the last block is computed for one query and the adapters behind its attention not at all; the result is the same.
 * **x views**: the full form times the views of the test protocol (clips x squares), to compare with **paper**, whose tool counts norms as well, about 0.1 %. The paper gives none for UCF101 and HMDB51.
 * **Top-1**: the paper's and the released code's, on one split of Kinetics-400 and Something-Something V2, the mean of three splits on UCF101 and HMDB51. We have not trained these models.
 """  # noqa: E501
@@ -66,82 +61,6 @@ COLUMNS = (
     'config', 'frames', 'tuned', 'total', 'GMACs a view, full form', 'ours', 'views', 'x views',
     'paper', 'top-1, paper', 'top-1, released',
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Parameters of a model, and multiply-adds of one clip."""
-
-    tuned: int
-    tuned_without_classifier: int
-    total: int
-    full: int
-    ours: int
-
-
-class _FullForm(nn.Module):
-    """A backbone that computes all tokens of all layers, as the authors' code does."""
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, video: torch.Tensor) -> torch.Tensor:
-        """(B, 3, T, H, W) -> (B, D)."""
-        return dict(self.backbone.trace(video))['feature']
-
-
-def multiply_adds(backbone: nn.Module, head: nn.Module, video: torch.Tensor) -> int:
-    """Multiply-adds of one pass: matrix products, convolutions, attention.
-
-    The adapters' convolution is taken in its stock form: PyTorch's counter does not see the
-    shifted additions that do the same on GPUs.
-    """
-    counter = FlopCounterMode(display=False)
-    stock = mock.patch.object(depthwise, 'choose', lambda kernel_size, device: 'conv3d')
-    with torch.no_grad(), stock, counter:
-        head(backbone(video))
-    return counter.get_total_flops() // 2
-
-
-@lru_cache
-def _costs(model_text: str, frames: int) -> Costs:
-    model_config = Config.fromstring(model_text, '.py').model
-    model_config.backbone.trunk.update(checkpoint=None, dtype=None)
-    with torch.device('meta'):
-        model = MODELS.build(model_config).eval()
-        video = torch.empty(1, 3, frames, *model.backbone.trunk.img_size)
-        full = multiply_adds(_FullForm(model.backbone), model.cls_head, video)
-        ours = multiply_adds(model.backbone, model.cls_head, video)
-    tuned, without = tuned_parameters(rows := count_parameters(model))
-    return Costs(tuned, without, sum(row.total for row in rows), full, ours)
-
-
-def costs(config: Config) -> Costs:
-    """Parameters and operations of a config's model at its frames and size."""
-    return _costs(Config(dict(model=config.model.to_dict())).pretty_text, frames_of(config))
-
-
-def load(stem: str) -> Config:
-    """A shipped config."""
-    return Config.fromfile(shipped.config(f'{stem}.py'))
-
-
-def steps_of(config: Config) -> list[dict]:
-    """The steps of the test pipeline."""
-    return config.test_dataloader.dataset.pipeline
-
-
-def frames_of(config: Config) -> int:
-    """Frames of a clip."""
-    return next(step['clip_len'] for step in steps_of(config) if 'clip_len' in step)
-
-
-def views_of(config: Config) -> tuple[int, int]:
-    """Clips and squares of a video in testing."""
-    clips = [step.get('num_views', 1) for step in steps_of(config) if 'clip_len' in step]
-    squares = [step['num_crops'] for step in steps_of(config) if 'num_crops' in step]
-    return clips[0], squares[0]
 
 
 def stems(data: str) -> list[str]:
@@ -176,9 +95,9 @@ def tables() -> Iterator[str]:
     """A heading and a table for each data set, as Markdown."""
     init_default_scope('mmaction')
     for data, title in DATA.items():
-        yield f'\n## {title}\n\n'
-        cells = [list(COLUMNS), ['---'] * len(COLUMNS), *(row(stem) for stem in stems(data))]
-        yield ''.join('| ' + ' | '.join(line) + ' |\n' for line in cells)
+        yield f'\n## ST-Adapter, {title}\n\n'
+        yield markdown([list(COLUMNS), *map(row, stems(data))])
+    yield from side4video_tables()
 
 
 def main() -> None:
