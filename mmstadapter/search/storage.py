@@ -26,7 +26,7 @@ FORMAT = 'mmstadapter-video-index-1'
 MANIFEST, LOCK, PART = 'index.json', 'lock', '.part'
 FEATURES = ('vector', 'tokens', 'weights', 'mask')
 POOLED = 'pooled'
-HALF = ('vector', 'tokens', POOLED)  # stored in 16 bit: a cosine changes by about 1e-4
+HALF = ('vector', 'tokens', POOLED)  # stored in 16 bit: a cosine changes by less than 1e-4
 
 
 class VideoIndexError(ValueError):

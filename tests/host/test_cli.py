@@ -78,7 +78,7 @@ def test_a_path_stays_a_path(call, tmp_path):
 @pytest.mark.parametrize(
     ('words', 'answer'),
     [
-        (['trian'], "no command 'trian'. Did you mean train?"),
+        (['trian'], "no command 'trian'. Did you mean train"),
         (['train', 'stadapter_vit-b_k40.py'], 'Did you mean stadapter_vit-b_k400.py'),
     ],
 )
