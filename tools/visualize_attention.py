@@ -1,4 +1,4 @@
-"""Draw where the class token looks in a video, before and after adaptation.
+"""Draw where a model looks in a video, before and after adaptation.
 
     mmstadapter attention CONFIG CHECKPOINT VIDEO --out FOLDER [--head N]
 

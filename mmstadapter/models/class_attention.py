@@ -1,20 +1,27 @@
-"""Where the class token looks in each frame of a clip, in the last block (ST-Adapter, Figure 3)."""
+"""Where a model looks in each frame of a clip, in its last block.
+
+The class token's attention (ST-Adapter, Figure 3), or of a side network, which averages its
+patches, their mean attention (Side4Video, Figure 6).
+"""
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .backbones import AttnPoolViT, FrameMeanViT
+from .backbones import AttnPoolViT, FrameMeanViT, Side4VideoViT
+from .backbones.side4video import trunk_layers
 from .trunks import Trunk
 
 
 @torch.no_grad()
 def class_attention(backbone: nn.Module, video: Tensor) -> Tensor:
-    """The class token's attention in a backbone's last block.
+    """The attention of what is read (see above) in a backbone's last block.
 
     Args:
-        backbone: one that offers ``trace`` (`STAdapterViT`), or applies its trunk to each
-            frame as it is (`FrameMeanViT`, `AttnPoolViT`).
+        backbone: one that offers ``trace`` (`STAdapterViT`), one with a side network
+            (`Side4VideoViT`), or one that applies its trunk to each frame as it is
+            (`FrameMeanViT`, `AttnPoolViT`).
         video: normalised clips (B, 3, T, H, W).
 
     Returns:
@@ -25,11 +32,13 @@ def class_attention(backbone: nn.Module, video: Tensor) -> Tensor:
     """
     if isinstance(backbone, FrameMeanViT | AttnPoolViT):
         return image_class_attention(backbone.trunk, video)
+    if isinstance(backbone, Side4VideoViT):
+        return _side_attention(backbone, video)
     if not hasattr(backbone, 'trace'):
         raise TypeError(
             f'class_attention: {type(backbone).__name__} offers no `trace`, so what its last '
-            'block is given cannot be had. Backbones that do: STAdapterViT, FrameMeanViT, '
-            'AttnPoolViT.'
+            'block is given cannot be had. Backbones that can be seen: STAdapterViT, '
+            'Side4VideoViT, FrameMeanViT, AttnPoolViT.'
         )
     return _look(backbone.trunk, _last_input(backbone, video), video.shape[2])
 
@@ -86,4 +95,27 @@ def _look(trunk: Trunk, x: Tensor, num_frames: int) -> Tensor:
             'attention of it to see.'
         )
     weights = trunk.blocks[-1].class_attention(x)
+    return rearrange(weights, '(b t) heads tokens -> b t heads tokens', t=num_frames)
+
+
+def _side_attention(backbone: Side4VideoViT, video: Tensor) -> Tensor:
+    """Mean attention of the side tokens that are read. (B, 3, T, H, W) -> (B, T, heads, L).
+
+    What goes to class tokens is summed at index 0, so that the patches follow the trunk's
+    prefix as elsewhere.
+    """
+    side, trunk, num_frames = backbone.side, backbone.trunk, video.shape[2]
+    s, last = side.start(video), side.reads[-1]
+    for i, tokens in enumerate(trunk_layers(trunk, video, last, backbone.frames_per_pass)):
+        if i < last:
+            s = side.read(s, i, tokens, trunk, num_frames)
+    weights = side.blocks[-1].attention(
+        s, side.select(tokens, trunk), side.position_embedding, num_frames
+    )
+    queries = weights if side.representation == 'avg_pool' else weights[:, :, :1]
+    weights = queries.mean(dim=2)
+    num_patches = trunk.grid[0] * trunk.grid[1]
+    classes = weights[..., :-num_patches].sum(dim=-1, keepdim=True)
+    classes = F.pad(classes, (0, trunk.num_prefix_tokens - 1))
+    weights = torch.cat([classes, weights[..., -num_patches:]], dim=-1)
     return rearrange(weights, '(b t) heads tokens -> b t heads tokens', t=num_frames)

@@ -156,3 +156,28 @@ def test_a_backbone_that_cannot_say_is_refused_by_name():
 def test_a_trunk_that_cannot_say_is_refused_with_the_reason(config, message):
     with pytest.raises(TypeError, match=message):
         image_class_attention(MODELS.build(config), toy_clips())
+
+
+@pytest.mark.parametrize(
+    'fields',
+    [{}, dict(cls_shift=False), dict(representation='side_cls'), dict(representation='trunk_cls')],
+)
+def test_of_a_side_network_it_is_what_its_last_block_computes_with(fields):
+    config = dict(type='mmstadapter.Side4VideoViT', trunk=tiny_trunk(), side_dims=16, head_dims=8)
+    model = fill(MODELS.build(config | fields)).eval()
+    weights = class_attention(model, toy_clips())
+    assert weights.shape == (2, 4, 2, 17)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 4, 2))
+    block, seen = model.side.blocks[-1], []
+    block.attn.register_forward_hook(lambda m, x, out: seen.append((x[0], out)))
+    with torch.no_grad():
+        model(toy_clips())
+    keys, out = seen[0]
+    q, k, v = block.attn.project(keys)
+    queries = 17 if 'representation' in fields else 16
+    table = (q[:, :, -queries:] @ k.transpose(2, 3) / 8**0.5).softmax(dim=-1)
+    own = block.attn.out_proj(rearrange(table @ v, 'm h l d -> m l (h d)'))
+    torch.testing.assert_close(own, out)
+    read = table[:, :, :1] if 'representation' in fields else table
+    expected = read.mean(dim=2)[..., -16:]
+    torch.testing.assert_close(weights[..., 1:], expected.unflatten(0, (2, 4)))

@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..ops.attention import attention_weights
 from ..ops.batch_norm import batch_norm, statistics_kept
 from ..ops.depthwise import depthwise_conv, shift
 from ..ops.elementwise import LayerNorm, keep_in_graph, layer_norm
@@ -281,6 +282,20 @@ class SideBlock(nn.Module):
         x = self.attn(self.keys(s, cls, positions), s.shape[1])
         return self.ln_1(x) if self.post else x
 
+    def attention(
+        self, s: Tensor, tokens: Sequence[Tensor], positions: Tensor, num_frames: int
+    ) -> Tensor:
+        """How much each of the L side tokens looks at each of K. -> (B·T, heads, L, K).
+
+        Arguments as of `forward`; K = L, and one more in front with the shifted class token.
+        """
+        z = self.project(tokens)
+        s = self.fuse(s, z)
+        s = s + self.over_time(s, num_frames)
+        keys = self.keys(s, self.shifted_cls(z, num_frames), positions)
+        q, k, _ = self.attn.project(keys)
+        return attention_weights(q[:, :, -s.shape[1] :], k)
+
     def feed_forward(self, s: Tensor) -> Tensor:
         """The MLP branch. (M, L, C) -> same."""
         if self.post:
@@ -393,8 +408,7 @@ class SideNetwork(BaseModule):
         if layer not in self.reads:
             return s
         block = self.blocks[self.reads.index(layer)]
-        if trunk.num_prefix_tokens != 1:  # of these the first alone is read
-            tokens = [torch.cat([x[:, :1], x[:, trunk.num_prefix_tokens :]], 1) for x in tokens]
+        tokens = self.select(tokens, trunk)
         if not (self.with_cp and torch.is_grad_enabled()):
             return block(s, tokens, self.position_embedding, num_frames)
         return checkpoint(
@@ -406,6 +420,14 @@ class SideNetwork(BaseModule):
             preserve_rng_state=False,
             context_fn=lambda: (nullcontext(), statistics_kept(block)),
         )
+
+    @staticmethod
+    def select(tokens: Sequence[Tensor], trunk: Trunk) -> Sequence[Tensor]:
+        """Class token and patches of chunks (M, prefix + N, D); registers are not read."""
+        prefix = trunk.num_prefix_tokens
+        if prefix == 1:
+            return tokens
+        return [torch.cat([x[:, :1], x[:, prefix:]], dim=1) for x in tokens]
 
     def finish(self, s: Tensor, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int) -> Tensor:
         """The feature, from the side tokens and the last layer's trunk tokens.
