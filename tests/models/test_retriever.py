@@ -262,6 +262,12 @@ class TestLargeBatchesInSmallParts:
         model.micro_batch = 4
         assert_same(gradients(model, clips, samples), whole)
 
+    def test_blocks_may_be_recomputed_within_a_part(self):
+        backbone = tiny_retriever()['backbone'] | dict(with_cp=True)
+        clips, samples = toy_clips(BATCH), caption_samples(BATCH)
+        whole = gradients(build(), clips, samples)
+        assert_same(gradients(build(backbone=backbone, micro_batch=4), clips, samples), whole)
+
     def test_a_frozen_text_tower_gets_no_gradient(self):
         model = build(text_tower=tiny_text(tune='none'), micro_batch=2)
         found = gradients(model, toy_clips(BATCH), caption_samples(BATCH))
