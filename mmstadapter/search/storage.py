@@ -86,6 +86,11 @@ class Shard:
             return torch.ones(self.rows, dtype=torch.bool)
         return ~torch.isin(self.tensors['video'], torch.tensor(self.dropped, dtype=torch.int32))
 
+    def drop(self, numbers: list[int]) -> None:
+        """Let further videos count no more."""
+        self.dropped = sorted({*self.dropped, *numbers})
+        self.__dict__.pop('alive', None)
+
     def kept(self) -> list[tuple[int, VideoStamp]]:
         """Number and stamp of the videos that count."""
         gone = set(self.dropped)

@@ -193,8 +193,8 @@ class IndexWriter:
         for shard, entry in zip(self.shards, self.manifest['shards'], strict=True):
             numbers = [number for number, stamp in shard.kept() if stamp.path in gone]
             if numbers:
-                entry['dropped'] = shard.dropped = sorted({*shard.dropped, *numbers})
-                shard.__dict__.pop('alive', None)
+                shard.drop(numbers)
+                entry['dropped'] = shard.dropped
 
     def _next(self, kind: str, ending: str) -> str:
         self.manifest['next'] += 1

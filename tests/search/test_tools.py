@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from mmstadapter import Hit, cli, shipped
@@ -78,6 +79,11 @@ class TestCommands:
             'index', 'bad', '--config', model_config, '--device', 'cpu', '--index', 'i'
         )
         assert status == 1 and 'cannot be decoded: x.mp4' in out
+
+    def test_the_default_model_is_a_shipped_config_with_pretrained_weights(self):
+        tool = runpy.run_path(str(shipped.root() / 'tools/index.py'))
+        model = Config.fromfile(shipped.find_config(tool['CONFIG'])).model
+        assert model.backbone.trunk.checkpoint == model.text_tower.checkpoint == 'openai/ViT-B-32'
 
     def test_both_are_listed(self):
         text = cli.overview(shipped.root() / 'tools')
