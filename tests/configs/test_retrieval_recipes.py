@@ -1,0 +1,149 @@
+"""The retrieval recipes are the released ones: what is trained, how, on which frames."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
+
+from mmstadapter import NamedGroupsConstructor, shipped
+
+from ..datasets.conftest import write_video
+
+SETS = ('msrvtt', 'msvd', 'vatex')
+PAGE = Path(__file__).parents[2] / 'docs' / 'retrieval.md'
+ROWS = re.findall(
+    r'^\| `([\w-]+)_\*`.*? \| ([\d,]+) \| ([\d,]+) \|', PAGE.read_text(), re.MULTILINE
+)
+
+
+def recipe(name: str) -> Config:
+    return Config.fromfile(shipped.config(f'{name}.py'))
+
+
+def meta_model(config: Config) -> torch.nn.Module:
+    with torch.device('meta'):
+        return MODELS.build(config.model)
+
+
+def tuned(model: torch.nn.Module) -> dict[str, int]:
+    return {n: p.numel() for n, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize(('stem', 'total', 'video'), ROWS, ids=lambda x: x)
+def test_the_page_counts_what_is_trained(stem, total, video):
+    if not stem.startswith('zeroshot'):
+        sizes = tuned(meta_model(recipe(f'{stem}_msrvtt')))
+        assert f'{sum(sizes.values()):,}' == total
+        assert f'{sum(v for n, v in sizes.items() if n.startswith("backbone")):,}' == video
+
+
+def test_the_page_has_every_family():
+    families = {p.stem.rpartition('_')[0] for p in PAGE.parents[1].glob('configs/*_msvd.py')}
+    known = {stem for stem, *_ in ROWS} | {f'zeroshot_vit-{arch}' for arch in ('b', 'l', 'b32')}
+    assert families == known | {f.replace('b32', 'b') for f in known}
+
+
+@pytest.fixture(scope='module')
+def model():
+    return meta_model(recipe('side4video_vit-b_msrvtt'))
+
+
+def test_mims_index_lists_them_all():
+    index = yaml.safe_load((PAGE.parents[1] / 'configs/retrieval-metafile.yml').read_text())
+    notes = {entry['Name']: entry['Metadata'] for entry in index['Models']}
+    captioned = {*SETS, 'didemo'}
+    stems = {Path(n).stem for n in shipped.configs() if Path(n).stem.split('_')[2] in captioned}
+    assert notes.keys() == stems
+    counts = {f'{stem}_msrvtt': int(total.replace(',', '')) for stem, total, _ in ROWS}
+    for stem in counts.keys() & notes.keys():
+        assert notes[stem]['Tuned Parameters'] == counts[stem]
+
+
+class TestWhatSide4VideoTrains:
+    def test_of_the_trunk_the_last_norm_and_the_projection(self, model):
+        trunk = {n for n in tuned(model) if n.startswith('backbone.trunk.')}
+        assert trunk == {f'backbone.trunk.{n}' for n in ('ln_post.weight', 'ln_post.bias', 'proj')}
+
+    def test_all_of_the_rest(self, model):
+        others = [n for n, _ in model.named_parameters() if not n.startswith('backbone.trunk.')]
+        assert set(others) <= tuned(model).keys()
+        assert {n.split('.')[0] for n in others} == {
+            'backbone',
+            'text_tower',
+            'similarity',
+            'logit_scale',
+        }
+
+    def test_the_optimizer_has_the_four_released_groups(self, model):
+        settings = recipe('side4video_vit-b_msrvtt').optim_wrapper.to_dict()
+        paramwise = settings.pop('paramwise_cfg')
+        assert settings.pop('constructor') == 'mmstadapter.NamedGroupsConstructor'
+        assert settings['clip_grad'] == dict(max_norm=1.0)
+        settings['type'] = 'OptimWrapper'  # without a GPU
+        made = NamedGroupsConstructor(settings, paramwise)(model).optimizer
+        assert type(made).__name__ == 'BertAdam'
+        names = {id(p): n for n, p in model.named_parameters()}
+        groups = {
+            (f'{g["lr"]:.0e}', g['weight_decay']): [names[id(p)] for p in g['params']]
+            for g in made.param_groups
+        }
+        assert set(groups) == {(rate, decay) for rate in ('1e-07', '1e-04') for decay in (0.0, 0.2)}
+        for (rate, decay), members in groups.items():
+            new = [n.startswith(('backbone.side.', 'similarity.')) for n in members]
+            assert all(new) if rate == '1e-04' else not any(new)
+            assert all('bias' in n for n in members) == (decay == 0)
+        clip = groups['1e-07', 0.2]
+        assert {'logit_scale', 'backbone.trunk.proj', 'text_tower.text_projection'} <= set(clip)
+        assert 'text_tower.token_embedding.weight' in clip
+
+
+@pytest.mark.parametrize('data', SETS)
+class TestData:
+    @pytest.fixture
+    def config(self, data, tmp_path):
+        config = recipe(f'side4video_vit-b_{data}')
+        write_video(tmp_path / 'a.mp4', frames=50, size=(72, 96))
+        write_video(tmp_path / 'b.avi', frames=7, size=(96, 72))
+        (tmp_path / 'list.json').write_text(json.dumps({'a.mp4': ['x', 'y'], 'b.avi': ['z']}))
+        for kind in ('train', 'val', 'test'):
+            settings = config[f'{kind}_dataloader'].dataset
+            assert settings.data_root == f'data/{data}' and settings.data_prefix.video == 'videos'
+            settings.update(data_root=str(tmp_path), ann_file='list.json')
+            settings.data_prefix.video = '.'
+        return config
+
+    def test_both_kinds_of_items_have_12_square_frames(self, config, data):
+        for kind, items in (('train', 3), ('test', 2)):
+            dataset = DATASETS.build(config[f'{kind}_dataloader'].dataset)
+            assert len(dataset) == items
+            for sample in dataset:
+                assert sample['inputs'].shape == (1, 3, 12, 224, 224)
+                assert sample['inputs'].dtype == torch.uint8
+
+    def test_loaders_words_and_frames_are_the_released_ones(self, config, data):
+        train, test = config.train_dataloader, config.test_dataloader
+        assert (train.batch_size, train.drop_last, train.sampler.shuffle) == (16, True, True)
+        assert not test.sampler.shuffle and test.dataset.test_mode
+        assert config.model.tokenizer.context_length == 32
+        assert train.dataset.get('captions', 'each') == 'each'
+        rule = {'vatex': 'middle'}.get(data, 'every')
+        assert test.dataset.pipeline[1].rule == rule
+        assert config.val_dataloader.dataset.pipeline == test.dataset.pipeline
+        assert config.train_cfg.max_epochs == 5 and config.param_scheduler[0].warmup == 0.5
+
+
+def test_every_retrieval_recipe_trains_alike():
+    stems = [Path(n).stem for n in shipped.configs() if Path(n).stem.split('_')[2] in SETS]
+    assert len(stems) == 48
+    reference = recipe('side4video_vit-b_msrvtt')
+    for stem in stems:
+        config = recipe(stem)
+        for field in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks'):
+            assert config[field] == reference[field], (stem, field)
+        assert config.model.gather == 'exact' and config.model.num_frames == 12
+        assert config.model.text_tower.checkpoint == config.model.backbone.trunk.checkpoint
