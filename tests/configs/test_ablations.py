@@ -13,10 +13,12 @@ from mmstadapter import shipped
 from mmstadapter.engine.freeze_report import count_parameters, tuned_parameters
 from mmstadapter.engine.warmup_cosine import WarmupCosineLR
 from mmstadapter.launch import parse_options
+from mmstadapter.testing import tiny_trunk, toy_clips
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'ablations.md'
 ROW = re.compile(r'\| (?P<name>[^|]+) \|(?:.*\|)? (?P<tuned>[\d,]+) \| `(?P<options>[^`]+)` \|')
-ROWS = [match for line in PAGE.read_text().splitlines() if (match := ROW.fullmatch(line))]
+ST_ADAPTER, SIDE4VIDEO = PAGE.read_text().split('\n# Side4Video\n')
+ROWS = [match for line in ST_ADAPTER.splitlines() if (match := ROW.fullmatch(line))]
 BASE = shipped.config('stadapter_vit-b_k400.py')
 
 
@@ -83,3 +85,65 @@ def test_the_paper_config_is_shortened_as_the_page_says():
         share, abs=1e-4
     )
     assert config.train_cfg.max_steps == 10_000
+
+
+def side4video_rows() -> list[tuple[str, re.Match]]:
+    """Config of the heading, and row."""
+    config, rows = '', []
+    for line in SIDE4VIDEO.splitlines():
+        if line.startswith('## '):
+            config = re.search(r'`(\S+)`', line)[1]
+        elif row := ROW.fullmatch(line):
+            rows.append((config, row))
+    return rows
+
+
+def side4video(name: str, options: str) -> Config:
+    config = Config.fromfile(shipped.config(name))
+    config.merge_from_dict(parse_options(shlex.split(options)))
+    return config
+
+
+def test_the_page_has_all_rows_of_side4videos_table_9():
+    headings = re.findall(r'Table 9([a-f])', SIDE4VIDEO)
+    assert headings == list('abcdef')
+    assert len(side4video_rows()) == 2 + 2 + 2 + 3 + 3 + 3 + 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'row'), side4video_rows(), ids=lambda x: x if isinstance(x, str) else x['options']
+)
+class TestEveryRowOfSide4Video:
+    def test_the_model_builds_with_the_count_of_the_page(self, name, row):
+        with torch.device('meta'):
+            model = MODELS.build(side4video(name, row['options']).model)
+        assert f'{tuned_parameters(count_parameters(model))[0]:,}' == row['tuned']
+        assert model.cls_head.in_channels == model.backbone.side.position_embedding.shape[1]
+
+    def test_only_the_named_fields_change(self, name, row):
+        before = flat(Config.fromfile(shipped.config(name)).to_dict())
+        after = flat(side4video(name, row['options']).to_dict())
+        different = {k[1:] for k in before | after if before.get(k) != after.get(k)}
+        assert different <= {option.split('=')[0] for option in shlex.split(row['options'])}
+
+    def test_it_runs_at_toy_size(self, name, row):
+        backbone = side4video(name, row['options']).model.backbone
+        backbone.trunk = tiny_trunk()
+        backbone.update(side_dims=64, norm='pre')
+        kind, number, _ = backbone.get('layers', 'all').partition('_')
+        backbone.layers = kind + '_2' if number else kind
+        assert MODELS.build(backbone)(toy_clips()).shape == (2, 64)
+
+
+def test_one_view_is_tested_as_the_page_says():
+    (options,) = re.findall(r'--cfg-options (test_dataloader\.\S+ \S+)', SIDE4VIDEO)
+    for name in ('side4video_vit-b_ssv1.py', 'side4video_vit-e_ssv1.py'):
+        steps = side4video(name, options).test_dataloader.dataset.pipeline
+        assert [s.num_views for s in steps if 'num_views' in s] == [1]
+        assert [s.num_crops for s in steps if 'num_crops' in s] == [1]
+
+
+def test_a_share_of_the_videos_is_a_field_of_the_data_set():
+    config = side4video('side4video_vit-b_ssv2.py', 'train_dataloader.dataset.fraction=0.05')
+    assert config.train_dataloader.dataset.type == 'mmstadapter.VideoDataset'
+    assert config.train_dataloader.dataset.fraction == 0.05
