@@ -153,6 +153,9 @@ class TestLogitScale:
             model.init_weights()
         starts = [model.logit_scale.item() for model in (random, given, read)]
         assert starts == pytest.approx([math.log(1 / 0.07), 1.5, math.log(100.0)])
+        nn.init.constant_(read.logit_scale, 2.0)  # trained meanwhile
+        read.init_weights()
+        assert read.logit_scale.item() == 2.0
 
 
 def test_the_sequential_header_starts_from_the_text_tower():

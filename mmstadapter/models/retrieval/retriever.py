@@ -81,7 +81,10 @@ class Retriever(BaseModel):
 
     def init_weights(self) -> None:
         """Read pretrained files; then what starts from them: the header, the logit scale."""
+        again = self.is_init
         super().init_weights()
+        if again:
+            return
         self.similarity.start_from(self.text_tower)
         checkpoint = getattr(self.text_tower, 'checkpoint', None)
         if self.starts_at is None and checkpoint is not None:
