@@ -50,19 +50,25 @@ def found(tmp_path_factory) -> tuple[dict, dict, Path]:
     return one, run_on_two(folder / 'two.pth'), folder
 
 
+def assert_same(actual, expected, name):
+    """Equal up to 1e-5 of a tensor's largest value, the noise of sums in another order."""
+    noise = 1e-5 * expected.abs().max().item() + 1e-7
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=noise, msg=name)
+
+
 @pytest.mark.parametrize('case', EXACT)
 def test_loss_and_gradients_equal_those_of_one_process_on_the_joint_batch(found, case):
     one, two = found[0][case], found[1][case]
     assert one.keys() == two.keys() and {'loss', 'logit_scale'} < one.keys()
     for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-6, msg=name)
+        assert_same(two[name], one[name], name)
 
 
 def test_parts_change_nothing(found):
     for case in ('token', 'mean'):
         for name, whole in found[0][case].items():
             parts = found[0][f'{case}, in parts'][name]
-            torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6, msg=name)
+            assert_same(parts, whole, name)
 
 
 def test_released_gradients_are_halved_before_the_gathering_and_whole_after_it(found):
@@ -70,7 +76,7 @@ def test_released_gradients_are_halved_before_the_gathering_and_whole_after_it(f
     for name, whole in one.items():
         before = name.startswith(('backbone.', 'text_tower.'))
         expected = whole / 2 if before else whole
-        torch.testing.assert_close(two[name], expected, rtol=1e-4, atol=1e-6, msg=name)
+        assert_same(two[name], expected, name)
 
 
 def test_other_shapes_elsewhere_are_an_error_in_every_process(found):
