@@ -1,6 +1,5 @@
 """Certificate of the joint batch of two processes (C_allgather_2ranks)."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,8 +87,6 @@ def _our_name(name: str) -> str:
 def in_processes(info: dict, tensors: dict[str, Tensor]) -> dict[str, list[dict[str, Tensor]]]:
     """What `run` gives in each of two processes, for both choices of gradients."""
     with tempfile.TemporaryDirectory() as folder:
-        # loopback: gloo would otherwise look up the host's name, which may not resolve
-        os.environ.setdefault('GLOO_SOCKET_IFNAME', 'lo')
         torch.multiprocessing.spawn(_one_process, (folder, info, tensors), nprocs=PROCESSES)
         found = [torch.load(Path(folder, f'{rank}.pth')) for rank in range(PROCESSES)]
     return {choice: [one[choice] for one in found] for choice in ('released', 'exact')}
