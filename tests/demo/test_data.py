@@ -10,7 +10,7 @@ import scenes
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 
-from mmstadapter import open_video, shipped
+from mmstadapter import CaptionDataset, open_video, shipped
 
 
 def labels_of(path) -> Counter:
@@ -111,6 +111,17 @@ class TestFiles:
         captions = json.loads((small_set / 'val_captions.json').read_text())
         assert captions['val/three_grey_left.mp4'] == ['the digit three moves to the left']
         assert len({text for texts in captions.values() for text in texts}) == 80
+
+    def test_the_captioned_data_set_reads_its_captions(self, small_set):
+        settings = dict(data_root=str(small_set), data_prefix=dict(video='videos'))
+        train = CaptionDataset('train_captions.json', [], **settings)
+        steps = list(TestPipeline.config.test_pipeline[:-1])
+        steps.append(dict(type='PackActionInputs', meta_keys=('video_id', 'captions')))
+        test = CaptionDataset('val_captions.json', steps, test_mode=True, **settings)
+        assert (len(train), len(test)) == (80, 80)
+        first, *_ = test
+        assert first['inputs'].shape == (1, 3, 8, 32, 32)
+        assert first['data_samples'].captions == ['the digit zero moves to the right']
 
 
 class TestStoppedRuns:
