@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .storage import Shard, VideoIndexError, replacing
 
 WORTHWHILE = 50_000  # segments from which on the approximate stage is built
-LISTS_LOOKED_AT = 64  # of about 4 sqrt(n); see benchmarks/search_recall_*.md
+LISTS_LOOKED_AT = 128  # of about 4 sqrt(n); see benchmarks/search_recall_*.md
 SAMPLES_A_LIST = 64  # vectors to find each list's centre from
 BLOCK = 65_536  # vectors held as float32 at a time
 ABSENT = (
