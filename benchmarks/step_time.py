@@ -10,36 +10,50 @@ import argparse
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mmengine.registry import init_default_scope
+from side4video_memory import PlainSide4Video
 from torch import nn
 from training_memory import PlainViT
 
 import mmstadapter
 
-FORMS = {
-    'plain trunk, forward only': None,
-    "12x384, authors' form": (('after_attn',), True, False),
-    '12x384': (('after_attn',), False, False),
-    '12x384, with_cp': (('after_attn',), False, True),
-    "24x384, authors' form": (('before_attn', 'after_attn'), True, False),
-    '24x384': (('before_attn', 'after_attn'), False, False),
-    '24x384, with_cp': (('before_attn', 'after_attn'), False, True),
-}
+ONE, TWO = ('after_attn',), ('before_attn', 'after_attn')
 
 
-def build(form: tuple | None, trunk: dict) -> nn.Module:
-    """The model of a row; adapters are not at zero, so that nothing is skipped."""
-    if form is None:
-        return mmstadapter.FrameMeanViT(trunk=trunk)
-    positions, plain, with_cp = form
+def st_adapter(trunk: dict, positions: tuple[str, ...], plain=False, with_cp=False) -> nn.Module:
+    """An ST-Adapter row; adapters are not at zero, so that nothing is skipped."""
     model = mmstadapter.STAdapterViT(trunk=trunk, positions=positions, with_cp=with_cp)
     for module in model.modules():
         if isinstance(module, mmstadapter.STAdapter):
             nn.init.normal_(module.conv.weight, std=0.02)
     return PlainViT(model) if plain else model
+
+
+def side4video(trunk: dict, plain: bool = False, **fields) -> nn.Module:
+    """A Side4Video row, in training mode for batch norm's sake."""
+    model = mmstadapter.Side4VideoViT(trunk=trunk, **fields)
+    return (PlainSide4Video(model) if plain else model).train()
+
+
+LIGHT = dict(side_dims=192, layers='interval')
+ROWS: dict[str, Callable[[dict], nn.Module]] = {
+    'plain trunk, forward only': lambda trunk: mmstadapter.FrameMeanViT(trunk=trunk),
+    "ST-Adapter 12x384, authors' form": lambda trunk: st_adapter(trunk, ONE, plain=True),
+    'ST-Adapter 12x384': lambda trunk: st_adapter(trunk, ONE),
+    'ST-Adapter 12x384, with_cp': lambda trunk: st_adapter(trunk, ONE, with_cp=True),
+    "ST-Adapter 24x384, authors' form": lambda trunk: st_adapter(trunk, TWO, plain=True),
+    'ST-Adapter 24x384': lambda trunk: st_adapter(trunk, TWO),
+    'ST-Adapter 24x384, with_cp': lambda trunk: st_adapter(trunk, TWO, with_cp=True),
+    "Side4Video 6x192, authors' form": lambda trunk: side4video(trunk, True, **LIGHT),
+    'Side4Video 6x192': lambda trunk: side4video(trunk, **LIGHT),
+    "Side4Video 12x320, authors' form": lambda trunk: side4video(trunk, True),
+    'Side4Video 12x320': lambda trunk: side4video(trunk),
+    'Side4Video 12x320, with_cp': lambda trunk: side4video(trunk, with_cp=True),
+}
 
 
 def step(model: nn.Module, video: torch.Tensor, dtype: torch.dtype | None) -> float:
@@ -66,7 +80,7 @@ def main() -> None:
     cuda = torch.cuda.is_available()
     device, dtype = ('cuda', torch.float16) if cuda else ('cpu', None)
     trunk = dict(type='mmstadapter.CLIPViT', dtype='float16' if cuda else None)
-    models = {name: build(form, trunk).to(device) for name, form in FORMS.items()}
+    models = {name: build(trunk).to(device) for name, build in ROWS.items()}
     video = torch.randn(args.batch, 3, 8, 224, 224, device=device)
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(args.rounds + 1):
