@@ -141,6 +141,17 @@ class TestTable9:
         for change in changes:
             assert not torch.allclose(build(**change).eval()(toy_clips()), base), change
 
+    @pytest.mark.parametrize('fusion', CHOICES['fusion'])
+    def test_an_own_class_token_takes_up_none_of_the_trunk_s(self, fusion):
+        fields = dict(cls_shift=False, fusion=fusion)
+        own, theirs = (build(representation=r, **fields) for r in ('side_cls', 'trunk_cls'))
+        s, tokens = torch.randn(4, 17, 16), torch.randn(4, 17, 32)
+        moved = torch.cat([torch.randn(4, 1, 32), tokens[:, 1:]], dim=1)
+        for model, sees in ((own, False), (theirs, True)):
+            block, positions = model.side.blocks[0].eval(), model.side.position_embedding
+            a, b = (block(s, [z], positions, 2)[:, 0] for z in (tokens, moved))
+            assert torch.allclose(a, b) != sees
+
     def test_without_time_the_order_of_frames_does_not_matter_beyond_the_stem(self):
         model = build(temporal='none', cls_shift=False).eval()
         nn.init.zeros_(model.side.stem.conv.weight[:, :, 0])

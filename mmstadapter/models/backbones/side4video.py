@@ -209,9 +209,11 @@ class SideBlock(nn.Module):
         cls_shift: bool,
         fusion: str,
         norm: str,
+        own_cls: bool,
     ) -> None:
         super().__init__()
         self.cls_shift, self.fusion, self.post = cls_shift, fusion, norm == 'post'
+        self.own_cls = own_cls
         self.down = Down(embed_dims, side_dims, norm)
         if temporal != 'none':
             self.bn_1 = nn.BatchNorm1d(side_dims)
@@ -249,9 +251,13 @@ class SideBlock(nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def fuse(self, s: Tensor, z: Tensor) -> Tensor:
-        """Eq. 2's sum, or as released the mean, of s (M, L, C) and the last L of z."""
+        """Eq. 2's sum, or as released the mean, of s (M, L, C) and the last L of z.
+
+        A class token of the side network's own takes up nothing.
+        """
         z = z[:, z.shape[1] - s.shape[1] :]
-        return 0.5 * (s + z) if self.fusion == 'mean' else s + z
+        both = 0.5 * (s + z) if self.fusion == 'mean' else s + z
+        return torch.cat([s[:, :1], both[:, 1:]], dim=1) if self.own_cls else both
 
     def over_time(self, s: Tensor, num_frames: int) -> Tensor | float:
         """The temporal branch. (B·T, L, C) -> same."""
@@ -323,7 +329,8 @@ class SideNetwork(BaseModule):
         fusion: ``'mean'`` of side and trunk tokens, as released, or their ``'sum'`` (Eq. 2).
         norm: ``'pre'`` (released with CLIP trunks) or ``'post'`` (with EVA trunks).
         representation: ``'avg_pool'`` over the patches, ``'trunk_cls'``, a token that takes
-            up the trunk's class tokens, or ``'side_cls'``, a learned one (Table 9d).
+            up the trunk's class tokens, or ``'side_cls'``, a learned one, which sees them
+            in attention alone (Table 9d).
         output: ``'clip'``, (B, C), or ``'frames'`` for retrieval, one joint image-text
             vector a frame, (B, T, E), Eq. 4.
         cls_position: give the class token a row of the position table, as the released
@@ -364,7 +371,7 @@ class SideNetwork(BaseModule):
         self.stem = Stem(trunk.patch_size, side_dims)
         num_patches = trunk.grid[0] * trunk.grid[1]
         self.position_embedding = nn.Parameter(torch.empty(num_patches + cls_position, side_dims))
-        options = (head_dims, temporal, cls_shift, fusion, norm)
+        options = (head_dims, temporal, cls_shift, fusion, norm, representation == 'side_cls')
         self.blocks = nn.ModuleList(
             SideBlock(trunk.embed_dims, side_dims, *options) for _ in self.reads
         )
