@@ -41,6 +41,22 @@ def test_a_normalised_map_is_the_plain_one(kind, training):
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize('training', [True, False])
+def test_gradients_are_those_of_the_mode_and_statistics_of_the_forward_pass(training):
+    torch.manual_seed(0)
+    norm, linear, x = nn.BatchNorm1d(6), nn.Linear(6, 4), torch.randn(2, 5, 6)
+
+    def and_on(norm, x, linear):
+        out = norm_linear(norm.train(training), x, linear)
+        batch_norm(norm.train(), x.detach() + 3)
+        norm.train(not training)
+        return out
+
+    ours, expected = (run(f, norm.train(training), linear, x)[:-3] for f in (and_on, norm_linear))
+    for a, b in zip(ours, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_under_autocast_it_is_the_plain_one_in_16_bit():
     torch.manual_seed(0)
     norm, linear, x = nn.BatchNorm1d(6), nn.Linear(6, 4), torch.randn(2, 5, 6).bfloat16()

@@ -4,7 +4,7 @@ The modules are plain ``nn.BatchNorm1d``, so that whatever turns a model's batch
 synchronised ones finds them; the functions here call them on (..., C).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch.nn.functional as F
@@ -37,21 +37,27 @@ def batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
     return norm(x.flatten(0, -2)).view_as(x)
 
 
-def batch_norm_again(norm: _BatchNorm, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What `batch_norm` just gave, without touching the running statistics.
+def batch_norm_again(norm: _BatchNorm) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A function that gives what `batch_norm` gives now, without touching running statistics.
+
+    Whatever becomes of the module's mode and statistics in the meantime.
 
     Args:
-        norm: the module, for its mode, running statistics and epsilon.
-        x: (..., C).
-        weight, bias: its parameters, as tensors to be differentiated.
+        norm: the module.
+
+    Returns:
+        Function of x (..., C) and of the module's weight and bias, as tensors to be
+        differentiated.
     """
-    mean = var = None
-    if not norm.training:
-        mean, var = norm.running_mean, norm.running_var
-    rows = F.batch_norm(
-        x.flatten(0, -2), mean, var, weight, bias, training=norm.training, eps=norm.eps
-    )
-    return rows.view_as(x)
+    training, eps = norm.training, norm.eps
+    mean = None if training else norm.running_mean.clone()
+    var = None if training else norm.running_var.clone()
+
+    def again(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        rows = F.batch_norm(x.flatten(0, -2), mean, var, weight, bias, training=training, eps=eps)
+        return rows.view_as(x)
+
+    return again
 
 
 @contextmanager

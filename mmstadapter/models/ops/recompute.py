@@ -147,7 +147,7 @@ def norm_linear(norm: nn.Module, x: Tensor, linear: nn.Linear) -> Tensor:
     inputs = (x, norm.weight, norm.bias)
     if isinstance(norm, _BatchNorm):
         make = partial(_normalise, norm, batch_norm)
-        return linear_of(make, inputs, linear, partial(batch_norm_again, norm))
+        return linear_of(make, inputs, linear, batch_norm_again(norm))
     return linear_of(partial(layer_norm, eps=norm.eps), inputs, linear)
 
 
