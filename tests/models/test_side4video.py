@@ -102,6 +102,13 @@ class TestCheckpointing:
             sizes.append(sum(t.numel() for t in unique.values()))
         assert sizes[1] < 0.6 * sizes[0]
 
+    def test_a_compiler_steps_around_it(self):
+        model = build(with_cp=True, layers='top_1').train()
+        s, z = torch.randn(4, 16, 16), torch.randn(4, 17, 32)
+        given = (s, 2, [z], model.trunk, 2)
+        read = torch.compile(model.side.read, backend='eager')
+        torch.testing.assert_close(read(*given), model.side.read(*given))
+
 
 class TestTable9:
     @pytest.mark.parametrize(

@@ -309,6 +309,20 @@ class SideBlock(nn.Module):
         return self.mlp(s, self.bn_2)
 
 
+@torch.compiler.disable  # torch.compile takes no context_fn
+def recomputed(block: SideBlock, s: Tensor, tokens: Sequence[Tensor], positions, num_frames: int):
+    """What a block gives, computed again in the backward pass; arguments as the block's."""
+    return checkpoint(
+        lambda s, positions, *tokens: block(s, tokens, positions, num_frames),
+        s,
+        positions,
+        *tokens,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), statistics_kept(block)),
+    )
+
+
 @MODELS.register_module()
 class SideNetwork(BaseModule):
     """The side network by itself, fed with a trunk's layers one at a time.
@@ -418,15 +432,7 @@ class SideNetwork(BaseModule):
         tokens = self.select(tokens, trunk)
         if not (self.with_cp and torch.is_grad_enabled()):
             return block(s, tokens, self.position_embedding, num_frames)
-        return checkpoint(
-            lambda s, positions, *tokens: block(s, tokens, positions, num_frames),
-            s,
-            self.position_embedding,
-            *tokens,
-            use_reentrant=False,
-            preserve_rng_state=False,
-            context_fn=lambda: (nullcontext(), statistics_kept(block)),
-        )
+        return recomputed(block, s, tokens, self.position_embedding, num_frames)
 
     @staticmethod
     def select(tokens: Sequence[Tensor], trunk: Trunk) -> Sequence[Tensor]:
