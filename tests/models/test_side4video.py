@@ -57,6 +57,20 @@ class TestTheTrunk:
             model(toy_clips())
         assert len(alive) == 3
 
+    @pytest.mark.parametrize('portion', [None, 3])
+    def test_while_a_layer_is_read_no_other_exists(self, portion):
+        model, made = build(frames_per_pass=portion).eval(), []
+        for i, block in enumerate(model.trunk.blocks):
+            block.register_forward_hook(lambda m, x, out, i=i: made.append((i, weakref.ref(out))))
+        found = []
+        for block in model.side.blocks:
+            block.register_forward_pre_hook(
+                lambda *_: found.append({k for k, layer in made if layer() is not None})
+            )
+        with torch.no_grad():
+            model(toy_clips())
+        assert found == [{0}, {1}, {2}]
+
     def test_frames_may_pass_in_any_portions(self):
         model = build().eval()
         whole = model(toy_clips(2, 4))

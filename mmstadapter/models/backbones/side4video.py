@@ -526,8 +526,8 @@ def trunk_layers(
     del frames  # as large as the video
     for block in trunk.blocks[: last + 1]:
         with torch.set_grad_enabled(recording):
-            for i, chunk in enumerate(chunks):
-                chunks[i] = block(chunk)
+            for i in range(len(chunks)):  # no name may hold on to the layer before
+                chunks[i] = block(chunks[i])
         yield chunks
 
 
