@@ -48,7 +48,8 @@ def main() -> None:
         print('\n'.join(shipped.configs()))
     elif command in TOOLS:
         try:
-            arguments = [find(argument) for argument in arguments]
+            if command != 'search':  # whose words are a sentence
+                arguments = [find(argument) for argument in arguments]
         except FileNotFoundError as error:
             sys.exit(str(error))
         tool = shipped.root() / 'tools' / TOOLS[command]

@@ -75,6 +75,10 @@ def test_a_path_stays_a_path(call, tmp_path):
     assert call('test', str(mine), 'last.pth')[2:] == [str(mine), 'last.pth']
 
 
+def test_the_words_of_a_search_are_no_configs(call):
+    assert call('search', 'somebody', 'types', 'hello.py')[2:] == ['somebody', 'types', 'hello.py']
+
+
 @pytest.mark.parametrize(
     ('words', 'answer'),
     [
