@@ -67,8 +67,9 @@ def text_to_video_ranks(sim: Tensor, owner: Tensor, tolerance: float = 0.0) -> R
         tolerance: scores that differ by no more count as tied.
 
     Raises:
-        ValueError: if shapes or indices do not fit or a score is NaN.
+        ValueError: if shapes or indices do not fit, a score is NaN, or the tolerance negative.
     """
+    _check_tolerance(tolerance)
     owner = check_owner(sim, owner)
     better: list[Tensor] = []
     tied: list[Tensor] = []
@@ -103,6 +104,7 @@ def video_to_text_ranks(
         raise ValueError(
             f'video_to_text_ranks: gallery must be one of {GALLERIES}, got {gallery!r}.'
         )
+    _check_tolerance(tolerance)
     owner = check_owner(sim, owner)
     members = captions_of_videos(owner, sim.shape[1])
     better: list[Tensor] = []
@@ -123,6 +125,11 @@ def video_to_text_ranks(
         _add(better, tied, ahead, level, own.flatten() == float('-inf'))
         right.append(same)
     return Ranks(torch.cat(better), torch.cat(tied), torch.cat(right))
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if not 0 <= tolerance < float('inf'):
+        raise ValueError(f'retrieval ranks: tolerance must be a number from 0, got {tolerance}.')
 
 
 def check_owner(sim: Tensor, owner: Tensor) -> Tensor:

@@ -151,6 +151,12 @@ def test_scores_within_the_tolerance_are_tied():
     assert retrieval_metrics(sim, tolerance=1e-6)['t2v/R1'] == 75
 
 
+@pytest.mark.parametrize('tolerance', [-1e-6, float('nan'), float('inf')])
+def test_a_tolerance_is_a_number_from_zero(tolerance):
+    with pytest.raises(ValueError, match='tolerance must be a number from 0'):
+        retrieval_metrics(torch.eye(2), tolerance=tolerance)
+
+
 def test_an_answer_of_minus_infinity_is_never_found():
     sim = torch.full((4, 4), -torch.inf)
     sim[:2, :2] = torch.eye(2)
