@@ -81,13 +81,14 @@ def main() -> None:
     try:
         with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
             report = run(args)
-    except (FileNotFoundError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit('\n'.join([str(error), *getattr(error, '__notes__', [])]))
     except KeyboardInterrupt:
         sys.exit('Stopped. What was indexed so far is kept; the same command goes on from there.')
     text = json.dumps(report, indent=1)
     print(text if args.json == '-' else summary(report, args.index))
     if args.json not in (None, '-'):
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         Path(args.json).write_text(text + '\n', encoding='utf-8')
     sys.exit(bool(report['bad']) and not report['segments'])
 

@@ -80,9 +80,8 @@ def table(figures: dict[str, float]) -> str:
 
 def evaluate(args: argparse.Namespace) -> tuple[str, dict[str, float]]:
     """A line about the features, and their figures."""
-    import torch
-
     from mmstadapter import RetrievalFeatures, feature_metrics
+    from mmstadapter.apis.device import choose_device
 
     features = RetrievalFeatures.load(args.file)
     figures = feature_metrics(
@@ -90,7 +89,7 @@ def evaluate(args: argparse.Namespace) -> tuple[str, dict[str, float]]:
         dsl=args.dsl,
         bank=RetrievalFeatures.load(args.qb_norm) if args.qb_norm else None,
         memory=args.memory,
-        device=args.device or ('cuda' if torch.cuda.is_available() else 'cpu'),
+        device=choose_device(args.device),
         ties=args.ties,
         gallery=args.gallery,
         tolerance=args.tolerance,
@@ -104,11 +103,12 @@ def main() -> None:
     args = parse_args()
     try:
         about, figures = evaluate(args)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
     text = json.dumps(figures, indent=1)
     print(text if args.json == '-' else f'{args.file}: {about}; ties {args.ties}\n{table(figures)}')
     if args.json not in (None, '-'):
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         Path(args.json).write_text(text + '\n', encoding='utf-8')
 
 

@@ -70,12 +70,13 @@ def main() -> None:
     try:
         with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
             found = run(args)
-    except (FileNotFoundError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
     text = json.dumps(found, indent=1)
     sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
     print(text if args.json == '-' else lines(found) or 'The index has no segments.')
     if args.json not in (None, '-'):
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         Path(args.json).write_text(text + '\n', encoding='utf-8')
 
 

@@ -13,6 +13,7 @@ from mmengine.runner import load_state_dict
 
 from ..datasets.packets import VideoReadError
 from ..engine.tuned_checkpoint import read_adapter
+from .device import choose_device
 from .own_videos import videos_below
 from .stored_config import stored_config
 
@@ -56,7 +57,7 @@ class Predictor:
         if batch_size < 1:
             raise ValueError(f'Predictor: batch_size must be at least 1, got {batch_size}.')
         self.batch_size = batch_size
-        self.device = torch.device(device or ('cuda:0' if torch.cuda.is_available() else 'cpu'))
+        self.device = choose_device(device)
         init_default_scope('mmaction')
         if not Path(adapter).is_file():
             raise FileNotFoundError(f'Predictor: no adapter file {adapter}.')

@@ -1,5 +1,6 @@
 """Index a folder of videos: what is new, changed or gone, in steps that survive being killed."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -88,9 +89,9 @@ def index_videos(
     root, index = Path(root).resolve(), Path(index)
     if not root.is_dir():
         raise FileNotFoundError(f'index_videos: no folder {root}.')
-    if seconds < 0 or batch_size < 1 or num_threads < 1:
+    if not 0 <= seconds < math.inf or batch_size < 1 or num_threads < 1:
         raise ValueError(
-            'index_videos: seconds must be at least 0, batch_size and num_threads at least 1, got '
+            'index_videos: seconds must be a number from 0, batch_size and num_threads from 1, got '
             f'{seconds}, {batch_size}, {num_threads}.'
         )
     found = _stamps(root)

@@ -16,6 +16,7 @@ from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
 from .. import weights
+from ..apis.device import choose_device
 from ..apis.stored_config import stored_config
 from ..models.pretrained import Pretrained
 from .windows import Segment, segments
@@ -43,7 +44,7 @@ class SearchModel:
     Raises:
         FileNotFoundError: no such config or weights.
         ValueError: a config without a retrieval model, or with parts that are not registered.
-        RuntimeError: if some weights would be random.
+        RuntimeError: if some weights would be random, or without such a device.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class SearchModel:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         init_default_scope('mmaction')
+        self.device = choose_device(device)  # before the weights are read
         self.name, whole = _read(config)
         whole.merge_from_dict(dict(options or {}))
         checkpoint = checkpoint or whole.get('load_from')
@@ -62,7 +64,6 @@ class SearchModel:
         model, steps = stored_config(dict(config=self.config), self.name)
         self.model = _build(model, self.checkpoint, self.name)
         self.weights = _fingerprints(self.model)
-        self.device = torch.device(device or ('cuda:0' if torch.cuda.is_available() else 'cpu'))
         self.model.to(self.device).eval()
         self.steps = Compose(steps).transforms
         self.half = bool((self.config.get('test_cfg') or {}).get('fp16'))

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -33,6 +34,7 @@ def write_sheet(path: str | Path, query: str, hits: Sequence[Hit], root: str | P
     """
     title = html.escape(query)
     figures = ''.join(_figure(rank, hit, Path(root)) for rank, hit in enumerate(hits, start=1))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(
         f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
         f'<h1>{title}</h1><p>{len(hits)} segments, best first, in {html.escape(str(root))}</p>'
@@ -77,7 +79,7 @@ def _figure(rank: int, hit: Hit, root: Path) -> str:
     except VideoReadError as error:
         picture = f'<p>No picture: the file {html.escape(error.reason)}.</p>'
     part = f'#t={hit.start:.2f},{hit.end:.2f}'
-    link = f'<a href="file://{quote(str(file))}{part}">{html.escape(hit.video)}</a>'
+    link = f'<a href="file://{quote(os.fsencode(file))}{part}">{html.escape(hit.video)}</a>'
     times = f'{clock(hit.start)} to {clock(hit.end)}'
     said = f'<b>{rank}.</b> {link}<br>{times}, {hit.score:.3f}'
     return f'<figure>{picture}<figcaption>{said}</figcaption></figure>'

@@ -124,6 +124,14 @@ class TestIndexVideos:
         with pytest.raises(ValueError, match='segments of 4 s, asked for 5 s'):
             run(seconds=5)
 
+    @pytest.mark.parametrize('seconds', [-1, float('nan'), float('inf')])
+    def test_a_length_that_is_no_number_is_refused_before_anything_is_made(
+        self, run, seconds, tmp_path
+    ):
+        with pytest.raises(ValueError, match='seconds must be a number from 0'):
+            run(seconds=seconds)
+        assert not (tmp_path / 'index').exists()
+
     def test_nan_features_stop_the_run_and_name_the_video(self, run, model, monkeypatch, tmp_path):
         original = model.encode_clips
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import re
 import runpy
 import sys
@@ -39,21 +40,30 @@ def command(tmp_path, monkeypatch, capsys):
 
 class TestCommands:
     def test_index_then_search_in_the_default_place(self, command, library, model_config, tmp_path):
-        words = ['--config', model_config, '--seconds', 4, '--device', 'cpu', '--json', 'done.json']
+        words = [
+            '--config',
+            model_config,
+            '--seconds',
+            4,
+            '--device',
+            'cpu',
+            '--json',
+            'new/done.json',
+        ]
         status, out, errors = command('index', library, *words)
         assert status == 0
         assert 'work_dirs/index: 5 segments of 3 videos' in out
         assert 'cannot be decoded: broken.mp4: ' in out
-        assert json.loads((tmp_path / 'done.json').read_text())['added'] == 3
+        assert json.loads((tmp_path / 'new/done.json').read_text())['added'] == 3
         assert 'model: model.py' in errors
 
-        words = ['--device', 'cpu', '--topk', 3, '--json', '-', '--html', 'hits.html']
+        words = ['--device', 'cpu', '--topk', 3, '--json', '-', '--html', 'pages/hits.html']
         status, out, _ = command('search', 'a dark video', 'jumps', *words)
         found = json.loads(out)
         assert found['query'] == 'a dark video jumps' and found['root'] == str(library)
         assert [hit['rank'] for hit in found['hits']] == [1, 2, 3]
         assert found['hits'][0].keys() == {'rank', 'video', 'start', 'end', 'score'}
-        assert (tmp_path / 'hits.html').read_text().count('<figure>') == 3
+        assert (tmp_path / 'pages/hits.html').read_text().count('<figure>') == 3
 
         status, out, errors = command('index', library, '--device', 'cpu')  # the index's own model
         assert status == 0 and '4 as before' in errors and 'model: model.py' in errors
@@ -85,6 +95,17 @@ class TestCommands:
         model = Config.fromfile(shipped.find_config(tool['CONFIG'])).model
         assert model.backbone.trunk.checkpoint == model.text_tower.checkpoint == 'openai/ViT-B-32'
 
+    @pytest.mark.parametrize(
+        ('option', 'message'),
+        [(('--device', 'cuda:99'), 'cannot be used'), (('--index', 'file/in'), 'Not a directory')],
+    )
+    def test_what_the_machine_refuses_ends_with_a_sentence(
+        self, command, library, model_config, tmp_path, option, message
+    ):
+        (tmp_path / 'file').write_text('no folder')
+        status, _, _ = command('index', library, '--config', model_config, *option)
+        assert message in status
+
     def test_both_are_listed(self):
         text = cli.overview(shipped.root() / 'tools')
         assert re.search(r'\n  index +Index a folder of videos', text)
@@ -105,6 +126,12 @@ class TestPage:
         code = re.search('base64,([^"]+)', page)[1]
         image = Image.open(io.BytesIO(base64.b64decode(code)))
         assert image.format == 'JPEG' and image.size == (4 * round(64 * 112 / 48), 112)
+
+    def test_a_name_of_any_bytes_can_be_linked(self, tmp_path):
+        name = os.fsdecode(b'<b>caf\xe9.mp4')  # latin-1 in a file system of UTF-8
+        write_sheet(tmp_path / 'out.html', 'coffee', [Hit(name, 0.0, 4.0, 0.2)], tmp_path)
+        page = (tmp_path / 'out.html').read_text()
+        assert '/%3Cb%3Ecaf%E9.mp4#t=' in page and '<b>caf' not in page
 
     def test_the_strip_shows_the_part_and_not_the_rest(self, tmp_path):
         path = write_video(tmp_path / 'a.mp4', 100, seconds=20)

@@ -69,8 +69,8 @@ def test_it_prints_both_directions_with_intervals_and_extras_apart(call, file, t
 def test_json_holds_every_figure(call, file, tmp_path):
     path = file('test', 30)
     printed = json.loads(call(path, '--json', '-'))
-    call(path, '--json', tmp_path / 'out.json')
-    assert printed == json.loads((tmp_path / 'out.json').read_text())
+    call(path, '--json', tmp_path / 'new/out.json')
+    assert printed == json.loads((tmp_path / 'new/out.json').read_text())
     assert printed['t2v/queries'] == 60 and 0 < printed['v2t/R1'] <= 100
 
 
@@ -97,6 +97,11 @@ def test_what_is_no_file_of_features_ends_with_a_sentence(call, arguments, messa
 def test_an_unknown_rule_for_ties_ends_with_a_sentence(call, file):
     with pytest.raises(SystemExit, match='ties must be one of'):
         call(file('test', 3), '--ties', 'none')
+
+
+def test_a_device_that_is_not_there_ends_with_a_sentence(call, file):
+    with pytest.raises(SystemExit, match="device 'cuda:99' cannot be used"):
+        call(file('test', 3), '--device', 'cuda:99')
 
 
 def test_the_command_is_listed():
