@@ -1,5 +1,6 @@
 """Batch norms where people trip: checkpoints, small batches, accumulated gradients."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmstadapter import TunedOptimWrapperConstructor, shipped
 from mmstadapter.engine.tuned_checkpoint import drop_frozen, write_adapter
+from mmstadapter.launch import build_runner
 from mmstadapter.models.ops.sync_batch_norm import synchronise
 from mmstadapter.testing import fill, tiny_trunk, toy_clips, toy_samples, write_clip_file
 
@@ -110,6 +112,26 @@ class TestTunedOnlyCheckpoints:
         again.load_state_dict(kept, strict=True)
         assert torch.equal(scores(again), before)
         assert drop_frozen(again, again.state_dict()).keys() == kept.keys()
+
+
+def test_a_resumed_run_has_those_of_an_uninterrupted_one(toy):
+    def settings(work_dir: str, **changes) -> Config:
+        made = toy.toy_config(work_dir, epochs=2, val_dataloader=None, val_cfg=None, **changes)
+        made |= dict(val_evaluator=None)
+        made['optim_wrapper'] |= dict(accumulative_counts=3, dtype='bfloat16')  # 3 an epoch
+        given = config(made['model']['backbone']['trunk']['checkpoint'], with_cp=True).model
+        made['model'] |= dict(backbone=given.backbone, cls_head=given.cls_head)
+        return Config(made)
+
+    build_runner(settings('whole')).train()
+    Path('parts').mkdir()
+    shutil.copy('whole/epoch_1.pth', 'parts')
+    Path('parts/last_checkpoint').write_text('parts/epoch_1.pth')
+    build_runner(settings('parts', resume=True)).train()
+    one, other = (torch.load(f'{folder}/epoch_2.pth') for folder in ('whole', 'parts'))
+    assert one['state_dict']['backbone.side.stem.norm.num_batches_tracked'] == 6
+    for name, value in one['state_dict'].items():
+        assert torch.equal(other['state_dict'][name], value), name
 
 
 @pytest.mark.parametrize('norm', ['pre', 'post'])
