@@ -2,6 +2,7 @@
 
 from .bad_videos import BadVideoHook
 from .caption_dataset import CaptionDataset
+from .caption_groups import CaptionGroupSampler
 from .loading import VideoDecode, VideoInit
 from .packets import VideoReadError
 from .rand_augment import RandAugment
@@ -18,6 +19,7 @@ from .video_dataset import VideoDataset
 __all__ = [
     'BadVideoHook',
     'CaptionDataset',
+    'CaptionGroupSampler',
     'PILRandomSquare',
     'PILResize',
     'RandAugment',

@@ -1,5 +1,6 @@
 """Text-video retrieval as a metric of MMEngine's evaluator."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,6 +36,9 @@ class TextVideoMetric(BaseMetric):
         dsl: also report dual softmax, under ``dsl_with_all_queries/``.
         memory: bound in bytes on the blocks of the similarity matrix.
         device: where it is computed; the first GPU if there is one, else the CPU.
+        galleries: a regular expression; videos in whose ids it finds the same (in its brackets,
+            or in all) are ranked among themselves, and figures are means over these galleries.
+            Without it all videos are one.
         save: a file for the features, for ``mmstadapter retrieval-metrics`` and as a bank of
             QB-Norm.
 
@@ -55,6 +59,7 @@ class TextVideoMetric(BaseMetric):
         dsl: bool = False,
         memory: int = 256 * 2**20,
         device: str | None = None,
+        galleries: str | None = None,
         save: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -74,6 +79,7 @@ class TextVideoMetric(BaseMetric):
         self.dsl = dsl
         self.memory = memory
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        self.galleries = re.compile(galleries or '^')  # which finds the same in all
         self.save = save
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -121,12 +127,19 @@ class TextVideoMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Metrics of videos that are all different, as `process` keeps them."""
-        features = join(results)
         if self.save:
-            features.save(self.save)
-        return feature_metrics(
-            features, dsl=self.dsl, memory=self.memory, device=self.device, **self.options
-        )
+            join(results).save(self.save)
+        parts: dict[object, list] = {}
+        for result in results:
+            found = self.galleries.search(result[0])
+            parts.setdefault(found and (found.groups() or found[0]), []).append(result)
+        figures = [
+            feature_metrics(
+                join(part), dsl=self.dsl, memory=self.memory, device=self.device, **self.options
+            )
+            for part in parts.values()
+        ]
+        return {key: sum(f[key] for f in figures) / len(figures) for key in figures[0]}
 
 
 def each_once(results: list[tuple], size: int) -> list[tuple]:

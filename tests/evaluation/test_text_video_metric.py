@@ -53,6 +53,16 @@ def test_options_reach_the_functions():
     assert {'x/t2v/R2', 'x/v2t/MnR'} <= set(found) and 'x/t2v/R1' not in found
 
 
+def test_galleries_are_ranked_apart_and_averaged():
+    parts = samples()[:2], samples()[2:]
+    for sample in parts[1]:
+        sample.set_metainfo(dict(video_id=f'other/{sample.video_id}'))
+    expected = [evaluate(part) for part in parts]
+    found = evaluate([*parts[0], *parts[1]], galleries='^other')
+    assert found == {key: (expected[0][key] + expected[1][key]) / 2 for key in expected[0]}
+    assert found != evaluate(samples())
+
+
 def test_the_metric_of_mmaction_keeps_its_name():
     assert METRICS.get('mmstadapter.TextVideoMetric') is TextVideoMetric
     assert METRICS.get('RetrievalMetric').__module__.startswith('mmaction.')

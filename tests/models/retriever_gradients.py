@@ -19,6 +19,7 @@ from mmstadapter.testing import caption_samples, fill, tiny_retriever, toy_clips
 BATCH = 6
 MEAN = dict(similarity=dict(type='mmstadapter.MeanPoolSimilarity'))
 OWNERS = dict(loss=dict(type='mmstadapter.ContrastiveLoss', positives='skip', decorrelation=0.5))
+TEXTS = dict(loss=dict(type='mmstadapter.ContrastiveLoss', positives='skip', text_negatives=0.5))
 # changes of the retriever, pairs of the first of two processes
 CASES = {
     'mean': (MEAN, 3),
@@ -29,6 +30,7 @@ CASES = {
     'mean, in parts': (MEAN | dict(micro_batch=1), 3),
     'token, released': (dict(gather='released'), 3),
     'one video twice': (OWNERS, 3),
+    'captions apart': (TEXTS, 3),
 }
 
 

@@ -127,6 +127,21 @@ class TestModes:
         plain, model = (build(**c)(clips, samples, mode='loss') for c in ({}, dict(loss=loss)))
         assert model['loss_contrast'] < plain['loss_contrast']
 
+    @pytest.mark.parametrize('name', ['mean', 'token'])
+    def test_captions_may_be_negatives_of_each_other_unless_they_are_the_same(self, name):
+        loss = dict(type='mmstadapter.ContrastiveLoss', text_negatives=1.0)
+        changes = (dict(similarity=SIMILARITIES[name]) | c for c in ({}, dict(loss=loss)))
+        plain, model = (build(**c) for c in changes)
+        clips, samples = toy_clips(3), caption_samples(3)
+        with_others = model(clips, samples, mode='loss')['loss_contrast']
+        assert with_others > plain(clips, samples, mode='loss')['loss_contrast']
+        for sample in samples:
+            sample.set_metainfo(dict(captions=samples[0].captions))
+        torch.testing.assert_close(
+            model(clips, samples, mode='loss')['loss_contrast'],
+            plain(clips, samples, mode='loss')['loss_contrast'],
+        )
+
 
 class TestLogitScale:
     def test_it_never_exceeds_100(self):

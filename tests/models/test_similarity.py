@@ -211,6 +211,24 @@ class TestContrastiveLoss:
         loss = ContrastiveLoss(positives)(self.logits, torch.arange(3))
         torch.testing.assert_close(loss, ContrastiveLoss()(self.logits))
 
+    @pytest.mark.parametrize('positives', ['own', 'skip', 'all'])
+    def test_other_captions_may_join_the_negatives_of_a_caption(self, positives):
+        texts = torch.tensor(
+            [[-torch.inf, 1.0, 2.0], [1.0, -torch.inf, 0.5], [2.0, 0.5, -torch.inf]]
+        )
+        found = ContrastiveLoss(positives, text_negatives=0.5)(self.logits, torch.arange(3), texts)
+        whole = self.logits.exp().sum(dim=1) + 0.5 * texts.exp().sum(dim=1)
+        by_text = (whole.log() - self.logits.diagonal()).mean()
+        by_video = self.rows(self.logits.T, [range(3)] * 3)
+        torch.testing.assert_close(found, (by_text + by_video) / 2)
+
+    @pytest.mark.parametrize('positives', ['own', 'skip', 'all'])
+    def test_a_batch_of_one_caption_has_no_text_negatives(self, positives):
+        texts = torch.full((3, 3), -torch.inf)
+        loss = ContrastiveLoss(positives, text_negatives=1.0)
+        expected = ContrastiveLoss(positives)(self.logits, self.owners)
+        torch.testing.assert_close(loss(self.logits, self.owners, texts), expected)
+
     def test_is_float32_for_16_bit_logits(self):
         assert ContrastiveLoss()(self.logits.bfloat16()).dtype == torch.float32
 
@@ -219,6 +237,8 @@ class TestContrastiveLoss:
             ContrastiveLoss('none')
         with pytest.raises(ValueError, match='0 or more'):
             ContrastiveLoss(decorrelation=-1.0)
+        with pytest.raises(ValueError, match='text_negatives must be 0 or more'):
+            ContrastiveLoss(text_negatives=-1.0)
         with pytest.raises(ValueError, match='as many captions as videos'):
             ContrastiveLoss()(torch.ones(3, 2))
 

@@ -1,11 +1,14 @@
 """Losses of matching pairs in a batch: contrast with the others, and decorrelation."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 POSITIVES = ('own', 'skip', 'all')
+NOWHERE = -1e9  # a logit of probability zero whose product with zero is zero
 STRENGTH = 0.11  # of the decorrelation term, inside its weight (released code)
 
 
@@ -25,8 +28,16 @@ class ContrastiveLoss(nn.Module):
 
     All three are the same where no video occurs twice.
 
+    With ``text_negatives`` w > 0 the sums of captions -> videos also hold w exp t[i, k] over the
+    other captions k of the batch, t being captions against captions: the part of CrossCLR
+    (Zolfaghari et al., ICCV 2021) that adds negatives of the same modality, for captions. It keeps
+    captions apart that differ in a word whose meaning the videos' features do not show yet.
+    Without it captions of opposite motions fall together before motion is learnt, and then give
+    the video side nothing to learn it from.
+
     Args:
         positives: one of the above.
+        text_negatives: w; 0 in all released recipes.
         decorrelation: weight of the `decorrelation` term, which only token-wise
             similarity has; 0.001 in the released code's ``--cdcr``, which no released script
             sets.
@@ -35,30 +46,38 @@ class ContrastiveLoss(nn.Module):
         ValueError: for unknown ``positives`` or a negative weight.
     """
 
-    def __init__(self, positives: str = 'own', decorrelation: float = 0.0) -> None:
+    def __init__(
+        self, positives: str = 'own', decorrelation: float = 0.0, text_negatives: float = 0.0
+    ) -> None:
         super().__init__()
         if positives not in POSITIVES:
             raise ValueError(
                 f'ContrastiveLoss: positives must be one of {POSITIVES}, got {positives!r}.'
             )
-        if decorrelation < 0:
-            raise ValueError(
-                f'ContrastiveLoss: decorrelation must be 0 or more, got {decorrelation}.'
-            )
+        for name, weight in dict(
+            decorrelation=decorrelation, text_negatives=text_negatives
+        ).items():
+            if weight < 0:
+                raise ValueError(f'ContrastiveLoss: {name} must be 0 or more, got {weight}.')
         self.positives, self.decorrelation = positives, decorrelation
+        self.text_negatives = text_negatives
 
     @property
     def needs_owners(self) -> bool:
         """Whether it must know which pairs are of one video."""
         return self.positives != 'own'
 
-    def forward(self, logits: Tensor, owners: Tensor | None = None) -> Tensor:
+    def forward(
+        self, logits: Tensor, owners: Tensor | None = None, texts: Tensor | None = None
+    ) -> Tensor:
         """The loss in float32.
 
         Args:
             logits: (n, n), row i a caption, column i its video.
             owners: (n,) integers, equal where two pairs are of one video; needed unless
                 ``positives='own'``.
+            texts: (n, n), captions against captions on the scale of the logits, -inf where two
+                are the same; needed for ``text_negatives``.
 
         Returns:
             Scalar.
@@ -74,15 +93,21 @@ class ContrastiveLoss(nn.Module):
         logits = logits.float()
         own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
         together = own if not self.needs_owners else owners[:, None] == owners[None, :]
-        return (self._rows(logits, own, together) + self._rows(logits.T, own, together)) / 2
+        others = logits.new_empty(len(logits), 0)  # negatives of captions besides videos
+        if self.text_negatives and texts is not None:
+            others = (texts.float() + math.log(self.text_negatives)).clamp(min=NOWHERE)
+        by_text = self._rows(logits, own, together, others)
+        return (by_text + self._rows(logits.T, own, together, others[:, :0])) / 2
 
-    def _rows(self, logits: Tensor, own: Tensor, together: Tensor) -> Tensor:
+    def _rows(self, logits: Tensor, own: Tensor, together: Tensor, others: Tensor) -> Tensor:
         """Mean of l[i] over the rows."""
         if self.positives == 'all':
             labels = together / together.sum(dim=1, keepdim=True)
-            return F.cross_entropy(logits, labels)
+            labels = torch.cat([labels, torch.zeros_like(others)], dim=1)
+            return F.cross_entropy(torch.cat([logits, others], dim=1), labels)
         logits = logits.masked_fill(together & ~own, float('-inf'))
-        return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+        right = torch.arange(len(logits), device=logits.device)
+        return F.cross_entropy(torch.cat([logits, others], dim=1), right)
 
 
 def decorrelation(

@@ -160,12 +160,14 @@ class Retriever(BaseModel):
         self.limit_scale()
         ids = self.tokenize(check_captions(data_samples, len(inputs)))
         states, frames = self._encode_batch(ids, inputs)
-        tensors = [states, frames, text_mask(ids)]
+        tensors = dict(states=states, frames=frames, mask=text_mask(ids))
         if self.contrast.needs_owners:
-            tensors.append(owner_numbers([s.video_id for s in data_samples], ids.device))
-        states, frames, mask, *owners = gather_rows(tensors, self.gather)
-        check_numbers(states, frames)
-        return self._losses(states, frames, mask, *owners)
+            tensors['owners'] = owner_numbers([s.video_id for s in data_samples], ids.device)
+        if self.contrast.text_negatives:
+            tensors['captions'] = owner_numbers([s.captions[0] for s in data_samples], ids.device)
+        rows = gather_rows(list(tensors.values()), self.gather)
+        check_numbers(*rows[:2])
+        return self._losses(**dict(zip(tensors, rows, strict=True)))
 
     def _encode_batch(self, ids: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         """Own captions and videos through the encoders, perhaps in parts."""
@@ -174,14 +176,23 @@ class Retriever(BaseModel):
         return states, frames
 
     def _losses(
-        self, states: Tensor, frames: Tensor, mask: Tensor, owners: Tensor | None = None
+        self,
+        states: Tensor,
+        frames: Tensor,
+        mask: Tensor,
+        owners: Tensor | None = None,
+        captions: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Losses of the joint batch; ``scale`` and ``batch_r1`` are for the log."""
         text = self._encode_states(states, mask)
         cosines = score(text, self.similarity.encode_video(frames))
         scale = self.logit_scale.float().exp()
+        texts = None
+        if captions is not None:
+            same = captions[:, None] == captions[None, :]
+            texts = (scale * score(text, text)).masked_fill(same, float('-inf'))
         with torch.autocast(cosines.device.type, enabled=False):
-            losses = dict(loss_contrast=self.contrast(scale * cosines, owners))
+            losses = dict(loss_contrast=self.contrast(scale * cosines, owners, texts))
             if self.contrast.decorrelation:
                 term = self.similarity.decorrelation(states, mask, frames)
                 losses['loss_decorrelation'] = self.contrast.decorrelation * term
