@@ -19,6 +19,7 @@ from toy_run import toy_config
 import mmstadapter  # noqa: F401
 from mmstadapter.launch import build_runner, leave_processes
 from mmstadapter.models.ops.sync_batch_norm import synchronise
+from mmstadapter.models.retrieval.in_parts import encode_in_parts
 from mmstadapter.testing import fill, tiny_trunk, toy_clips, toy_samples, write_clip_file
 
 BATCH = 4
@@ -90,11 +91,23 @@ def train(folder: Path, sync: bool) -> dict:
     return KeepStatistics.last
 
 
+def in_parts(rows: int) -> str:
+    """What a batch of so many rows, two at a time through a joint norm, ends with."""
+    norm = synchronise(torch.nn.BatchNorm1d(3))
+    x = torch.randn(rows, 3, requires_grad=True)
+    try:
+        encode_in_parts(lambda part: (norm(part),), norm, x, 2)[0].sum().backward()
+    except ValueError as error:
+        return str(error)
+    return f'gradient {tuple(x.grad.shape)}'
+
+
 if __name__ == '__main__':
     out, rank = Path(sys.argv[1]), int(os.environ['RANK'])
     torch.distributed.init_process_group('gloo')
     results = {}
     for name, sync in dict(own=False, joint=True).items():
         results[name] = one_pass(rank, 2, sync) | dict(trained=train(out / name, sync))
+    results['parts'] = [in_parts(3 + rank), in_parts(4 + rank)]
     torch.save(results, out / f'rank{rank}.pth')
     leave_processes()

@@ -66,6 +66,12 @@ def test_without_it_they_are_not(script, ranks):
     assert (own - one).abs().max() > 1e-3 * one.abs().max()
 
 
+def test_parts_may_differ_in_size_and_not_in_number(ranks):
+    assert [rank['parts'][0] for rank in ranks] == ['gradient (3, 3)', 'gradient (4, 3)']
+    for rank in ranks:
+        assert 'same number of parts, got [2, 3]' in rank['parts'][1]
+
+
 def test_a_checkpoint_holds_the_mean_of_the_processes(ranks, folder):
     first, second = (rank['own']['trained'] for rank in ranks)
     kept = saved(folder, 'own')

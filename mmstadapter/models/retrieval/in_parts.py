@@ -5,10 +5,12 @@ from contextlib import nullcontext
 from functools import partial
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..ops.batch_norm import statistics_kept
+from ..ops.sync_batch_norm import is_synchronised
 
 
 def encode_in_parts(
@@ -36,7 +38,13 @@ def encode_in_parts(
 
     Returns:
         The tensors of ``encode`` for all rows.
+
+    Raises:
+        ValueError: on all processes alike, if batch norms take the statistics of all
+            processes, and these have different numbers of parts.
     """
+    if size is not None:
+        _check_equal_parts(module, -(-len(x) // size), x.device)
     if size is None or len(x) <= size:
         return encode(x)
     run: Callable = encode
@@ -49,6 +57,22 @@ def encode_in_parts(
         torch.clear_autocast_cache()
         parts.append(run(part))
     return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+
+def _check_equal_parts(module: nn.Module, parts: int, device: torch.device) -> None:
+    """Synchronised norms wait for every process at every part, else for ever."""
+    waits = any(is_synchronised(m) and m.training for m in module.modules())
+    if not waits or not (dist.is_available() and dist.is_initialized()):
+        return
+    counts = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, torch.tensor([parts], device=device))
+    numbers = [int(count) for count in counts]
+    if len(set(numbers)) > 1:
+        raise ValueError(
+            'encode_in_parts: with sync_bn every process must have the same number of parts, got '
+            f'{numbers}. Give all processes equal batches (drop_last=True in the loader), or '
+            'leave out sync_bn or micro_batch.'
+        )
 
 
 def _contexts(module: nn.Module) -> tuple:
