@@ -118,6 +118,20 @@ def test_the_checkpoint_lacks_the_frozen_trunk_alone(trained, folder):
     assert parts == {'backbone', 'text_tower', 'similarity', 'logit_scale'}
 
 
+def test_a_resumed_run_is_bit_equal_to_one_in_one_go(trained, folder):
+    start = folder / 'work_dirs/mine/epoch_1.pth'
+    tool('train.py', 'mine.py', '--resume', start, '--work-dir', 'again', cwd=folder, processes=2)
+    one, other = (
+        torch.load(folder / place / 'epoch_2.pth', weights_only=False)
+        for place in ('work_dirs/mine', 'again')
+    )
+    assert 'backbone.side.stem.norm.running_var' in one['state_dict']
+    for name in ('state_dict', 'optimizer'):
+        torch.testing.assert_close(other[name], one[name], rtol=0, atol=0)
+    moments = one['optimizer']['state'].values()
+    assert any((m['exp_avg'] != 0).any() for m in moments)
+
+
 def test_one_process_gives_the_figures_of_two(trained, tested):
     assert figures(tested) == pytest.approx(figures(trained), abs=1e-3)
     assert {'retrieval/t2v/R1', 'retrieval/v2t/R1', 'retrieval/t2v/MdR'} <= set(figures(tested))
