@@ -12,12 +12,13 @@ class MultiTaskMetric(BaseMetric):
     """Hands each task's labels and scores, as `MultiTaskHead` gives them, to a metric of its own.
 
     Args:
-        metrics: task -> config of its metric. Results are named ``<task>/<name>``.
+        tasks: task -> config of its metric. Results are named ``<task>/<name>``.
     """
 
-    def __init__(self, metrics: dict[str, dict]) -> None:
+    # Not called `metrics`: MMEngine takes a dict with that entry for an evaluator.
+    def __init__(self, tasks: dict[str, dict]) -> None:
         super().__init__(prefix='tasks')
-        self.metrics: dict[str, BaseMetric] = {n: METRICS.build(m) for n, m in metrics.items()}
+        self.metrics: dict[str, BaseMetric] = {n: METRICS.build(m) for n, m in tasks.items()}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Let every metric note its part of the samples."""

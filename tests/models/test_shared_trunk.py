@@ -2,8 +2,10 @@
 
 import pytest
 import torch
-from mmaction.registry import METRICS, MODELS
+from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
+from mmengine.config import ConfigDict
+from mmengine.runner import Runner
 from torch import nn
 
 from mmstadapter import (
@@ -64,6 +66,14 @@ def test_features_gradients_and_statistics_are_those_of_separate_models():
             torch.testing.assert_close(a.grad, b.grad, msg=parameter)
         for a, b in zip(together.branches[name].buffers(), alone[name].side.buffers(), strict=True):
             torch.testing.assert_close(a, b)
+
+
+def test_inference_gives_the_features_of_separate_models():
+    together = shared().eval()
+    with torch.no_grad():
+        features = together(toy_clips())
+        for name, model in separate(together).items():
+            torch.testing.assert_close(features[name], model.eval()(toy_clips()))
 
 
 def test_the_trunk_runs_once():
@@ -136,14 +146,11 @@ class TestMultiTaskHead:
         with torch.no_grad():
             inputs = toy_clips()[:, None]
             predicted = model(inputs, samples((3, 12), (7, 17)), mode='predict')
-        metric = METRICS.build(
-            dict(
-                type='mmstadapter.MultiTaskMetric',
-                metrics={t: dict(type='mmstadapter.VideoAccMetric') for t in ('motion', 'digit')},
-            )
-        )
-        metric.process(None, [p.to_dict() for p in predicted])
-        found = metric.evaluate(2)
+        metrics = {task: dict(type='mmstadapter.VideoAccMetric') for task in ('motion', 'digit')}
+        config = dict(type='mmstadapter.MultiTaskMetric', tasks=metrics)
+        evaluator = Runner.build_evaluator(None, ConfigDict(config))  # as a config's val_evaluator
+        evaluator.process(predicted)
+        found = evaluator.evaluate(2)
         for task, label in (('motion', (3, 7)), ('digit', (4, 9))):
             scores = [p.tasks[task].pred_score for p in predicted]
             right = [int(s.argmax()) == own for s, own in zip(scores, label, strict=True)]
