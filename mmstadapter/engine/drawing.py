@@ -74,11 +74,7 @@ def draw(clip: Tensor, sample: ActionDataSample) -> np.ndarray:
     """A clip (3, T, H, W) of RGB 0..255 as a strip with its labels, (H', W', 3) BGR."""
     frames = clip.permute(2, 1, 3, 0).flatten(1, 2).cpu().numpy()  # (H, T·W, 3)
     strip = np.ascontiguousarray(frames.astype(np.uint8)[..., ::-1])
-    scores, classes = sample.pred_score.topk(min(3, len(sample.pred_score)))
-    guesses = ', '.join(
-        f'{label} ({score:.2f})' for score, label in zip(scores, classes.tolist(), strict=True)
-    )
-    lines = [f'label {sample.gt_label.flatten().tolist()}', f'predicted {guesses}']
+    lines = describe(sample)
     width = max(strip.shape[1], MIN_WIDTH)
     picture = np.full((strip.shape[0] + LINE * len(lines) + 4, width, 3), 255, np.uint8)
     picture[: strip.shape[0], : strip.shape[1]] = strip
@@ -86,3 +82,14 @@ def draw(clip: Tensor, sample: ActionDataSample) -> np.ndarray:
         place = (2, strip.shape[0] + LINE * i - 4)
         cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1)
     return picture
+
+
+def describe(sample: ActionDataSample) -> list[str]:
+    """A line with the label and one with the best three scores, for every task if several."""
+    if 'tasks' in sample:
+        return [f'{task}: {line}' for task, own in sample.tasks.items() for line in describe(own)]
+    scores, classes = sample.pred_score.topk(min(3, len(sample.pred_score)))
+    guesses = ', '.join(
+        f'{label} ({score:.2f})' for score, label in zip(scores, classes.tolist(), strict=True)
+    )
+    return [f'label {sample.gt_label.flatten().tolist()}', f'predicted {guesses}']

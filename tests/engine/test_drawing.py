@@ -3,7 +3,7 @@ import torch
 from mmaction.structures import ActionDataSample
 
 from mmstadapter import DrawingHook
-from mmstadapter.engine.drawing import draw
+from mmstadapter.engine.drawing import describe, draw
 
 
 class Rank0:
@@ -22,6 +22,17 @@ def test_the_strip_shows_the_frames_in_order_above_the_text():
     assert picture.shape[1] >= 4 * 6 and picture.shape[0] > 8
     assert picture[0, [0, 6, 12, 18], 2].tolist() == [0, 50, 100, 150]
     assert (picture[8:] < 128).any()
+
+
+def test_every_task_has_its_lines():
+    several = ActionDataSample()
+    several.set_data(dict(tasks=dict(motion=sample(1), digit=sample(3, classes=2))))
+    assert describe(several) == [
+        'motion: label [1]',
+        'motion: predicted 4 (1.00), 3 (0.75), 2 (0.50)',
+        'digit: label [3]',
+        'digit: predicted 1 (1.00), 0 (0.00)',
+    ]
 
 
 def test_every_second_video_is_written(tmp_path):
