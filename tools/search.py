@@ -46,6 +46,9 @@ def run(args: argparse.Namespace) -> dict:
     query = ' '.join(args.words)
     options = parse_options(args.cfg_options or [])
     search = VideoSearch(args.index, args.checkpoint, args.device, options)
+    unread = search.model.unread(query)
+    if unread:
+        print(f'note: the sentence is too long, its last {unread} pieces of words are not read')
     hits = search(query, args.topk, args.exact, args.candidates)
     root = search.index.root
     if args.html:

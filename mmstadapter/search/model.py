@@ -136,6 +136,13 @@ class SearchModel:
         with self._precision():
             return _stored(self.model.encode_videos(video.flatten(0, 1)))
 
+    def unread(self, caption: str) -> int:
+        """How many of a caption's last word pieces are cut off before the model reads it."""
+        tokenizer = self.model.tokenizer
+        if not hasattr(tokenizer, 'pieces'):  # one that refuses long captions
+            return 0
+        return max(0, len(tokenizer.pieces(caption)) - (tokenizer.context_length - 2))
+
     def segments(self, path: str | Path, seconds: float) -> Iterator[Segment]:
         """A video's segments in order, see :func:`mmstadapter.search.windows.segments`."""
         return segments(str(path), deepcopy(self.steps), seconds)  # several threads may ask

@@ -265,6 +265,12 @@ class TestVideoSearch:
         exact, listed = (search('a dark video', exact=exact) for exact in (True, False))
         assert exact == listed and len(exact) == 5
 
+    def test_it_tells_how_much_of_a_long_sentence_is_not_read(self, model, monkeypatch):
+        assert model.unread('a dark video ' * 9) == 0  # its tokenizer refuses long ones
+        tokenizer = mmstadapter.CLIPTokenizer(context_length=8)
+        monkeypatch.setattr(model.model, 'tokenizer', tokenizer)
+        assert [model.unread('a dog ' * times) for times in (3, 4)] == [0, 2]
+
     def test_no_words_are_refused(self, run, tmp_path):
         run()
         with pytest.raises(ValueError, match='captions with words'):
