@@ -39,6 +39,8 @@ def main() -> None:
     load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     metadata = {}
     if args.labels:
+        if not hasattr(model, 'cls_head'):
+            parser.error(f'--labels: {type(model).__name__} has no classes')
         labels = args.labels.read_text().splitlines()
         if len(labels) != model.cls_head.num_classes:
             parser.error(

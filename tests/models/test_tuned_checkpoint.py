@@ -18,7 +18,15 @@ from mmstadapter.engine.tuned_checkpoint import (
     read_adapter,
     write_adapter,
 )
-from mmstadapter.testing import fill, tiny_trunk, toy_clips, write_clip_file
+from mmstadapter.testing import (
+    caption_samples,
+    fill,
+    tiny_retriever,
+    tiny_text,
+    tiny_trunk,
+    toy_clips,
+    write_clip_file,
+)
 
 
 def config(checkpoint: str | None, **trunk) -> Config:
@@ -129,6 +137,26 @@ def test_the_hosts_load_checkpoint_takes_the_safetensors_form(trained, trunk_fil
     model = MODELS.build(config(trunk_file).model)
     load_checkpoint(model, str(tmp_path / 'a.safetensors'), strict=True)
     assert torch.equal(scores(model), scores(trained))
+
+
+@pytest.mark.parametrize('tune', ['all', 'none'])
+def test_a_retriever_travels_in_the_safetensors_form(trunk_file, tmp_path, tune):
+    made = Config(
+        dict(model=tiny_retriever(text_tower=tiny_text(checkpoint=trunk_file, tune=tune)))
+    )
+    made.model.backbone.trunk.checkpoint = trunk_file
+    one, other = (MODELS.build(made.model).eval() for _ in range(2))
+    one.init_weights()
+    fill(one.backbone.after_attn, seed=2)
+    fill(one.similarity, seed=3)
+    write_adapter(tmp_path / 'adapter.safetensors', one, made)
+    load_checkpoint(other, str(tmp_path / 'adapter.safetensors'), strict=True)
+    for ours, theirs in zip(
+        *(model(toy_clips(), caption_samples()) for model in (one, other)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    tensors, _ = read_adapter(tmp_path / 'adapter.safetensors')
+    assert ('text_tower.ln_final.weight' in tensors) == (tune == 'all')
 
 
 def test_another_trunk_is_refused(trained, tmp_path):
