@@ -11,6 +11,14 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
 from mmstadapter import NamedGroupsConstructor, shipped
+from mmstadapter.testing import (
+    TINY_ARCH,
+    TINY_TEXT_ARCH,
+    caption_samples,
+    fill,
+    tiny_tokenizer,
+    toy_clips,
+)
 
 from ..datasets.conftest import write_video
 
@@ -40,6 +48,29 @@ def test_the_page_counts_what_is_trained(stem, total, video):
         sizes = tuned(meta_model(recipe(f'{stem}_msrvtt')))
         assert f'{sum(sizes.values()):,}' == total
         assert f'{sum(v for n, v in sizes.items() if n.startswith("backbone")):,}' == video
+
+
+def shrunk(config: Config) -> dict:
+    """The config's model with the tiny towers in the places of the large ones, random."""
+    model = config.model.to_dict()
+    model['backbone']['trunk'] |= dict(arch=TINY_ARCH, checkpoint=None)
+    if model['backbone']['type'] == 'mmstadapter.Side4VideoViT':
+        model['backbone'] |= dict(side_dims=16, head_dims=8)
+    model['text_tower'] |= dict(arch=TINY_TEXT_ARCH, checkpoint=None)
+    model['tokenizer'] = tiny_tokenizer()
+    if 'embed_dims' in model['similarity']:
+        model['similarity']['embed_dims'] = TINY_ARCH['output_dims']
+    return model | dict(num_frames=4, data_preprocessor=None)
+
+
+@pytest.mark.parametrize('stem', [stem for stem, *_ in ROWS if not stem.startswith('zeroshot')])
+def test_whatever_a_recipe_tunes_gets_a_gradient(stem):
+    """Else DistributedDataParallel stops at the second step."""
+    model = fill(MODELS.build(shrunk(recipe(f'{stem}_msrvtt')))).train()
+    losses = model(toy_clips(3), caption_samples(3), mode='loss')
+    model.parse_losses(losses)[0].backward()
+    left = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not left
 
 
 def test_the_page_has_every_family():
