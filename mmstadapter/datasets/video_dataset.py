@@ -63,8 +63,20 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
                 f'{type(self).__name__}: num_sample must be at least 1, and 1 in testing, got '
                 f'{num_sample}. Views are for testing: num_views and num_crops of the steps.'
             )
+        if self.multi_class:
+            self._refuse_exchanged_labels()
         if num_sample > 1:
             self.pipeline = RepeatedPipeline(self.pipeline.transforms, num_sample)
+
+    def _refuse_exchanged_labels(self) -> None:
+        """MMAction2's ``Flip`` leaves several labels as they are, though it mirrors the clip."""
+        for step in self.pipeline.transforms:
+            if getattr(step, 'flip_label_map', None) and step.flip_ratio > 0:
+                raise ValueError(
+                    f'{type(self).__name__}: flip_label_map exchanges a single label, and '
+                    'multi_class=True gives several, which would stay while the clip is mirrored. '
+                    'Set flip_ratio=0 of the Flip step in the pipeline.'
+                )
 
     def load_data_list(self) -> list[dict]:
         """``filename`` and ``label`` of each line."""

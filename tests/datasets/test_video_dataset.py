@@ -39,6 +39,14 @@ def dataset(folder, **options) -> VideoDataset:
     return DATASETS.build({**config, **options})
 
 
+def test_several_labels_with_exchanged_ones_are_refused(folder):
+    flip = dict(type='Flip', flip_ratio=0.5, flip_label_map={0: 1, 1: 0})
+    several = dict(multi_class=True, num_classes=9)
+    with pytest.raises(ValueError, match='flip_label_map exchanges a single label'):
+        dataset(folder, pipeline=[*STEPS[:-2], flip, *STEPS[-2:]], **several)
+    dataset(folder, pipeline=[*STEPS[:-2], dict(flip, flip_ratio=0), *STEPS[-2:]], **several)
+
+
 def test_the_dotted_name_is_ours_and_the_bare_name_the_hosts(folder):
     assert type(dataset(folder)) is VideoDataset
     assert DATASETS.get('VideoDataset') is not VideoDataset
