@@ -1,10 +1,12 @@
 """One trunk pass, several tasks: the same results as separate models."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from torch import nn
 
@@ -124,6 +126,17 @@ def samples(*labels: tuple[int, ...]) -> list[ActionDataSample]:
         onehot[list(own)] = 1.0
         made.append(ActionDataSample().set_gt_label(onehot))
     return made
+
+
+def test_the_page_s_config_builds_model_and_evaluator(tmp_path):
+    page = (Path(__file__).parents[2] / 'docs' / 'several_tasks.md').read_text()
+    (tmp_path / 'mine.py').write_text(page.split('```python')[1].split('```')[0])
+    config = Config.fromfile(tmp_path / 'mine.py')
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    assert model.cls_head.num_classes == config.train_dataloader.dataset.num_classes == 410
+    (metric,) = Runner.build_evaluator(None, config.val_evaluator).metrics
+    assert metric.metrics.keys() == model.backbone.branches.keys()
 
 
 class TestMultiTaskHead:
