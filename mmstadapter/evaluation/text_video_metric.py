@@ -16,6 +16,8 @@ from .features import RetrievalFeatures, some
 from .ranking import GALLERIES, TIES
 from .recall import CUTOFFS
 
+COUNTS = ('/queries', '/tied')  # ends of names of what is counted, not averaged
+
 
 @METRICS.register_module()
 class TextVideoMetric(BaseMetric):
@@ -37,8 +39,8 @@ class TextVideoMetric(BaseMetric):
         memory: bound in bytes on the blocks of the similarity matrix.
         device: where it is computed; the first GPU if there is one, else the CPU.
         galleries: a regular expression; videos in whose ids it finds the same (in its brackets,
-            or in all) are ranked among themselves, and figures are means over these galleries.
-            Without it all videos are one.
+            or in all) are ranked among themselves, and figures are means over these galleries,
+            counts of queries sums. Without it all videos are one. Not with ``bootstrap``.
         save: a file for the features, for ``mmstadapter retrieval-metrics`` and as a bank of
             QB-Norm.
 
@@ -69,6 +71,11 @@ class TextVideoMetric(BaseMetric):
         for name, value, known in (('ties', ties, TIES), ('gallery', gallery, GALLERIES)):
             if value not in known:
                 raise ValueError(f'TextVideoMetric: {name} must be one of {known}, got {value!r}.')
+        if galleries and bootstrap:
+            raise ValueError(
+                'TextVideoMetric: intervals are of one gallery, the mean of several ones is no '
+                'interval of their mean. Set bootstrap=0, or leave out galleries.'
+            )
         self.options: dict[str, Any] = dict(
             ties=ties,
             gallery=gallery,
@@ -139,7 +146,13 @@ class TextVideoMetric(BaseMetric):
             )
             for part in parts.values()
         ]
-        return {key: sum(f[key] for f in figures) / len(figures) for key in figures[0]}
+        return {key: _together(key, [f[key] for f in figures]) for key in figures[0]}
+
+
+def _together(key: str, figures: Sequence[float]) -> float:
+    """One figure of several galleries."""
+    total = sum(figures)
+    return total if key.endswith(COUNTS) else total / len(figures)
 
 
 def each_once(results: list[tuple], size: int) -> list[tuple]:

@@ -59,8 +59,21 @@ def test_galleries_are_ranked_apart_and_averaged():
         sample.set_metainfo(dict(video_id=f'other/{sample.video_id}'))
     expected = [evaluate(part) for part in parts]
     found = evaluate([*parts[0], *parts[1]], galleries='^other')
-    assert found == {key: (expected[0][key] + expected[1][key]) / 2 for key in expected[0]}
+    assert found['retrieval/v2t/queries'] == 5
+    counts = {key for key in found if key.endswith(('queries', 'tied'))}
+    for key in found:
+        both = expected[0][key] + expected[1][key]
+        assert found[key] == (both if key in counts else both / 2)
     assert found != evaluate(samples())
+
+
+def test_a_count_of_one_gallery_stays_a_whole_number():
+    assert isinstance(evaluate(samples())['retrieval/t2v/queries'], int)
+
+
+def test_intervals_of_several_galleries_are_refused():
+    with pytest.raises(ValueError, match='intervals are of one gallery'):
+        TextVideoMetric(galleries='^other', bootstrap=10)
 
 
 def test_the_metric_of_mmaction_keeps_its_name():
