@@ -2,10 +2,10 @@
 
     python tools/benchmark.py            # all rows of docs/benchmark.md; up to an hour on 2 cores
 
-The rows of ST-Adapter's Tables 1 and 5 on the tiny image model, two tasks, three seeds. Every
-run is a shipped config with some fields changed, trained by the ordinary runner. A finished
-run is not done again; the table and the figure are written from what is finished, also after
-an interruption.
+The rows of ST-Adapter's Tables 1 and 5 and Side4Video on the tiny image model, two tasks, and
+search by caption on the same clips; three seeds. Every run is a shipped config with some fields
+changed, trained by the ordinary runner. A finished run is not done again; the table and the
+figure are written from what is finished, also after an interruption.
 """
 
 import argparse
@@ -21,9 +21,19 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TOOLS), str(TOOLS.parent)]
 
-from benchmark_runs import METHODS, TASKS, Plan, complete, start_worker  # noqa: E402
+from benchmark_runs import (  # noqa: E402
+    CAPTIONS,
+    METHODS,
+    RETRIEVERS,
+    TASKS,
+    Plan,
+    complete,
+    methods_of,
+    start_worker,
+)
 
-CPU_SECONDS = dict(linear=14, full=80)  # of a run of six epochs, where it is not the usual:
+# Of a run of six epochs, where it is not the usual.
+CPU_SECONDS = dict(linear=14, full=80, zeroshot=4, clip4clip=20)
 USUAL_SECONDS = 45
 
 
@@ -35,8 +45,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add('--data-root', default='data/moving_digits', help='folder of the data and the image model')
     add('--work-dir', default='work_dirs/benchmark', help='folder of results and logs')
-    add('--methods', nargs='+', choices=METHODS, default=list(METHODS), help='rows [all]')
-    add('--tasks', nargs='+', choices=TASKS, default=list(TASKS), help='[both]')
+    rows, tasks = list(METHODS | RETRIEVERS), [*TASKS, CAPTIONS]
+    add('--methods', nargs='+', choices=rows, default=rows, help='rows [all]')
+    add('--tasks', nargs='+', choices=tasks, default=tasks, help='[all]')
     add('--seeds', nargs='+', type=int, default=[0, 1, 2], help='[0 1 2]')
     add('--epochs', type=int, help="epochs of every run, at least 2 [the configs' 6]")
     add('--jobs', type=int, default=min(2, os.cpu_count() or 1), help='runs at a time')
@@ -57,8 +68,8 @@ def make_data(root: Path) -> None:
 
 
 def plan_runs(args: argparse.Namespace) -> list[Plan]:
-    """All runs, the most telling first: kernels on motion, on digits, then the other rows."""
-    kernels = [m for m in args.methods if m == 'linear' or m.startswith('stadapter')]
+    """All runs, the most telling first: kernels on motion, digits, captions, then the others."""
+    kernels = [m for m in args.methods if m in ('linear', *RETRIEVERS) or 'stadapter-' in m]
     others = [m for m in args.methods if m not in kernels]
     return [
         Plan(method, task, seed, args.data_root, args.work_dir, args.epochs)
@@ -66,6 +77,7 @@ def plan_runs(args: argparse.Namespace) -> list[Plan]:
         for task in args.tasks
         for seed in args.seeds
         for method in group
+        if method in methods_of(task)
     ]
 
 
@@ -90,7 +102,7 @@ def run_all(plans: list[Plan], jobs: int, log_dir: Path) -> None:
                 past = (time.perf_counter() - start) / 60
                 left = past / number * (len(plans) - number)
                 print(
-                    f'[{past:5.1f} min] {name}: {result["top1"]:.1f} %, '
+                    f'[{past:5.1f} min] {name}: {figures(result)}, '
                     f'{number} of {len(plans)} runs, about {left:.0f} min left',
                     flush=True,
                 )
@@ -99,6 +111,11 @@ def run_all(plans: list[Plan], jobs: int, log_dir: Path) -> None:
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
+
+
+def figures(result: dict) -> str:
+    """What came out of a run, in per cent."""
+    return ', '.join(f'{key} {result[key]:.1f}' for key in ('top1', 't2v', 'v2t') if key in result)
 
 
 def finished(plans: list[Plan]) -> list[dict]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent
 TASKS = {'motion': 8, 'digit': 10}  # and their classes
+CAPTIONS = 'captions'  # the task of finding videos by captions, and captions by videos
 BACKBONE, KERNEL = 'model.backbone.type', 'model.backbone.kernel_size'
 TUNE = 'model.backbone.trunk.tune'
 # Pretrained tensors that are tuned take a quarter of the rate of new ones: 5e-4 and 2e-3.
@@ -29,18 +30,25 @@ class Method:
 
     Args:
         label: the row's name.
-        base: config of the motion task, up to `_vit-tiny_demo-motion.py`.
+        base: config of the motion task, up to `_vit-tiny_demo-motion.py`; of the captions, up
+            to `_demo-captions.py`.
         options: changed fields, as for ``Config.merge_from_dict``.
         sees_order: whether the model can tell a clip from the same clip backwards.
+        task: whose config it is.
+        is_trained: false for a row that takes the image model as it is.
     """
 
     label: str
     base: str
     options: dict = field(default_factory=dict)
     sees_order: bool = False
+    task: str = 'motion'
+    is_trained: bool = True
 
     def config(self) -> str:
         """Name of the shipped config."""
+        if self.task == CAPTIONS:
+            return f'{self.base}_demo-captions.py'
         return f'{self.base}_vit-tiny_demo-motion.py'
 
 
@@ -88,6 +96,27 @@ METHODS = {
     'bitfit': Method('BitFit', 'linear', {TUNE: 'bias'} | NEW_LAYERS),
 }
 
+RETRIEVERS = {
+    'zeroshot': Method(
+        'Image model as it is', 'zeroshot_vit-tiny', task=CAPTIONS, is_trained=False
+    ),
+    'clip4clip': Method('Frozen frames, trained text', 'clip4clip_vit-tiny-frozen', task=CAPTIONS),
+    'stadapter': Method('ST-Adapter', 'stadapter_vit-tiny', sees_order=True, task=CAPTIONS),
+    'stadapter-plain': Method(
+        'ST-Adapter, no text negatives',
+        'stadapter_vit-tiny',
+        {'model.loss.text_negatives': 0.0},
+        sees_order=True,
+        task=CAPTIONS,
+    ),
+    'side4video': Method('Side4Video', 'side4video_vit-tiny', sees_order=True, task=CAPTIONS),
+}
+
+
+def methods_of(task: str) -> dict[str, Method]:
+    """The rows of a task."""
+    return RETRIEVERS if task == CAPTIONS else METHODS
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -116,7 +145,7 @@ class Plan:
 
     def inputs(self) -> dict:
         """What the result depends on, besides the code."""
-        method, root = METHODS[self.method], Path(self.data_root)
+        method, root = methods_of(self.task)[self.method], Path(self.data_root)
         return dict(
             data=json.loads((root / 'recipe.json').read_text()),
             image_model=hashlib.sha256((root / 'clip_tiny.safetensors').read_bytes()).hexdigest(),
@@ -145,18 +174,22 @@ def read_config(plan: Plan):
 
     from mmstadapter import shipped
 
-    method, classes = METHODS[plan.method], TASKS[plan.task]
+    method = methods_of(plan.task)[plan.method]
     image_model = Path(plan.data_root) / 'clip_tiny.safetensors'
     cfg = Config.fromfile(shipped.find_config(method.config()))
     settings = dict(method.options)
     settings['model.backbone.trunk.checkpoint'] = str(image_model)
-    settings['model.cls_head.num_classes'] = classes
+    if plan.task == CAPTIONS:
+        settings['model.text_tower.checkpoint'] = str(image_model)
+    else:
+        settings['model.cls_head.num_classes'] = TASKS[plan.task]
     settings['randomness.seed'] = plan.seed
     for loader, half in (('train', 'train'), ('val', 'val'), ('test', 'val')):
         dataset = f'{loader}_dataloader.dataset'
         settings[f'{dataset}.data_root'] = plan.data_root
-        settings[f'{dataset}.ann_file'] = f'{half}_{plan.task}.txt'
-        settings[f'{dataset}.num_classes'] = classes
+        if plan.task in TASKS:
+            settings[f'{dataset}.ann_file'] = f'{half}_{plan.task}.txt'
+            settings[f'{dataset}.num_classes'] = TASKS[plan.task]
     if plan.epochs is not None:
         settings['train_cfg.max_epochs'] = plan.epochs
     cfg.merge_from_dict(settings)
@@ -230,18 +263,21 @@ def complete(plan: Plan) -> dict:
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
     started, cpu = time.perf_counter(), time.process_time()
     runner = Runner.from_cfg(cfg)
-    model = runner.train()
-    top1 = 100 * float(runner.test()['acc/top1'])
-    head = sum(p.numel() for p in model.cls_head.parameters())
-    tuned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    is_trained = methods_of(plan.task)[plan.method].is_trained
+    if is_trained:
+        runner.train()
+    else:
+        runner.model.init_weights()
+    figures = read_figures(plan.task, runner.test())
+    tuned = sum(p.numel() for p in runner.model.parameters() if p.requires_grad)
     result = dict(
         method=plan.method,
         task=plan.task,
         seed=plan.seed,
-        top1=round(top1, 4),
-        tuned=tuned,
-        classifier=head,
-        epochs=cfg.train_cfg.max_epochs,
+        **figures,
+        tuned=tuned if is_trained else 0,
+        classifier=classifier_size(runner.model),
+        epochs=cfg.train_cfg.max_epochs if is_trained else 0,
         seconds=round(time.perf_counter() - started, 1),
         cpu_seconds=round(time.process_time() - cpu, 1),
         **machine(),
@@ -252,6 +288,19 @@ def complete(plan: Plan) -> dict:
     part.write_text(json.dumps(result, indent=1) + '\n')
     os.replace(part, plan.result_file())
     return result
+
+
+def read_figures(task: str, metrics: dict) -> dict[str, float]:
+    """What is kept of a test, in per cent: the accuracy, or R@1 in both directions."""
+    if task != CAPTIONS:
+        return dict(top1=round(100 * float(metrics['acc/top1']), 4))
+    return {way: round(float(metrics[f'retrieval/{way}/R1']), 4) for way in ('t2v', 'v2t')}
+
+
+def classifier_size(model) -> int:
+    """Parameters of the classifier, if there is one."""
+    head = getattr(model, 'cls_head', None)
+    return 0 if head is None else sum(p.numel() for p in head.parameters())
 
 
 def machine() -> dict:

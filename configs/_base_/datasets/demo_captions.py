@@ -6,7 +6,7 @@ their order gives a scene's two captions the same answer, and R@1 is at most 50.
 
 800 training clips share 80 captions. A batch holds two digits with the eight motions of each,
 no caption twice: what tells a caption from seven of the others is the motion word alone. Batches
-drawn at random learn the motions too, more slowly.
+drawn at random reach less in the same time.
 
 Validation is five galleries, one a colour of the ground, of 80 videos and 80 captions; figures
 are means over them, and tied videos share the credit.
