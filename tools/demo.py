@@ -1,9 +1,10 @@
 """Show what an adapter for video adds, on moving digits, from nothing to a table and a picture.
 
-    python tools/demo.py            # about five minutes on two idle cores
+    python tools/demo.py            # about six minutes on two idle cores
 
 Makes the data set and the tiny image model, then trains and tests a linear probe and an
-ST-Adapter on two tasks, through `mim train` and `mim test`. A run that was stopped goes on
+ST-Adapter on two tasks, through `mim train` and `mim test`, and a Side4Video retrieval model, with
+which it searches the validation clips for a sentence. A run that was stopped goes on
 where it was; what is finished is not done again.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TOOLS))
 
+import demo_search  # noqa: E402
 from demo_runs import METHODS, TASKS, Console, Run, StepFailed, runs_through_mim  # noqa: E402
 
 DIGITS = TOOLS / 'data' / 'moving_digits'
@@ -48,6 +50,7 @@ def remove_results(data_root: Path, work_dir: Path) -> None:
     for method in METHODS:
         for task in TASKS:
             shutil.rmtree(work_dir / f'{method}-{task}', ignore_errors=True)
+    demo_search.remove(work_dir)
     if (data_root / 'recipe.json').is_file():
         shutil.rmtree(data_root / 'videos', ignore_errors=True)
         for pattern in ('*.txt', '*.json', 'clip_tiny.safetensors'):
@@ -99,10 +102,10 @@ def main() -> None:
     model = data_root / 'clip_tiny.safetensors'
     console.say(f'logs of every step: {work_dir}/')
     try:
-        console.step('1/4 data: digits that move, filmed as H.264')
+        console.step('1/5 data: digits that move, filmed as H.264')
         script = [sys.executable, str(DIGITS / 'prepare.py'), '--root', str(data_root)]
         console.follow(script, work_dir / 'prepare.log')
-        console.step('2/4 image model: a tiny CLIP, trained on stills')
+        console.step('2/5 image model: a tiny CLIP, trained on stills')
         script = [sys.executable, str(DIGITS / 'pretrain.py'), '--out', str(model)]
         console.follow(script, work_dir / 'pretrain.log')
         through_mim = runs_through_mim()
@@ -111,15 +114,18 @@ def main() -> None:
             for task in TASKS
             for method in reversed(METHODS)
         ]
-        console.step(f'3/4 train and test {len(runs)} models, {args.jobs} at a time')
+        retriever = demo_search.SearchRun(data_root, work_dir, args.epochs, through_mim, console)
+        console.step(f'3/5 train and test {len(runs) + 1} models, {args.jobs} at a time')
         if not through_mim:
             console.say('mim cannot find this package (see `pip install .`): using its own tools')
-        run_all(runs, args.jobs)
+        run_all([retriever, *runs], args.jobs)
+        console.step('4/5 search the validation clips, none of which was seen in training')
+        found = retriever.search()
     except StepFailed as error:
         sys.exit(f'\n{error}')
     except KeyboardInterrupt:
         sys.exit('\nStopped; the same command goes on from here.')
-    console.step('4/4 results')
+    console.step('5/5 results')
     result = table(runs)
     (work_dir / 'result.md').write_text(result + '\n')
     picture = work_dir / 'result.png'
@@ -132,7 +138,11 @@ def main() -> None:
     print(f'\n{result}\n')
     print('Top-1 in per cent on 400 validation clips of unseen handwriting. The clips come in')
     print('pairs, one the other played backwards: without the order of frames, half are lost.')
-    print(f'Picture: {picture}   ({console.elapsed():.0f} s)')
+    print('\nSearch by caption, by a side network that was trained on captions alone:\n')
+    print(f'{found}\n')
+    print(f'{retriever.summary()}, in galleries of 80; at most')
+    print(f'{BOUND:.0f} both ways without the order of frames.')
+    print(f'Pictures: {picture}, {work_dir / "search.html"}   ({console.elapsed():.0f} s)')
 
 
 if __name__ == '__main__':

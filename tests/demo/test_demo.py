@@ -8,8 +8,10 @@ from pathlib import Path
 
 import demo
 import demo_runs
+import demo_search
 import pytest
 from demo_runs import Console, Run, StepFailed, execute
+from demo_search import SearchRun
 
 PYTHON = sys.executable
 TRAIN = (
@@ -17,6 +19,11 @@ TRAIN = (
     'time: 0.1254  data_time: 0.0219  grad_norm: 0.0345  loss: 0.0153  top1_acc: 1.0000'
 )
 VAL = 'mmengine - INFO - Epoch(val) [3][10/10]    acc/top1: 0.9875  acc/top5: 1.0000  time: 0.5'
+
+RETRIEVED = (
+    'mmengine - INFO - Epoch(val) [3][10/10]    retrieval/t2v/R1: 96.7500  retrieval/t2v/R5: 99.0  '
+    'retrieval/v2t/R1: 94.0000  retrieval/v2t/R5: 100.0  time: 0.5'
+)
 
 
 @pytest.fixture
@@ -128,6 +135,63 @@ def test_the_picture_can_be_drawn(runs, small_set, tmp_path, monkeypatch):
     assert (tmp_path / 'result.png').stat().st_size > 20_000
 
 
+@pytest.fixture
+def retriever(runs) -> SearchRun:
+    """The run that searches, with the same data folder."""
+    return SearchRun(runs[0].data_root, runs[0].folder.parent, None, False, Console(0.0))
+
+
+class TestSearch:
+    def test_a_trained_model_is_told_and_kept(self, retriever, monkeypatch, capsys):
+        monkeypatch.setattr(retriever, 'call', lambda *_: retriever.condense(RETRIEVED))
+        retriever.complete()
+        line = 'epoch 3: R@1 96.8 caption to video, 94.0 video to caption'
+        assert line in capsys.readouterr().out
+        assert json.loads(retriever.result_file().read_text()) == dict(t2v=96.75, v2t=94.0)
+        monkeypatch.setattr(retriever, 'call', lambda *_: pytest.fail('called a command'))
+        retriever.complete()
+
+    def test_one_that_was_resumed_after_its_last_epoch_reads_its_log(self, retriever, monkeypatch):
+        def call(command, log):
+            (retriever.folder / log).write_text(f'loading\n{RETRIEVED}\n')
+
+        monkeypatch.setattr(retriever, 'call', call)
+        retriever.complete()
+        assert retriever.summary().startswith('R@1 96.8')
+
+    def test_both_towers_come_from_the_image_models_file(self, retriever):
+        options = ' '.join(retriever.options('train'))
+        file = retriever.data_root / 'clip_tiny.safetensors'
+        assert f'model.text_tower.checkpoint={file}' in options
+        assert f'model.backbone.trunk.checkpoint={file}' in options
+        assert 'train_cfg.max_epochs=3' in options
+
+    def test_it_prints_a_command_to_type_and_the_hits(self, retriever, monkeypatch):
+        retriever.discard_others()
+        (retriever.folder / 'last_checkpoint').write_text('epoch_3.pth')
+        called = []
+
+        def run(command, log, on_line):
+            called.append(Path(command[1]).stem)
+            on_line('a line of the log')
+            on_line('0.897     0:00.0    0:01.0  three_blue_left.mp4')
+
+        monkeypatch.setattr(demo_search, 'execute', run)
+        command, *hits = retriever.search().splitlines()
+        assert called == ['index', 'search']
+        assert "search 'the digit three moves to the left' --index" in command.replace('.py', '')
+        assert hits == ['0.897     0:00.0    0:01.0  three_blue_left.mp4']
+
+    def test_what_it_made_is_deleted_and_nothing_else(self, tmp_path):
+        made = [tmp_path / 'side4video-captions' / 'x', tmp_path / 'index' / 'y']
+        for path in (*made, tmp_path / 'mine' / 'z'):
+            path.parent.mkdir()
+            path.touch()
+        (tmp_path / 'search.html').touch()
+        demo_search.remove(tmp_path)
+        assert [p.name for p in tmp_path.iterdir()] == ['mine']
+
+
 @pytest.mark.slow
 def test_the_demonstration_reaches_its_figures(tmp_path):
     script = Path(demo.__file__)
@@ -140,4 +204,6 @@ def test_the_demonstration_reaches_its_figures(tmp_path):
     assert adapter >= 90
     assert min(linear_digit, adapter_digit) >= 88
     assert abs(linear_digit - adapter_digit) <= 6
+    found = tmp_path / 'work_dirs' / 'demo' / 'side4video-captions' / 'result.json'
+    assert min(json.loads(found.read_text()).values()) >= 75, 'the bound without order is 50'
     shutil.rmtree(tmp_path / 'data')
