@@ -39,7 +39,7 @@ class ReplacesBadVideos(BaseDataset):
                 sample = self.pipeline(info)
             except VideoReadError as error:
                 bad.append((error.path, error.reason))
-                info = self._neighbour(idx, attempt) if self.test_mode else self._another()
+                info = self._neighbour(idx, attempt) if self.test_mode else self._another(idx)
                 continue
             if bad:
                 self._note(sample, bad, idx)
@@ -50,8 +50,10 @@ class ReplacesBadVideos(BaseDataset):
             f'decoded. Check data_prefix and data_root, and the files:\n  {listed}'
         )
 
-    def _another(self) -> dict:
-        return self.get_data_info(random.randrange(len(self)))
+    def _another(self, idx: int) -> dict:
+        """Any item but this one."""
+        distance = random.randrange(1, max(2, len(self)))
+        return self.get_data_info((idx + distance) % len(self))
 
     def _neighbour(self, idx: int, distance: int) -> dict:
         """The item itself with a later item's frames."""
