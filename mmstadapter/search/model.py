@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .. import weights
@@ -209,8 +211,19 @@ def _build(config: dict, checkpoint: str | None, name: str) -> nn.Module:
     elif not Path(checkpoint).is_file():
         raise FileNotFoundError(f'SearchModel: no checkpoint {checkpoint}. Give --checkpoint FILE.')
     else:
-        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+        _load_trained(model, checkpoint)
     return model
+
+
+def _load_trained(model: nn.Module, checkpoint: str) -> None:
+    """Read trained weights; raise RuntimeError if the file has others, or is damaged."""
+    try:
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    except (EOFError, KeyError, SafetensorError, UnpicklingError) as error:
+        raise RuntimeError(
+            f'SearchModel: {checkpoint} is damaged, or no checkpoint of plain tensors '
+            f'({type(error).__name__}). Give another file with the trained weights.'
+        ) from error
 
 
 def _load_pretrained(model: nn.Module, name: str) -> None:

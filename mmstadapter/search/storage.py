@@ -24,6 +24,7 @@ from torch import Tensor
 
 FORMAT = 'mmstadapter-video-index-1'
 MANIFEST, LOCK, PART = 'index.json', 'lock', '.part'
+ENTRIES = set('root seconds features next approximate shards bad model'.split())
 FEATURES = ('vector', 'tokens', 'weights', 'mask')
 POOLED = 'pooled'
 HALF = ('vector', 'tokens', POOLED)  # stored in 16 bit: a cosine changes by less than 1e-4
@@ -150,6 +151,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise VideoIndexError(
             f'VideoIndex: {path} is of format {found!r}, this version reads {FORMAT!r}. Index '
             'again into another folder.'
+        )
+    lacking = sorted(ENTRIES - manifest.keys())
+    if lacking:
+        raise VideoIndexError(
+            f'VideoIndex: {path} is damaged, it lacks {", ".join(lacking)}. Remove the folder and '
+            'index again.'
         )
     return manifest
 

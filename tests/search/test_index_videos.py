@@ -218,6 +218,15 @@ class TestOtherModels:
         with pytest.raises(RuntimeError, match=r'random \(similarity.*--checkpoint'):
             mmstadapter.SearchModel(write_config(tmp_path, TOKENS), device='cpu')
 
+    @pytest.mark.parametrize('name', ['cut.pth', 'empty.pth', 'text.pth', 'cut.safetensors'])
+    def test_a_damaged_checkpoint_is_named(self, model_config, tmp_path, name):
+        contents = {'empty.pth': b'', 'text.pth': b'hello', 'cut.safetensors': bytes(9)}
+        torch.save(dict(state_dict={}), tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(contents.get(name, whole[: len(whole) // 2]))
+        with pytest.raises(RuntimeError, match=f'{name} is damaged|failed reading zip archive'):
+            mmstadapter.SearchModel(model_config, tmp_path / name, 'cpu')
+
     def test_a_trunk_without_a_file_is_refused(self, model_config, tmp_path):
         with pytest.raises(RuntimeError, match=r'random \(backbone.trunk'):
             mmstadapter.SearchModel(

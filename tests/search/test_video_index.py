@@ -223,9 +223,12 @@ class TestDamage:
 
     def test_a_damaged_manifest_says_so(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        (tmp_path / 'i/index.json').write_text('{"format": ')
-        with pytest.raises(ValueError, match='index.json is damaged'):
-            mmstadapter.VideoIndex(tmp_path / 'i')
+        manifest = json.loads((tmp_path / 'i/index.json').read_text())
+        del manifest['shards']
+        for text in ('{"format": ', '[]', json.dumps(manifest)):
+            (tmp_path / 'i/index.json').write_text(text)
+            with pytest.raises(ValueError, match='index.json is damaged'):
+                mmstadapter.VideoIndex(tmp_path / 'i')
 
     def test_a_manifest_of_another_version_says_so(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
