@@ -20,7 +20,7 @@ def feature_metrics(
     dsl: bool = False,
     bank: RetrievalFeatures | None = None,
     memory: int = 256 * 2**20,
-    device: str | None = None,
+    device: str | torch.device | None = None,
     **options: Any,
 ) -> dict[str, float]:
     """`retrieval_metrics` of features, and of the extras asked for.
