@@ -43,7 +43,8 @@ class SearchRun(Run):
         if self.result_file().is_file():
             self.tell(f'done before: {self.summary()}')
             return
-        self.tell(f'{"mim train mmstadapter" if self.through_mim else "train"} {self.config}')
+        verb = 'mim train mmstadapter' if self.through_mim else 'tools/train.py'
+        self.tell(f'{verb} {self.config}')
         self.call([*self.command('train'), *self.options('train'), '--resume'], 'train.log')
         if not self.found:  # resumed after the last epoch
             log = (self.folder / 'train.log').read_text(errors='replace')
