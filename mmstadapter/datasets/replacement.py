@@ -26,7 +26,7 @@ class ReplacesBadVideos(BaseDataset):
 
     def notes(self, info: dict) -> dict:
         """What the sample of a lost test item notes beside ``bad_videos``."""
-        raise NotImplementedError
+        raise TypeError(f'{type(self).__name__} must provide `notes`.')
 
     def __getitem__(self, idx: int) -> dict:
         """The sample after the pipeline, of another video if its own cannot be decoded."""

@@ -36,11 +36,11 @@ class Similarity(nn.Module):
         Returns:
             Features for `score`, first axis A.
         """
-        raise NotImplementedError
+        raise TypeError(f'{type(self).__name__} must provide `encode_text`.')
 
     def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Features of B videos for `score`, from frames (B, T, E) and mask (B, T) or None."""
-        raise NotImplementedError
+        raise TypeError(f'{type(self).__name__} must provide `encode_video`.')
 
     def decorrelation(
         self,
