@@ -52,7 +52,7 @@ class _LinearOfGELU(torch.autograd.Function):
                 dbias = rows.sum(0, dtype=torch.float32).to(bias.dtype)
             if ctx.needs_input_grad[0]:
                 dy = (grad @ weight.to(grad.dtype)).to(u.dtype)
-                du = torch.ops.aten.gelu_backward(dy, u)
+                du = torch.ops.aten.gelu_backward.grad_input(dy, u, grad_input=dy)  # in place
         return du, dweight, dbias
 
 
