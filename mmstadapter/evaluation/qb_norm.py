@@ -5,6 +5,8 @@ from torch import Tensor
 
 from .query_set import check_finite
 
+LARGEST = 700.0  # exp of it is near the end of float64
+
 
 def querybank_norm(
     sim: Tensor, bank: Tensor, beta: float = 20.0, k: int = 1
@@ -25,7 +27,8 @@ def querybank_norm(
 
     Returns:
         The scores (queries, items) in float64, and which rows were normalised (queries,), bool.
-        Rows are on different scales: compare scores within a row only.
+        Rows are on different scales: compare scores within a row only. A row whose best score
+        float64 cannot hold, as with a large `beta`, is scaled into its range.
 
     Raises:
         ValueError: if the items differ in number, a score is not finite, or `k` is not
@@ -44,5 +47,7 @@ def querybank_norm(
     rows = active[sim.argmax(dim=1)]
     out = sim.double()
     hubs = (beta * bank.double()).logsumexp(dim=0)
-    out[rows] = (beta * out[rows] - hubs).exp()
+    powers = beta * out[rows] - hubs
+    top = powers.amax(dim=1, keepdim=True)
+    out[rows] = (powers - torch.where(top.abs() > LARGEST, top - LARGEST, 0.0)).exp()
     return out, rows

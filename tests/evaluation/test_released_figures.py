@@ -79,9 +79,14 @@ class TestQuerybankNorm:
         expected = (20 * sim[0].double()).exp() / (20 * bank.double()).exp().sum(0)
         torch.testing.assert_close(found[0], expected)
 
-    def test_a_large_beta_overflows_nothing(self):
-        found, _ = querybank_norm(torch.rand(4, 3), torch.rand(5, 3), beta=5000.0)
-        assert found.isfinite().all()
+    @pytest.mark.parametrize('shift', [-0.5, 0.0, 0.5])
+    def test_a_large_beta_loses_no_order(self, shift):
+        """The exponents reach from -2500 to 2500, exp of float64 from -745 to 709."""
+        bank = torch.full((1, 3), 0.5) + torch.tensor([0.02, 0.01, 0.0])
+        sim = bank + shift + torch.tensor([[0.0, 0.03, 0.06], [0.05, 0.0, 0.02]])
+        found, rows = querybank_norm(sim, bank, beta=5000.0, k=3)
+        assert rows.all() and found.isfinite().all() and found.all()
+        assert torch.equal(found.argsort(dim=1), torch.tensor([[0, 1, 2], [1, 2, 0]]))
 
     @pytest.mark.parametrize('bank, k', [((4, 2), 1), ((0, 3), 1), ((4, 3), 0), ((4, 3), 4)])
     def test_a_bank_over_other_items_is_refused(self, bank, k):
