@@ -119,6 +119,15 @@ def video_stream(container: av.container.InputContainer, path: str) -> av.VideoS
     raise VideoReadError(path, f'has no video stream, only {found or "nothing"}')
 
 
+def packets_of(container, path: str, *streams) -> Iterator[av.Packet]:
+    """Packets of the streams, or of all. A stream that appears late makes PyAV's fail."""
+    try:
+        yield from container.demux(*streams)
+    except IndexError as error:
+        reason = 'is damaged: a stream appears that its beginning does not list'
+        raise VideoReadError(path, reason) from error
+
+
 class _Packet(NamedTuple):
     pts: int
     size: int
@@ -132,7 +141,7 @@ def _collect(container, stream, path: str, family: str) -> tuple[list[_Packet], 
     packets, end = [], 0.0
     tick = {index: float(s.time_base or 0) for index, s in enumerate(container.streams)}
     is_h264, indexed = stream.codec_context.name == 'h264', family in _STATES_DURATION
-    for packet in container.demux():
+    for packet in packets_of(container, path):
         if not packet.size:
             continue
         if packet.is_corrupt and indexed:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from mmengine.fileio import get
 
-from .packets import VideoFacts, VideoReadError, examine, opened, video_stream
+from .packets import VideoFacts, VideoReadError, examine, opened, packets_of, video_stream
 
 READERS = ('pyav', 'auto', 'decord')
 
@@ -126,11 +126,12 @@ class PyAVReader:
             stream.thread_type = 'AUTO'
             stream.codec_context.thread_count = self.num_threads
             stream.codec_context.options = {'err_detect': 'explode'}  # never conceal damage
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                when = 'a frame' if frame.time is None else f'the frame at {frame.time:.2f} s'
-                raise VideoReadError(self.path, f'is damaged: {when}')
-            yield frame
+        for packet in packets_of(container, self.path, stream):
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    when = 'a frame' if frame.time is None else f'the frame at {frame.time:.2f} s'
+                    raise VideoReadError(self.path, f'is damaged: {when}')
+                yield frame
 
 
 class DecordReader:

@@ -104,10 +104,10 @@ def cut_short(source: Path, target: Path, share: float = 0.6) -> Path:
     return target
 
 
-def flip_bits(source: Path, target: Path) -> Path:
+def flip_bits(source: Path, target: Path, seed: int = 0) -> Path:
     """Forty wrong bits in the middle of a file."""
     content = bytearray(source.read_bytes())
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for at in rng.integers(len(content) // 5, len(content) * 4 // 5, 40):
         content[at] ^= 1 << int(rng.integers(8))
     target.write_bytes(content)
