@@ -7,25 +7,6 @@ The recipe for 8 frames, with 16 over the same video.
 
 _base_ = 'side4video_vit-b-light_k400.py'
 
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=16) if 'clip_len' in step else step
-            for step in _base_.train_pipeline
-        ]
-    )
-)
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=16) if 'clip_len' in step else step for step in _base_.val_pipeline
-        ]
-    )
-)
-test_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=16) if 'clip_len' in step else step for step in _base_.test_pipeline
-        ]
-    )
-)
+_base_.train_dataloader.dataset.pipeline[1].clip_len = 16
+_base_.val_dataloader.dataset.pipeline[1].clip_len = 16
+_base_.test_dataloader.dataset.pipeline[1].clip_len = 16

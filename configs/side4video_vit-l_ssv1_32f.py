@@ -9,25 +9,6 @@ pass, for memory.
 _base_ = 'side4video_vit-l_ssv1.py'
 
 model = dict(backbone=dict(with_cp=True))
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=32) if 'clip_len' in step else step
-            for step in _base_.train_pipeline
-        ]
-    )
-)
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=32) if 'clip_len' in step else step for step in _base_.val_pipeline
-        ]
-    )
-)
-test_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=32) if 'clip_len' in step else step for step in _base_.test_pipeline
-        ]
-    )
-)
+_base_.train_dataloader.dataset.pipeline[1].clip_len = 32
+_base_.val_dataloader.dataset.pipeline[1].clip_len = 32
+_base_.test_dataloader.dataset.pipeline[1].clip_len = 32

@@ -9,19 +9,6 @@ Blocks are recomputed in the backward pass, so that 4 GPUs x 64 clips still fit.
 _base_ = 'stadapter_vit-b_ssv2.py'
 
 model = dict(backbone=dict(with_cp=True))
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=16) if 'clip_len' in step else step
-            for step in _base_.train_pipeline
-        ]
-    )
-)
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=16) if 'clip_len' in step else step for step in _base_.test_pipeline
-        ]
-    )
-)
-test_dataloader = val_dataloader
+_base_.train_dataloader.dataset.pipeline[1].clip_len = 16
+_base_.val_dataloader.dataset.pipeline[1].clip_len = 16
+_base_.test_dataloader.dataset.pipeline[1].clip_len = 16

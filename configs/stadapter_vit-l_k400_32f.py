@@ -9,20 +9,6 @@ recomputed in the backward pass, so that 8 GPUs x 16 clips still fit.
 _base_ = 'stadapter_vit-l_k400.py'
 
 model = dict(backbone=dict(with_cp=True))
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=32, frame_interval=4) if 'clip_len' in step else step
-            for step in _base_.train_pipeline
-        ]
-    )
-)
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, clip_len=32, frame_interval=4) if 'clip_len' in step else step
-            for step in _base_.test_pipeline
-        ]
-    )
-)
-test_dataloader = val_dataloader
+_base_.train_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
+_base_.val_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
+_base_.test_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
