@@ -11,17 +11,20 @@ files, for `model.text_tower.checkpoint`. Files of st-adapter hold a recogniser,
 part alone as the official code saves it: `mmstadapter` then means a checkpoint for `load_from`
 and `tools/test.py`, whose trunk supplies what the file lacks. Files of side4video-clip and
 side4video-eva hold recognisers too, running statistics included.
+
+Tensors go from file to file one by one: writing a .safetensors file of any size takes about
+1.5 GB of memory, a .pth file may take its own size besides.
 """
 
 import argparse
-import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from mmstadapter.weights import SOURCES, from_ours, locate, read_tensors, to_ours
+from mmstadapter.weights import SOURCES, LazyTensors, locate, open_tensors, save_lazily
+from mmstadapter.weights.saving import written_whole
 
 OURS = 'mmstadapter'
 INCOMPLETE_TRUNK = ('side4video-clip',)  # these recognisers were built without CLIP's ln_post
@@ -33,8 +36,8 @@ KINDS = {
 }
 
 
-def convert(tensors: dict[str, Tensor], origin: str, target: str) -> dict[str, Tensor]:
-    """State dict under the names of ``origin`` -> under those of ``target``.
+def convert(tensors: Mapping[str, Tensor], origin: str, target: str) -> Mapping[str, Tensor]:
+    """State dict under the names of ``origin`` -> under those of ``target``, made when asked for.
 
     Raises:
         ValueError: if one holds something else than the other.
@@ -46,30 +49,32 @@ def convert(tensors: dict[str, Tensor], origin: str, target: str) -> dict[str, T
         raise ValueError(
             f'{origin} and {target} do not hold the same: {what}. Convert each to mmstadapter.'
         )
-    ours = tensors if origin == OURS else to_ours(origin, tensors)
+    ours = tensors if origin == OURS else SOURCES[origin].lazily(tensors)
     if target != OURS:
-        return from_ours(target, ours)
+        return SOURCES[target].lazily_from_ours(ours)
     return without_trunk(ours) if origin in INCOMPLETE_TRUNK else ours
 
 
-def without_trunk(ours: dict[str, Tensor]) -> dict[str, Tensor]:
+def without_trunk(ours: Mapping[str, Tensor]) -> LazyTensors:
     """The tuned part alone; the trunk supplies the rest from its pretrained file."""
-    return {name: t for name, t in ours.items() if not name.startswith('backbone.trunk.')}
+    names = [name for name in ours if not name.startswith('backbone.trunk.')]
+    return LazyTensors.choose(ours, names, {})
 
 
-def write(path: Path, tensors: dict[str, Tensor], target: str) -> None:
+def write(path: Path, tensors: Mapping[str, Tensor], target: str) -> None:
     """Write the file whole or not at all; a .pth in the form that ``target`` reads."""
-    tensors = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.{uuid.uuid4().hex}.part')
-    try:
-        if path.suffix == '.safetensors':
-            save_file(tensors, part, metadata=dict(format='pt'))
-        else:
-            torch.save(_container(tensors, target), part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    if path.suffix == '.safetensors':
+        save_lazily(tensors, path, dict(format='pt'))
+    else:
+        own = {name: _alone(tensors[name]) for name in tensors}
+        with written_whole(path) as part:
+            torch.save(_container(own, target), part)
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """The tensor, copied if it is a part of something larger, which would be written with it."""
+    whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
+    return tensor if whole else tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _container(tensors: dict[str, Tensor], target: str) -> dict:
@@ -80,7 +85,7 @@ def _container(tensors: dict[str, Tensor], target: str) -> dict:
     return tensors
 
 
-def report(tensors: dict[str, Tensor], written: dict[str, Tensor], origin: str) -> None:
+def report(tensors: Mapping[str, Tensor], written: Mapping[str, Tensor], origin: str) -> None:
     """Print how many tensors there were, which were left out, and how many there are."""
     print(f'{len(tensors)} tensors read, {len(written)} written')
     if origin != OURS:
@@ -111,11 +116,12 @@ def main() -> None:
     if args.dst.exists() and not args.force:
         parser.error(f'{args.dst} exists; use --force to replace it')
     try:
-        tensors = read_tensors(locate(args.src))
+        tensors = open_tensors(locate(args.src))
         written = convert(tensors, args.origin, args.target)
-    except (KeyError, ValueError, RuntimeError, FileNotFoundError) as error:
-        parser.exit(1, f'{parser.prog}: {error.args[0]}\n')
-    write(args.dst, written, args.target)
+        write(args.dst, written, args.target)
+    except (KeyError, ValueError, RuntimeError, OSError) as error:
+        reason = error.args[0] if isinstance(error, KeyError) else error
+        parser.exit(1, f'{parser.prog}: {reason}\n')
     report(tensors, written, args.origin)
     print(f'{args.dst}: {args.dst.stat().st_size / 2**20:.1f} MiB, named as in {args.target}')
 

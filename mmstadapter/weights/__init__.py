@@ -3,6 +3,7 @@
 from .fetch import locate
 from .files import open_tensors, read_tensors
 from .lazy import LazyTensors
+from .saving import save_lazily
 from .sources import SOURCES, from_ours, to_ours
 from .text import load_logit_scale, load_text
 from .visual import Fingerprint, fingerprint, load_eva_visual, load_visual
@@ -20,5 +21,6 @@ __all__ = [
     'locate',
     'open_tensors',
     'read_tensors',
+    'save_lazily',
     'to_ours',
 ]

@@ -4,7 +4,6 @@ import hashlib
 import os
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,6 +13,8 @@ from typing import IO, NamedTuple
 from urllib.request import urlopen
 
 from mmengine.logging import print_log
+
+from .saving import written_whole
 
 try:
     import fcntl
@@ -109,9 +110,8 @@ class _WrongDigest(Exception):
 
 def _download(known: Known, path: Path) -> None:
     """Write beside the target, check, and only then give it its name."""
-    part = path.with_name(f'{path.name}.{uuid.uuid4().hex}.part')
     digest = hashlib.sha256()
-    try:
+    with written_whole(path) as part:
         with urlopen(known.url, timeout=TIMEOUT) as source, open(part, 'wb') as target:
             size = int(source.headers.get('Content-Length') or 0)
             print_log(f'fetching {known.url} into {path.parent} ({size >> 20} MiB)', 'current')
@@ -122,9 +122,6 @@ def _download(known: Known, path: Path) -> None:
             raise _WrongDigest(
                 f'{part.stat().st_size} of {size} bytes arrived, with sha256 {digest.hexdigest()}'
             )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _with_progress(source: IO[bytes], size: int, name: str) -> Iterator[bytes]:

@@ -33,11 +33,11 @@ class Rule:
         return whole.T.contiguous() if self.transpose else whole
 
     def split(self, whole: Tensor) -> list[Tensor]:
-        """Our tensor -> theirs, parts with memory of their own."""
+        """Our tensor -> theirs, which may share its memory."""
         whole = whole.T.contiguous() if self.transpose else whole
         if len(self.theirs) == 1:
             return [whole]
-        return [part.clone() for part in whole.unflatten(0, (len(self.theirs), -1))]
+        return list(whole.unflatten(0, (len(self.theirs), -1)))
 
 
 @dataclass(frozen=True)
@@ -104,21 +104,25 @@ class Source:
         )
 
     def from_ours(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Our state dict -> theirs, under full names.
+        """Our state dict -> theirs, under full names; parts of one have memory of their own.
 
         Raises:
             KeyError: for a name of ours that they have no place for.
         """
-        theirs: dict[str, Tensor] = {}
-        for name, tensor in tensors.items():
+        return dict(self.lazily_from_ours(tensors))
+
+    def lazily_from_ours(self, tensors: Mapping[str, Tensor]) -> LazyTensors:
+        """The same, each tensor made when asked for; the names are checked at once."""
+        makers = {}
+        for name in tensors:
             template, number = _template(name)
             if template in self.by_ours:
                 rule = self.by_ours[template]
-                names = [part.format(number) for part in rule.theirs]
-                theirs.update(zip(names, rule.split(tensor), strict=True))
+                for part, theirs in enumerate(rule.theirs):
+                    makers[theirs.format(number)] = partial(_part, rule, tensors, name, part)
             elif not _matching(self.ignored_ours, name):
                 raise _no_rule(f'{self.name}, from ours', name, self.by_ours)
-        return theirs
+        return LazyTensors(makers)
 
     def full_names(self, names: Iterable[str]) -> dict[str, str]:
         """Name in a file -> name in the table, which has the optional prefix."""
@@ -150,6 +154,11 @@ class Source:
 
 def _join(rule: Rule, tensors: Mapping[str, Tensor], names: list[str]) -> Tensor:
     return rule.join([tensors[name] for name in names])
+
+
+def _part(rule: Rule, tensors: Mapping[str, Tensor], name: str, part: int) -> Tensor:
+    tensor = rule.split(tensors[name])[part]
+    return tensor.clone() if len(rule.theirs) > 1 else tensor
 
 
 def _template(name: str) -> tuple[str, str]:

@@ -135,3 +135,26 @@ def test_errors_are_one_line_and_leave_no_file(convert, trunk, tmp_path):
     assert dst.read_bytes() == b'precious'
     convert('openai-clip', 'mmstadapter', src, dst, '--force')
     same(read_tensors(dst), trunk)
+
+
+def test_what_fails_while_writing_is_one_line_too(convert, trunk, tmp_path):
+    src, dst = tmp_path / 'src.safetensors', tmp_path / 'dst.safetensors'
+    layer = 'vision_model.encoder.layers.3.self_attn'
+    theirs = from_ours('hf-clip', trunk)
+    save_file(theirs | {f'{layer}.k_proj.weight': torch.ones(6, 5)}, src)
+    convert('hf-clip', 'mmstadapter', src, dst, fails='Sizes of tensors must match')
+    save_file(theirs, src)
+    (tmp_path / 'a file').touch()
+    convert('hf-clip', 'mmstadapter', src, tmp_path / 'a file/x.pth', fails='a file')
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['a file', 'src.safetensors']
+
+
+def test_a_pth_file_holds_parts_and_not_what_they_are_parts_of(convert, tmp_path):
+    whole = torch.arange(1000.0)
+    src, dst = tmp_path / 'src.pth', tmp_path / 'dst.pth'
+    torch.save({'cls_head.fc_cls.bias': whole[:3], 'cls_head.fc_cls.weight': whole[3:9:2]}, src)
+    assert src.stat().st_size > 4000
+    convert('mmstadapter', 'st-adapter', src, dst)
+    assert dst.stat().st_size < 3000
+    expected = {'fc.bias': whole[:3], 'fc.weight': whole[3:9:2]}
+    same(torch.load(dst, weights_only=True)['model'], expected)

@@ -1,0 +1,91 @@
+"""Write safetensors tensor by tensor, so that files larger than the memory can be written."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+DTYPES = {
+    torch.float64: 'F64',
+    torch.float32: 'F32',
+    torch.float16: 'F16',
+    torch.bfloat16: 'BF16',
+    torch.float8_e4m3fn: 'F8_E4M3',
+    torch.float8_e5m2: 'F8_E5M2',
+    torch.int64: 'I64',
+    torch.int32: 'I32',
+    torch.int16: 'I16',
+    torch.int8: 'I8',
+    torch.uint8: 'U8',
+    torch.bool: 'BOOL',
+}
+ALIGNMENT = 8  # bytes
+
+
+def save_lazily(
+    tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file of which one tensor at a time is in memory.
+
+    Every tensor is asked for twice: for its type and shape, which stand at the beginning of the
+    file (https://github.com/huggingface/safetensors#format), and for its values. Those of
+    `LazyTensors` and `MappedTensors` are made and let go each time.
+
+    Args:
+        tensors: what to write; may share memory.
+        path: the file; written whole or not at all, see `written_whole`.
+        metadata: texts for its header.
+
+    Raises:
+        ValueError: for a type that safetensors has no name for.
+    """
+    places = _places(tensors)
+    header = dict(__metadata__=dict(metadata)) if metadata else {}
+    text = json.dumps(header | places, ensure_ascii=False, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % ALIGNMENT)
+    with written_whole(path) as part, open(part, 'wb') as file:
+        file.write(len(text).to_bytes(8, 'little') + text)
+        for name in places:
+            values = tensors[name].detach().cpu().contiguous().reshape(-1)
+            file.write(values.view(torch.uint8).numpy().data)
+
+
+def _places(tensors: Mapping[str, Tensor]) -> dict[str, dict]:
+    """Type, shape and bytes from where to where of each tensor, large types first: aligned."""
+    found: dict[str, tuple[torch.dtype, list[int], int]] = {}
+    for name in tensors:
+        tensor = tensors[name]
+        if tensor.dtype not in DTYPES:
+            raise ValueError(
+                f'save_lazily: safetensors has no type for {name!r}, {tensor.dtype}. '
+                'Write a .pth file instead.'
+            )
+        found[name] = tensor.dtype, list(tensor.shape), tensor.nbytes
+    end = 0
+    places = {}
+    for name in sorted(found, key=lambda name: (-found[name][0].itemsize, name)):
+        dtype, shape, size = found[name]
+        places[name] = dict(dtype=DTYPES[dtype], shape=shape, data_offsets=[end, end + size])
+        end += size
+    return places
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """``with written_whole(path) as part``: write to ``part``, which becomes ``path`` at the end.
+
+    If the writing fails, ``path`` is as it was before and nothing lies beside it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.{uuid.uuid4().hex}.part')
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
