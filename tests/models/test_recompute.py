@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmstadapter.models.ops import recompute
-from mmstadapter.models.ops.batch_norm import batch_norm, statistics_kept
+from mmstadapter.models.ops.batch_norm import BatchNormsAsNow, batch_norm
 from mmstadapter.models.ops.elementwise import LayerNorm
 from mmstadapter.models.ops.recompute import gelu_linear, norm_linear
 
@@ -17,12 +17,23 @@ def plain(norm, x, linear):
     return linear(norm(x.flatten(0, -2)).view_as(x))
 
 
+def gelu_linear_of(norm, x, linear):
+    return gelu_linear(batch_norm(norm, x), linear)
+
+
+def plain_gelu(norm, x, linear):
+    return linear(F.gelu(norm(x.flatten(0, -2)).view_as(x)))
+
+
+PLAIN = {norm_linear: plain, gelu_linear_of: plain_gelu}
+
+
 def run(function, norm, linear, x, dtype=None):
     """Output and gradients of a function of copies of its arguments."""
     norm, linear, x = copy.deepcopy(norm), copy.deepcopy(linear), x.clone().requires_grad_()
     with torch.autocast('cpu', dtype or torch.bfloat16, enabled=dtype is not None):
         out = function(norm, x, linear)
-    out.float().square().sum().backward()
+    (out.float() if dtype else out).square().sum().backward()
     grads = [x.grad, *(p.grad for m in (norm, linear) for p in m.parameters())]
     return [out, *grads, *norm.buffers()]
 
@@ -94,10 +105,31 @@ def test_batch_norm_of_tokens_is_that_of_volumes():
     assert torch.equal(tokens.num_batches_tracked, volume.num_batches_tracked)
 
 
-def test_statistics_can_be_kept():
+def test_batch_norms_can_be_used_again_as_they_were():
+    torch.manual_seed(0)
+    norm, x = nn.BatchNorm1d(6).eval(), torch.randn(5, 6)
+    expected, as_now = batch_norm(norm, x), BatchNormsAsNow(norm)
+    batch_norm(norm.train(), x + 3)
+    left = copy.deepcopy(norm.state_dict())
+    for _ in range(2):
+        with as_now:
+            assert torch.equal(batch_norm(norm, x), expected)
+    assert norm.training and all(torch.equal(left[k], v) for k, v in norm.state_dict().items())
+
+
+def test_a_second_use_in_training_leaves_no_trace():
     norm = nn.BatchNorm1d(6)
     before = copy.deepcopy(norm.state_dict())
-    with statistics_kept(norm):
+    with BatchNormsAsNow(norm):
         batch_norm(norm, torch.randn(5, 6))
     assert all(torch.equal(before[k], v) for k, v in norm.state_dict().items())
-    assert norm.momentum == 0.1
+
+
+@pytest.mark.parametrize('function', [norm_linear, gelu_linear_of])
+def test_gradients_are_exact_in_float64(function):
+    torch.manual_seed(0)
+    norm, linear = nn.BatchNorm1d(6).double(), nn.Linear(6, 4).double()
+    x = torch.randn(3, 5, 6, dtype=torch.float64)
+    ours, theirs = (run(f, norm, linear, x) for f in (function, PLAIN[function]))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

@@ -106,6 +106,24 @@ class TestCheckpointing:
         for (name, a), b in zip(plain.named_buffers(), lean.buffers(), strict=True):
             assert torch.equal(a, b), name
 
+    @pytest.mark.parametrize('training', [True, False])
+    def test_recomputes_in_the_mode_of_the_forward_pass(self, training):
+        grads = []
+        for mode_in_backward in (training, not training):
+            model = build(with_cp=True).train(training)
+            loss = model(toy_clips()).square().sum()
+            model.train(mode_in_backward)
+            loss.backward()
+            grads.append([p.grad for p in model.side.parameters()])
+        for a, b in zip(*grads, strict=True):
+            assert torch.equal(a, b)
+
+    def test_allows_a_second_backward_pass(self):
+        model = build(with_cp=True).train()
+        loss, weight = model(toy_clips()).square().sum(), model.side.blocks[0].mlp.fc1.weight
+        first, second = (torch.autograd.grad(loss, weight, retain_graph=True) for _ in range(2))
+        assert torch.equal(*first, *second)
+
     def test_keeps_less(self):
         sizes = []
         for cp in (False, True):

@@ -5,7 +5,6 @@ Transfer Learning", arXiv 2311.15769.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..ops.attention import attention_weights
-from ..ops.batch_norm import batch_norm, statistics_kept
+from ..ops.batch_norm import batch_norm, contexts_of_recomputation
 from ..ops.depthwise import depthwise_conv, shift
 from ..ops.elementwise import LayerNorm, keep_in_graph, layer_norm
 from ..ops.recompute import gelu_linear, linear_of, norm_linear
@@ -311,7 +310,10 @@ class SideBlock(nn.Module):
 
 @torch.compiler.disable  # torch.compile takes no context_fn
 def recomputed(block: SideBlock, s: Tensor, tokens: Sequence[Tensor], positions, num_frames: int):
-    """What a block gives, computed again in the backward pass; arguments as the block's."""
+    """What a block gives, computed again in the backward pass; arguments as the block's.
+
+    Again means as it was: a change of mode or running statistics in between has no effect.
+    """
     return checkpoint(
         lambda s, positions, *tokens: block(s, tokens, positions, num_frames),
         s,
@@ -319,7 +321,7 @@ def recomputed(block: SideBlock, s: Tensor, tokens: Sequence[Tensor], positions,
         *tokens,
         use_reentrant=False,
         preserve_rng_state=False,
-        context_fn=lambda: (nullcontext(), statistics_kept(block)),
+        context_fn=partial(contexts_of_recomputation, block),
     )
 
 

@@ -4,8 +4,8 @@ The modules are plain ``nn.BatchNorm1d``, so that whatever turns a model's batch
 synchronised ones finds them; the functions here call them on (..., C).
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,19 +60,37 @@ def batch_norm_again(norm: _BatchNorm) -> Callable[[Tensor, Tensor, Tensor], Ten
     return again
 
 
-@contextmanager
-def statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Leave the running statistics of a module's batch norms as they are.
+def contexts_of_recomputation(module: nn.Module) -> tuple:
+    """Around a layer's first and second computation: ``context_fn`` of PyTorch's checkpoints."""
+    return nullcontext(), BatchNormsAsNow(module)
 
-    For computing a layer a second time, as activation checkpointing does.
+
+class BatchNormsAsNow:
+    """A context in which a module's batch norms are as they were when it was made.
+
+    For computing a layer a second time, as activation checkpointing does: in the mode and
+    with the running statistics of the first time, whatever became of them since, and
+    without leaving a trace. It may be entered several times.
+
+    Args:
+        module: the layer.
     """
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    before = [(m.momentum, m.num_batches_tracked.clone()) for m in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(norms, before, strict=True):
-            norm.momentum = momentum
-            norm.num_batches_tracked.copy_(count)
+
+    def __init__(self, module: nn.Module) -> None:
+        norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+        self.then = [(m, m.training, {n: b.clone() for n, b in m.named_buffers()}) for m in norms]
+
+    def __enter__(self) -> None:
+        self.found = [(m, m.training, dict(m.named_buffers())) for m, *_ in self.then]
+        _put_back(self.then)
+
+    def __exit__(self, *error) -> None:
+        _put_back(self.found)
+
+
+def _put_back(states: list[tuple[_BatchNorm, bool, dict[str, Tensor]]]) -> None:
+    """Give batch norms a mode and buffers."""
+    for norm, training, buffers in states:
+        norm.training = training
+        for name, buffer in buffers.items():
+            setattr(norm, name, buffer)

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from .elementwise import summing_dtype
+
 
 def conv3d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The stock operator. (B, T, h, w, C) -> (B, T, h, w, C), any odd kernel."""
@@ -115,7 +117,7 @@ class _ShiftedAdds(torch.autograd.Function):
             dweight[reach + offset] = _sum_over_places(source, target, weight.dtype)
             if dx is not None and offset:
                 dx[:, first + offset : last + offset].addcmul_(target, taps[reach + offset])
-        dbias = grad.sum(dim=(0, 1, 2, 3), dtype=torch.float32).to(ctx.bias_dtype)
+        dbias = grad.sum(dim=(0, 1, 2, 3), dtype=summing_dtype(grad)).to(ctx.bias_dtype)
         return dx, dweight.t().reshape(weight.shape), dbias
 
 

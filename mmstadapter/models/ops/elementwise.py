@@ -23,6 +23,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.linear(x, weight, bias)
 
 
+def summing_dtype(x: Tensor) -> torch.dtype:
+    """The type in which many values of x are added up: float32 at least."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 class _HalfLayerNorm(torch.autograd.Function):
     """Layer norm of a 16-bit tensor in float32, keeping the 16-bit input."""
 

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .batch_norm import batch_norm, batch_norm_again
-from .elementwise import layer_norm
+from .elementwise import layer_norm, summing_dtype
 from .elementwise import linear as plain_linear
 from .sync_batch_norm import is_synchronised
 
@@ -49,7 +49,7 @@ class _LinearOfGELU(torch.autograd.Function):
                 dweight = (rows.T @ y).to(weight.dtype)
                 del y
             if ctx.needs_input_grad[2]:
-                dbias = rows.sum(0, dtype=torch.float32).to(bias.dtype)
+                dbias = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
             if ctx.needs_input_grad[0]:
                 dy = (grad @ weight.to(grad.dtype)).to(u.dtype)
                 du = torch.ops.aten.gelu_backward.grad_input(dy, u, grad_input=dy)  # in place
@@ -95,7 +95,7 @@ class _LinearOf(torch.autograd.Function):
             if ctx.needs_input_grad[2]:
                 dweight = (rows.T @ y.detach().to(ctx.dtype).flatten(0, -2)).to(weight.dtype)
             if ctx.needs_input_grad[3]:
-                dbias = rows.sum(0, dtype=torch.float32).to(bias.dtype)
+                dbias = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
             grads = _grads(y, inputs, lambda: (grad @ weight.to(grad.dtype)).to(y.dtype))
         return None, None, dweight, dbias, *grads
 

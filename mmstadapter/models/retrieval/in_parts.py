@@ -1,7 +1,6 @@
 """Encode a large batch in small parts, with the gradients of the whole."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -9,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..ops.batch_norm import statistics_kept
+from ..ops.batch_norm import contexts_of_recomputation
 from ..ops.sync_batch_norm import is_synchronised
 
 
@@ -49,7 +48,7 @@ def encode_in_parts(
         return encode(x)
     run: Callable = encode
     if torch.is_grad_enabled():
-        contexts = partial(_contexts, module)
+        contexts = partial(contexts_of_recomputation, module)
         run = partial(checkpoint, encode, use_reentrant=False, context_fn=contexts)
     parts = []
     for part in x.split(size):
@@ -73,8 +72,3 @@ def _check_equal_parts(module: nn.Module, parts: int, device: torch.device) -> N
             f'{numbers}. Give all processes equal batches (drop_last=True in the loader), or '
             'leave out sync_bn or micro_batch.'
         )
-
-
-def _contexts(module: nn.Module) -> tuple:
-    """Around the first and around the second pass."""
-    return nullcontext(), statistics_kept(module)
