@@ -17,7 +17,8 @@ class VideoSearch:
         for hit in search('a dog jumps into water', topk=5):
             print(hit.score, search.path(hit), hit.start, hit.end)
 
-    The model is built from what the index says, and refused if it is not the one that made it.
+    The part of the model that reads captions is built from what the index says, and refused if
+    its weights are not those of the model that made the index. The video side is not needed.
 
     Args:
         index: folder that ``mmstadapter index`` or :func:`index_videos` wrote.
@@ -38,7 +39,9 @@ class VideoSearch:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.index = VideoIndex(index)
-        self.model = SearchModel.of_index(self.index.model, checkpoint, device, options)
+        self.model = SearchModel.of_index(
+            self.index.model, checkpoint, device, options, captions_only=True
+        )
 
     def __call__(
         self, caption: str, topk: int = 10, exact: bool = False, candidates: int = 200

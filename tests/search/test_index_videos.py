@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
 
 import mmstadapter
 from mmstadapter.search.ahead import ahead
@@ -224,7 +226,7 @@ class TestOtherModels:
         torch.save(dict(state_dict={}), tmp_path / name)
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(contents.get(name, whole[: len(whole) // 2]))
-        with pytest.raises(RuntimeError, match=f'{name} is damaged|failed reading zip archive'):
+        with pytest.raises(ValueError, match=f'{name} .*(damaged|whole|tensors)'):
             mmstadapter.SearchModel(model_config, tmp_path / name, 'cpu')
 
     def test_a_trunk_without_a_file_is_refused(self, model_config, tmp_path):
@@ -261,9 +263,7 @@ class TestVideoSearch:
     def test_token_features_are_indexed_and_found(self, videos, tmp_path):
         config = write_config(tmp_path, TOKENS)
         options = {'model.similarity.embed_dims': 16}
-        network = mmstadapter.search.model.MODELS.build(
-            mmstadapter.search.model.Config.fromfile(config).model
-        )
+        network = MODELS.build(Config.fromfile(config).model)
         for part in (network.backbone.trunk, network.text_tower):
             part.init_weights()
         torch.save(dict(state_dict=network.state_dict()), tmp_path / 'trained.pth')

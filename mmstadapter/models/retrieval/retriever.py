@@ -33,6 +33,7 @@ class Retriever(BaseModel):
 
     Args:
         backbone: config of a backbone with ``output='frames'``: (B, 3, T, H, W) -> (B, T, E).
+            ``None`` builds what reads captions alone, all that a query of a search needs.
         text_tower: config of a text tower: ids (B, L) -> (B, E) and (B, L, E).
         tokenizer: config of a tokenizer (registry ``TOKENIZER``): captions -> ids.
         similarity: config of `TokenSimilarity`, `MeanPoolSimilarity` or `SequentialSimilarity`.
@@ -52,7 +53,7 @@ class Retriever(BaseModel):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict | None,
         text_tower: dict,
         tokenizer: dict,
         similarity: dict,
@@ -68,7 +69,7 @@ class Retriever(BaseModel):
             raise ValueError(f'Retriever: gather must be one of {GRADIENTS}, got {gather!r}.')
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(f'Retriever: micro_batch must be 1 or more, got {micro_batch}.')
-        self.backbone = MODELS.build(backbone)
+        self.backbone = None if backbone is None else MODELS.build(backbone)
         self.text_tower = MODELS.build(text_tower)
         self.tokenizer = TOKENIZER.build(tokenizer)
         self.similarity = MODELS.build(similarity)
@@ -113,6 +114,11 @@ class Retriever(BaseModel):
 
     def encode_frames(self, video: Tensor) -> tuple[Tensor]:
         """(B, 3, T, H, W) -> joint vectors of the frames, a tuple of one tensor (B, T, E)."""
+        if self.backbone is None:
+            raise RuntimeError(
+                'Retriever: it was built for captions alone (backbone=None), so it encodes no '
+                'videos. Build it with its backbone.'
+            )
         return (self.backbone(check_videos(video, self.num_frames)),)
 
     def read_ids(self, ids: Tensor) -> tuple[Tensor]:
