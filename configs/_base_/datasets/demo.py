@@ -9,6 +9,8 @@ directions, so a model that does not look at the order of frames is right on at 
 of the motions. No mirroring and no cropping: both would change what is asked.
 """
 
+_base_ = '../default_loaders.py'
+
 dataset_type = 'mmstadapter.VideoDataset'
 data_root = 'data/moving_digits'
 
@@ -30,8 +32,6 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
-    persistent_workers=False,  # fresh workers each epoch: resuming repeats nothing
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -44,8 +44,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=40,
     num_workers=1,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -53,7 +51,6 @@ val_dataloader = dict(
         data_prefix=dict(video='videos'),
         num_classes=8,
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader

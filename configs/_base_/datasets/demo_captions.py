@@ -12,6 +12,8 @@ Validation is five galleries, one a colour of the ground, of 80 videos and 80 ca
 are means over them, and tied videos share the credit.
 """
 
+_base_ = '../default_loaders.py'
+
 dataset_type = 'mmstadapter.CaptionDataset'
 data_root = 'data/moving_digits'
 data_prefix = dict(video='videos')
@@ -34,8 +36,12 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
-    persistent_workers=False,  # fresh workers each epoch: resuming repeats nothing
-    sampler=dict(type='mmstadapter.CaptionGroupSampler', pattern=r'the digit (\w+)', group_size=8),
+    sampler=dict(
+        _delete_=True,
+        type='mmstadapter.CaptionGroupSampler',
+        pattern=r'the digit (\w+)',
+        group_size=8,
+    ),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -47,15 +53,12 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=40,
     num_workers=1,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='val_captions.json',
         data_prefix=data_prefix,
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader

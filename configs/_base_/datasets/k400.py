@@ -5,6 +5,8 @@ Folders and lists as MMAction2's tools make them (tools/data/kinetics there): a 
 3 clips, centre square, one video at a time, softmax averaged by the head.
 """
 
+_base_ = '../default_loaders.py'
+
 dataset_type = 'mmstadapter.VideoDataset'
 data_root = 'data/kinetics400/videos_train'
 data_root_val = 'data/kinetics400/videos_val'
@@ -35,9 +37,6 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=64,
-    num_workers=8,
-    persistent_workers=False,  # fresh workers each epoch: resuming repeats nothing
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         ann_file=ann_file_train,
@@ -48,16 +47,12 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=1,
-    num_workers=8,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         ann_file=ann_file_val,
         data_prefix=dict(video=data_root_val),
         num_classes=400,
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader

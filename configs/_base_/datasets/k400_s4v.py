@@ -31,21 +31,9 @@ val_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-test_pipeline = [
-    dict(type='mmstadapter.VideoInit'),
-    dict(
-        type='mmstadapter.SampleSide4Video',
-        clip_len=8,
-        rule='kinetics',
-        num_views=4,
-        test_mode=True,
-    ),
-    dict(type='mmstadapter.VideoDecode'),
-    dict(type='mmstadapter.PILResize', size=256),
-    dict(type='mmstadapter.SpatialViews', size=224, num_crops=3, rule='quarters'),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs'),
-]
+test_pipeline = [dict(step) for step in val_pipeline]
+test_pipeline[1].update(num_views=4)
+test_pipeline[4].update(num_crops=3)
 
 train_dataloader = dict(
     batch_size=32,

@@ -16,6 +16,8 @@ for VideoInit, and in the data sets data_prefix=dict(video='frames') and start_i
 thins videos to a frame a second first: fps=1 for SampleSpread.
 """
 
+_base_ = '../default_loaders.py'
+
 dataset_type = 'mmstadapter.CaptionDataset'
 data_root = 'data/msrvtt'
 data_prefix = dict(video='videos')
@@ -41,10 +43,7 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=16,
-    num_workers=8,
-    persistent_workers=False,  # fresh workers each epoch: resuming repeats nothing
     drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -55,16 +54,12 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=16,
-    num_workers=8,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='test_1k-a.json',
         data_prefix=data_prefix,
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader

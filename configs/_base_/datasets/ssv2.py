@@ -6,6 +6,8 @@ for each video. 64 clips a GPU in training, without mirroring, which would chang
 time, softmax averaged by the head.
 """
 
+_base_ = '../default_loaders.py'
+
 dataset_type = 'mmstadapter.VideoDataset'
 data_root = 'data/sthv2/videos'
 ann_file_train = 'data/sthv2/sthv2_train_list_videos.txt'
@@ -32,9 +34,6 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=64,
-    num_workers=8,
-    persistent_workers=False,  # fresh workers each epoch: resuming repeats nothing
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         ann_file=ann_file_train,
@@ -45,16 +44,12 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=1,
-    num_workers=8,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         ann_file=ann_file_val,
         data_prefix=dict(video=data_root),
         num_classes=174,
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader

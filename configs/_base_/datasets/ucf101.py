@@ -13,27 +13,11 @@ data_root = 'data/ucf101/videos'
 ann_file_train = 'data/ucf101/ucf101_train_split_{split}_videos.txt'
 ann_file_val = 'data/ucf101/ucf101_val_split_{split}_videos.txt'
 
-train_pipeline = [
-    dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleStride', clip_len=8, frame_interval=8),
-    dict(type='mmstadapter.VideoDecode'),
-    dict(type='mmstadapter.ResizeShortSide', size=(224, 258)),
-    dict(type='mmstadapter.RandomSquare', size=224),
-    dict(type='Flip', flip_ratio=0.5),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs'),
-]
-test_pipeline = [
-    dict(type='mmstadapter.VideoInit'),
-    dict(
-        type='mmstadapter.SampleStride', clip_len=8, frame_interval=8, num_views=2, test_mode=True
-    ),
-    dict(type='mmstadapter.VideoDecode'),
-    dict(type='mmstadapter.ResizeShortSide', size=224),
-    dict(type='mmstadapter.SpatialViews', size=224, num_crops=3),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[1].frame_interval = 8
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(frame_interval=8, num_views=2)
+test_pipeline[4].num_crops = 3
 
 train_dataloader = dict(
     dataset=dict(
