@@ -8,18 +8,13 @@ BatchNorm's statistics over all GPUs (docs/batchnorm.md).
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-b-p16.py',
+    '_base_/models/side4video_vit-b.py',
     '_base_/datasets/k400_s4v.py',
     '_base_/schedules/adamw_side4video.py',
     '_base_/default_runtime.py',
 ]
 model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
-        type='mmstadapter.Side4VideoViT',
-        trunk=_base_.trunk,
-        side_dims=320,
         layers='all',
         temporal='conv',
         cls_shift=True,
@@ -27,12 +22,5 @@ model = dict(
         norm='pre',
         representation='avg_pool',
     ),
-    cls_head=dict(
-        type='mmstadapter.VideoHead',
-        in_channels=320,
-        num_classes=400,
-        dropout_ratio=0.0,
-        init_std=None,
-        label_smooth_eps=0.1,
-    ),
+    cls_head=dict(num_classes=400),
 )

@@ -7,26 +7,10 @@ Released recipe: 8 GPUs x 16 videos, 2 clips of each, 30 epochs at 1e-3 (Table 1
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-b-p16.py',
+    '_base_/models/side4video_vit-b.py',
     '_base_/datasets/ssv2_s4v.py',
     '_base_/schedules/adamw_side4video.py',
     '_base_/default_runtime.py',
 ]
-model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.Side4VideoViT',
-        trunk=_base_.trunk,
-        side_dims=320,
-    ),
-    cls_head=dict(
-        type='mmstadapter.VideoHead',
-        in_channels=320,
-        num_classes=174,
-        dropout_ratio=0.0,
-        init_std=None,
-        label_smooth_eps=0.1,
-    ),
-)
+model = dict(cls_head=dict(num_classes=174))
 auto_scale_lr = dict(base_batch_size=128)

@@ -9,27 +9,8 @@ the released script, with float32 weights (docs/retrieval.md).
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-b-p16.py',
+    '_base_/models/side4video_vit-b_retrieval.py',
     '_base_/datasets/vatex.py',
     '_base_/schedules/bert_adam_5e.py',
     '_base_/retrieval_runtime.py',
 ]
-model = dict(
-    type='mmstadapter.Retriever',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.Side4VideoViT',
-        trunk=dict(_base_.trunk, tune='last_0', with_proj=True),
-        side_dims=320,
-        layers='all',
-        norm='pre',
-        cls_position=True,
-        output='frames',
-    ),
-    text_tower=dict(type='mmstadapter.CLIPText', arch='clip-b', checkpoint='openai/ViT-B-16'),
-    tokenizer=dict(type='mmstadapter.CLIPTokenizer', context_length=32),
-    similarity=dict(type='mmstadapter.TokenSimilarity', embed_dims=512, mask='released'),
-    loss=dict(type='mmstadapter.ContrastiveLoss', positives='own'),  # 'skip': see docs/retrieval.md
-    gather='exact',
-    num_frames=12,
-)

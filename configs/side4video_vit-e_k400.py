@@ -8,40 +8,15 @@ has 128 clips a step (Table 12).
 """
 
 _base_ = [
-    '_base_/trunks/eva_vit-e-p14.py',
+    '_base_/models/side4video_vit-e.py',
     '_base_/datasets/k400_s4v.py',
     '_base_/schedules/adamw_side4video.py',
     '_base_/default_runtime.py',
 ]
-model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.Side4VideoViT',
-        trunk=_base_.trunk,
-        side_dims=576,
-        layers='interval',
-        norm='post',
-        with_cp=True,
-    ),
-    cls_head=dict(
-        type='mmstadapter.VideoHead',
-        in_channels=576,
-        num_classes=400,
-        dropout_ratio=0.0,
-        init_std=None,
-        label_smooth_eps=0.1,
-    ),
-)
-train_dataloader = dict(
-    batch_size=1,
-    dataset=dict(
-        pipeline=[
-            *_base_.train_pipeline[:3],
-            dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-mstd0.5-inc1'),
-            *_base_.train_pipeline[3:],
-        ]
-    ),
+model = dict(cls_head=dict(num_classes=400))
+train_dataloader = dict(batch_size=1)
+_base_.train_dataloader.dataset.pipeline.insert(
+    3, dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-mstd0.5-inc1')
 )
 train_cfg = dict(max_epochs=20)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))

@@ -8,29 +8,8 @@ released training script for E/14. 8 GPUs x 16 pairs.
 """
 
 _base_ = [
-    '_base_/trunks/eva_vit-e-p14.py',
+    '_base_/models/side4video_vit-e_retrieval.py',
     '_base_/datasets/msvd.py',
     '_base_/schedules/bert_adam_5e.py',
     '_base_/retrieval_runtime.py',
 ]
-model = dict(
-    type='mmstadapter.Retriever',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.Side4VideoViT',
-        trunk=dict(_base_.trunk, tune='last_0', with_proj=True),
-        side_dims=320,
-        layers='interval',
-        norm='post',
-        output='frames',
-        with_cp=True,
-    ),
-    text_tower=dict(type='mmstadapter.EVAText', arch='eva-e', checkpoint=_base_.trunk.checkpoint),
-    tokenizer=dict(type='mmstadapter.CLIPTokenizer', context_length=32),
-    similarity=dict(
-        type='mmstadapter.TokenSimilarity', embed_dims=1024, mask='released', init_std=None
-    ),
-    loss=dict(type='mmstadapter.ContrastiveLoss', positives='own'),
-    gather='exact',
-    num_frames=12,
-)

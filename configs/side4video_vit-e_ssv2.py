@@ -7,41 +7,14 @@ Paper: 74.3 top-1 (Table 4). Released recipe: 8 GPUs x 8 videos, 2 clips of each
 """
 
 _base_ = [
-    '_base_/trunks/eva_vit-e-p14.py',
+    '_base_/models/side4video_vit-e.py',
     '_base_/datasets/ssv2_s4v.py',
     '_base_/schedules/adamw_side4video.py',
     '_base_/default_runtime.py',
 ]
-model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.Side4VideoViT',
-        trunk=_base_.trunk,
-        side_dims=576,
-        layers='interval',
-        norm='post',
-        with_cp=True,
-    ),
-    cls_head=dict(
-        type='mmstadapter.VideoHead',
-        in_channels=576,
-        num_classes=174,
-        dropout_ratio=0.0,
-        init_std=None,
-        label_smooth_eps=0.1,
-    ),
-)
+model = dict(cls_head=dict(num_classes=174))
 train_dataloader = dict(batch_size=8)
 train_cfg = dict(max_epochs=25)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
-param_scheduler = [
-    dict(
-        type='mmstadapter.WarmupCosineLR',
-        warmup=6,
-        by_epoch=True,
-        convert_to_iter_based=True,
-        update_interval=10,
-    )
-]
+_base_.param_scheduler[0].warmup = 6
 auto_scale_lr = dict(base_batch_size=64)
