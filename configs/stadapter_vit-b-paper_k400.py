@@ -9,29 +9,13 @@ as released; it does not name the activation either, here GELU. 2 GPUs x 64 clip
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-b-p16.py',
+    '_base_/models/stadapter_vit-b.py',
     '_base_/datasets/k400.py',
     '_base_/schedules/adamw_20k.py',
     '_base_/default_runtime.py',
 ]
 model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.STAdapterViT',
-        trunk=_base_.trunk,
-        bottleneck_dims=384,
-        kernel_size=(3, 1, 1),
-        positions=('before_attn',),
-        activation='gelu',
-    ),
-    cls_head=dict(type='mmstadapter.VideoHead', in_channels=768, num_classes=400),
+    backbone=dict(positions=('before_attn',), activation='gelu'),
+    cls_head=dict(num_classes=400),
 )
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(step, size=(224, 256)) if step['type'].endswith('ShortSide') else step
-            for step in _base_.train_pipeline
-        ]
-    )
-)
+_base_.train_dataloader.dataset.pipeline[3].size = (224, 256)

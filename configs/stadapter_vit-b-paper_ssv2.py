@@ -9,21 +9,12 @@ activation either, here GELU. 2 GPUs x 64 clips.
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-b-p16.py',
+    '_base_/models/stadapter_vit-b.py',
     '_base_/datasets/ssv2.py',
     '_base_/schedules/adamw_50k.py',
     '_base_/default_runtime.py',
 ]
 model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.STAdapterViT',
-        trunk=_base_.trunk,
-        bottleneck_dims=384,
-        kernel_size=(3, 1, 1),
-        positions=('before_attn', 'after_attn'),
-        activation='gelu',
-    ),
-    cls_head=dict(type='mmstadapter.VideoHead', in_channels=768, num_classes=174),
+    backbone=dict(positions=('before_attn', 'after_attn'), activation='gelu'),
+    cls_head=dict(num_classes=174),
 )

@@ -12,21 +12,10 @@ the Kinetics-400 adapters (the classifier starts anew), which `mmstadapter publi
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-b-p16.py',
+    '_base_/models/stadapter_vit-b.py',
     '_base_/datasets/hmdb51.py',
     '_base_/schedules/adamw_500.py',
     '_base_/default_runtime.py',
 ]
-model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.STAdapterViT',
-        trunk=_base_.trunk,
-        bottleneck_dims=384,
-        kernel_size=(3, 1, 1),
-        positions=('after_attn',),
-    ),
-    cls_head=dict(type='mmstadapter.VideoHead', in_channels=768, num_classes=51),
-)
+model = dict(cls_head=dict(num_classes=51))
 load_from = 'work_dirs/stadapter_vit-b_k400.safetensors'

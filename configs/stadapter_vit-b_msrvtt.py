@@ -6,16 +6,9 @@ adapters, final norm, projection and text tower are trained. 8 GPUs x 16 pairs.
     mim train mmstadapter stadapter_vit-b_msrvtt.py --launcher pytorch --gpus 8
 """
 
-_base_ = 'side4video_vit-b_msrvtt.py'
-
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mmstadapter.STAdapterViT',
-        trunk=dict(_base_.trunk, tune='last_0', with_proj=True),
-        bottleneck_dims=384,
-        kernel_size=(3, 1, 1),
-        positions=('after_attn',),
-        output='frames',
-    )
-)
+_base_ = [
+    '_base_/models/stadapter_vit-b_retrieval.py',
+    '_base_/datasets/msrvtt.py',
+    '_base_/schedules/bert_adam_5e.py',
+    '_base_/retrieval_runtime.py',
+]

@@ -10,30 +10,14 @@ clips.
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-l-p14.py',
+    '_base_/models/stadapter_vit-l.py',
     '_base_/datasets/k400.py',
     '_base_/schedules/adamw_40k.py',
     '_base_/default_runtime.py',
 ]
 model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.STAdapterViT',
-        trunk=_base_.trunk,
-        bottleneck_dims=384,
-        kernel_size=(3, 1, 1),
-        positions=('before_attn',),
-        activation='gelu',
-    ),
-    cls_head=dict(type='mmstadapter.VideoHead', in_channels=1024, num_classes=400),
+    backbone=dict(positions=('before_attn',), activation='gelu'),
+    cls_head=dict(num_classes=400),
 )
-train_dataloader = dict(
-    batch_size=16,
-    dataset=dict(
-        pipeline=[
-            dict(step, size=(224, 256)) if step['type'].endswith('ShortSide') else step
-            for step in _base_.train_pipeline
-        ]
-    ),
-)
+train_dataloader = dict(batch_size=16)
+_base_.train_dataloader.dataset.pipeline[3].size = (224, 256)

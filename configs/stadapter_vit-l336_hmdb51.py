@@ -8,22 +8,13 @@ of 336 / 224. 16 GPUs x 8 clips.
 
 _base_ = 'stadapter_vit-l_hmdb51.py'
 
-model = dict(backbone=dict(trunk=dict(arch='vit-l-p14-336', checkpoint='openai/ViT-L-14-336')))
-train_dataloader = dict(
-    batch_size=8,
-    dataset=dict(
-        pipeline=[
-            dict(step, size=(336, 387) if step['type'].endswith('ShortSide') else 336)
-            if 'size' in step
-            else step
-            for step in _base_.train_pipeline
-        ]
-    ),
-)
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[dict(step, size=336) if 'size' in step else step for step in _base_.test_pipeline]
-    )
-)
-test_dataloader = val_dataloader
+trunk = dict(arch='vit-l-p14-336', checkpoint='openai/ViT-L-14-336')
+model = dict(backbone=dict(trunk=trunk))
+train_dataloader = dict(batch_size=8)
+_base_.train_dataloader.dataset.pipeline[3].size = (336, 387)
+_base_.train_dataloader.dataset.pipeline[4].size = 336
+_base_.val_dataloader.dataset.pipeline[3].size = 336
+_base_.val_dataloader.dataset.pipeline[4].size = 336
+_base_.test_dataloader.dataset.pipeline[3].size = 336
+_base_.test_dataloader.dataset.pipeline[4].size = 336
 load_from = 'work_dirs/stadapter_vit-l336_k400.safetensors'

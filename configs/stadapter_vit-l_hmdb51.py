@@ -7,9 +7,7 @@ As stadapter_vit-b_hmdb51.py, from the adapters of stadapter_vit-l_k400.py. 8 GP
 
 _base_ = 'stadapter_vit-b_hmdb51.py'
 
-model = dict(
-    backbone=dict(trunk=dict(arch='vit-l-p14', checkpoint='openai/ViT-L-14')),
-    cls_head=dict(in_channels=1024),
-)
+trunk = dict(arch='vit-l-p14', checkpoint='openai/ViT-L-14')
+model = dict(backbone=dict(trunk=trunk), cls_head=dict(in_channels=1024))
 train_dataloader = dict(batch_size=16)
 load_from = 'work_dirs/stadapter_vit-l_k400.safetensors'

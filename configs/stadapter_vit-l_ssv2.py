@@ -8,21 +8,10 @@ activation. 8 GPUs x 16 clips.
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-l-p14.py',
+    '_base_/models/stadapter_vit-l.py',
     '_base_/datasets/ssv2.py',
     '_base_/schedules/adamw_50k.py',
     '_base_/default_runtime.py',
 ]
-model = dict(
-    type='Recognizer3D',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.STAdapterViT',
-        trunk=_base_.trunk,
-        bottleneck_dims=384,
-        kernel_size=(3, 1, 1),
-        positions=('after_attn',),
-    ),
-    cls_head=dict(type='mmstadapter.VideoHead', in_channels=1024, num_classes=174),
-)
+model = dict(cls_head=dict(num_classes=174))
 train_dataloader = dict(batch_size=16)

@@ -81,6 +81,12 @@ class TestEveryConfig:
             seen += [step.clip_len for step in steps if 'clip_len' in step]
         assert seen == [frames] * 3
 
+    def test_its_trunk_variable_is_the_trunk_of_its_model(self, path):
+        """Configs that inherit it take `_base_.trunk` (docs/several_tasks.md)."""
+        config = read(path).to_dict()
+        model = config['model']['backbone']['trunk']
+        assert config['trunk'] == {key: model.get(key) for key in config['trunk']}
+
     def test_its_pipelines_build(self, path):
         config = read(path)
         built = [TRANSFORMS.build(s) for n in LOADERS for s in config[n].dataset.pipeline]
