@@ -7,23 +7,9 @@ quarter of the memory for the same gradients.
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-b-p32.py',
+    '_base_/models/clip4clip_vit-b32.py',
     '_base_/datasets/didemo.py',
     '_base_/schedules/bert_adam_5e.py',
     '_base_/retrieval_runtime.py',
 ]
-model = dict(
-    type='mmstadapter.Retriever',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.FrameMeanViT',
-        trunk=dict(_base_.trunk, tune='all', with_proj=True),
-        output='frames',
-    ),
-    text_tower=dict(type='mmstadapter.CLIPText', arch='clip-b', checkpoint='openai/ViT-B-32'),
-    tokenizer=dict(type='mmstadapter.CLIPTokenizer', context_length=64),
-    similarity=dict(type='mmstadapter.MeanPoolSimilarity', normalise_frames=True),
-    loss=dict(type='mmstadapter.ContrastiveLoss', positives='own'),
-    gather='exact',
-    num_frames=32,
-)
+model = dict(tokenizer=dict(context_length=64), num_frames=32)

@@ -8,23 +8,8 @@ which its paper ran the baselines. 8 GPUs x 16 pairs.
 """
 
 _base_ = [
-    '_base_/trunks/clip_vit-b-p32.py',
+    '_base_/models/clip4clip_vit-b32.py',
     '_base_/datasets/msvd.py',
     '_base_/schedules/bert_adam_5e.py',
     '_base_/retrieval_runtime.py',
 ]
-model = dict(
-    type='mmstadapter.Retriever',
-    data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(
-        type='mmstadapter.FrameMeanViT',
-        trunk=dict(_base_.trunk, tune='all', with_proj=True),
-        output='frames',
-    ),
-    text_tower=dict(type='mmstadapter.CLIPText', arch='clip-b', checkpoint='openai/ViT-B-32'),
-    tokenizer=dict(type='mmstadapter.CLIPTokenizer', context_length=32),
-    similarity=dict(type='mmstadapter.MeanPoolSimilarity', normalise_frames=True),
-    loss=dict(type='mmstadapter.ContrastiveLoss', positives='own'),
-    gather='exact',
-    num_frames=12,
-)
