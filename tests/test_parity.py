@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).parents[1]
@@ -47,10 +48,10 @@ def test_every_reference_case_holds(parity):
     status, out = parity(REFERENCE)
     assert status == 0, out
     assert '8 of 8 cases hold' in out
-    # ST-Adapter 55, 94, 68 and Side4Video 267 (CLIP), 165 (EVA): weights, trained names,
+    # ST-Adapter 55, 94, 68 and Side4Video 270 (CLIP), 167 (EVA): weights, trained names,
     # activations, logits, loss, batch norm statistics, gradients, their norms; text towers 68
     # (CLIP) and 39 (EVA): the like; tokenizer 7: vocabulary, pieces, rows, masks
-    assert out.count('  ok  ') == 763
+    assert out.count('  ok  ') == 768
     assert 'eval/grad/transformer.resblocks.2.adapter_pre_attn.conv.weight' in out
     assert 'train/buffer/visual.side_blocks.0.bn_1.running_var' in out
     assert 'grad/text.token_embedding.weight' in out and 'mask32' in out
@@ -66,6 +67,12 @@ def test_a_changed_number_fails_the_certificate(parity, case, tensor):
     save_file(tensors, case)
     status, out = parity(case)
     assert status == 1 and 'FAIL' in out
+
+
+def test_a_number_that_nothing_is_compared_with_fails_the_certificate(parity, case):
+    save_file(load_file(case) | {'train/new': torch.zeros(1)}, case)
+    status, out = parity(case)
+    assert status == 1 and '1 stored and not compared: train/new' in out
 
 
 @pytest.mark.parametrize('change', [dict(heads=2), dict(adapter_layers=3)])

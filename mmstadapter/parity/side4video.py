@@ -1,5 +1,7 @@
 """Certificates of HJYao00/Side4Video's visual parts: recognition and retrieval, CLIP and EVA."""
 
+from collections.abc import Iterator
+
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from ..weights import SOURCES
 from ..weights.side4video import visual_rules
 from ..weights.sources import EVA_NAMES, TRUNK_NAMES
 from ..weights.tables import Source
-from .case import ModelCase
+from .case import Line, ModelCase, compare
 from .st_adapter import clip_trunk
 
 
@@ -72,6 +74,19 @@ class Side4VideoCase(ModelCase):
         """(B, num_classes), or (B, T, E)."""
         x = self.model['backbone'](self.video)
         return x if self.retrieval else self.model['cls_head'](x)
+
+    def outputs(self, out: Tensor) -> dict[str, Tensor]:
+        """The logits, or frames and their mean."""
+        return dict(frames=out, pooled_meanP=out.mean(dim=1)) if self.retrieval else {'logits': out}
+
+    def comparisons(self) -> Iterator[Line]:
+        """All of `ModelCase`, and that the side network starts as plain CLIP."""
+        yield from super().comparisons()
+        if 'plain_clip_frames' in self.tensors:
+            self.load()
+            nn.init.zeros_(self.model['backbone'].side.up)
+            frames = self.model.eval()['backbone'](self.video)
+            yield compare('plain_clip_frames', 'logits', frames, self.tensors['plain_clip_frames'])
 
     def activations(self) -> dict[str, Tensor]:
         """Trunk layers, stem, projections, branches and side blocks under the official names."""
