@@ -1,6 +1,8 @@
 """Videos whose frames carry their number, written into a test's own folder."""
 
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+TOOLS = Path(__file__).parents[2] / 'tools' / 'data'
 QUIET = 'log-level=error'
 CLOSED = {'x264-params': f'keyint=12:scenecut=0:bframes=3:b-adapt=0:{QUIET}'}
 OPEN = {'x264-params': f'keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1:{QUIET}'}
@@ -132,3 +135,23 @@ def write_frames(
     for number in range(frames):
         Image.fromarray(picture(number, *size)).save(folder / template.format(first + number))
     return folder
+
+
+def touch(root: Path, *paths: str) -> None:
+    """Write files that are there and nothing else."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b'x')
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """Runs a script on ``tmp_path``; gives its exit status and all it said."""
+
+    def run(name: str, *arguments: str) -> tuple[int, str]:
+        command = [sys.executable, TOOLS / name / 'prepare.py', '--root', tmp_path, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert 'Traceback' not in done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    return run

@@ -3,22 +3,16 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
+import re
 from pathlib import Path
 
 import pytest
 
 from mmstadapter import CaptionDataset
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'data'
+from .conftest import TOOLS, touch
+
 NAMES = ['msrvtt', 'msvd', 'vatex', 'didemo']
-
-
-def touch(root: Path, *paths: str) -> None:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b'x')
 
 
 @pytest.fixture
@@ -39,19 +33,6 @@ def notes(tmp_path):
         return tmp_path
 
     return write
-
-
-@pytest.fixture
-def prepare(tmp_path):
-    """Runs a script on ``tmp_path``; gives its exit status and all it said."""
-
-    def run(name: str, *arguments: str) -> tuple[int, str]:
-        command = [sys.executable, TOOLS / name / 'prepare.py', '--root', tmp_path, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert 'Traceback' not in done.stderr, done.stderr
-        return done.returncode, done.stdout + done.stderr
-
-    return run
 
 
 def written(root: Path) -> dict[str, dict]:
@@ -106,7 +87,7 @@ class TestMSRVTT:
     def test_captions_without_a_video_stop_it(self, prepare, root):
         (root / 'videos/video0.mp4').unlink()
         status, said = prepare('msrvtt')
-        assert status == 1 and 'captions without their videos; nothing written' in said
+        assert status == 1 and 'Videos are missing; nothing written' in said
         assert not written(root)
         assert (root / 'train_9k_missing.txt').read_text() == 'video0\n'
 
@@ -250,9 +231,69 @@ class TestDiDeMo:
         assert written(root)['train'] == expected
 
     def test_a_list_chooses(self, prepare, root, notes):
-        notes(test_list__txt=['2@N02_y.avi'])
+        notes(test_list__txt=['2@N02_y.avi'], train_list__txt=['1@N02_x.mov'])
+        status, said = prepare('didemo')
+        assert status == 0 and list(written(root)['test']) == ['2@N02_y.avi.mp4']
+        assert 'train.json: 1 videos with 1 captions listed (official: 8,392 and 8,392)' in said
+
+    def test_videos_of_every_camera_are_found(self, prepare, root):
+        (root / 'videos/1@N02_x.mov').rename(root / 'videos/1@N02_x.m2ts')
         assert prepare('didemo')[0] == 0
-        assert list(written(root)['test']) == ['2@N02_y.avi.mp4']
+        assert list(written(root)['train'])[0] == '1@N02_x.m2ts'
+
+
+class TestHostileFiles:
+    """By the example of VATEX and, for tables, MSR-VTT."""
+
+    IDS = TestVATEX.IDS
+    root = TestVATEX.root
+
+    def test_marks_and_line_ends_of_other_systems_do_no_harm(self, prepare, root):
+        prepare('vatex')
+        before = written(root)
+        for path in (root / 'annotations').iterdir():
+            path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes().replace(b'\n', b'\r\n'))
+        assert prepare('vatex')[0] == 0 and written(root) == before
+
+    def test_hidden_files_are_no_videos(self, prepare, root):
+        touch(root / 'videos', *(f'part{i}/._{name}.mp4' for i, name in enumerate(self.IDS)))
+        assert prepare('vatex')[0] == 0 and len(written(root)) == 3
+
+    @pytest.mark.parametrize('captions', ['one text', None, [1], [None], ['a', '\ud83d'], {'a': 1}])
+    def test_captions_that_are_no_list_of_texts_are_refused(self, prepare, root, notes, captions):
+        content = {name: dict(enCap=['x']) for name in self.IDS}
+        notes(vatex_data__json=content | {self.IDS[1]: dict(enCap=captions)})
+        status, said = prepare('vatex')
+        assert status == 1 and not written(root)
+        assert f'val.json: 1 videos have captions that are no list of texts: {self.IDS[1]}' in said
+
+    @pytest.mark.parametrize('file', ['vatex_data.json', 'val_list.txt'])
+    def test_another_encoding_is_named(self, prepare, root, file):
+        (root / 'annotations' / file).write_bytes('"é"'.encode('latin-1'))
+        status, said = prepare('vatex')
+        assert status == 1 and f'{file} is no text in UTF-8' in said
+
+    @pytest.mark.parametrize('content', ['', '{"a":', '[1'])
+    def test_a_damaged_json_file_is_named(self, prepare, root, content):
+        (root / 'annotations/vatex_data.json').write_text(content)
+        status, said = prepare('vatex')
+        assert status == 1 and 'vatex_data.json is no json file' in said
+
+    @pytest.mark.parametrize(
+        ('table', 'words'),
+        [
+            ('video_id,sentence\nvideo0,a, b\n', "row 1 has more or fewer .*'video0', 'a'.*quot"),
+            ('video_id,sentence\nvideo0\n', 'row 1 has more or fewer fields'),
+            ('video_id,sentence\n', 'lacks rows; it needs the columns video_id, sentence'),
+            ('', 'lacks the columns video_id, sentence'),
+        ],
+    )
+    def test_a_table_with_other_rows_is_refused(self, prepare, notes, tmp_path, table, words):
+        touch(tmp_path / 'videos', 'video0.mp4')
+        sentences = [dict(video_id='video0', caption='a')]
+        notes(MSRVTT_data__json=dict(sentences=sentences), MSRVTT_JSFUSION_test__csv=table)
+        status, said = prepare('msrvtt')
+        assert status == 1 and re.search(words, said), said
 
 
 @pytest.mark.parametrize('name', NAMES)

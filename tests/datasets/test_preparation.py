@@ -1,19 +1,14 @@
 """The prepare.py scripts write MMAction2's lists, or say what is missing and write nothing."""
 
 import json
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'data'
+from mmstadapter.apis.own_videos import SUFFIXES
 
-
-def touch(root: Path, *paths: str) -> None:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b'x')
+from .conftest import TOOLS, touch
 
 
 def text(path: Path, content: str) -> None:
@@ -21,17 +16,8 @@ def text(path: Path, content: str) -> None:
     path.write_text(content)
 
 
-@pytest.fixture
-def prepare(tmp_path):
-    """Runs a script on ``tmp_path``; gives its exit status and all it said."""
-
-    def run(name: str, *arguments: str) -> tuple[int, str]:
-        command = [sys.executable, TOOLS / name / 'prepare.py', '--root', tmp_path, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert 'Traceback' not in done.stderr, done.stderr
-        return done.returncode, done.stdout + done.stderr
-
-    return run
+def test_the_scripts_know_the_same_containers_as_the_package():
+    assert runpy.run_path(str(TOOLS / 'files.py'))['SUFFIXES'] == SUFFIXES
 
 
 def lists(root: Path) -> dict[str, list[str]]:
@@ -116,7 +102,21 @@ class TestKinetics:
 
     def test_another_csv_is_refused(self, prepare, root):
         text(root / 'annotations/validate.csv', 'a,b\n1,2\n')
-        assert 'lacks label, youtube_id, time_start, time_end' in prepare('kinetics400')[1]
+        assert (
+            'lacks the columns label, youtube_id, time_start, time_end' in prepare('kinetics400')[1]
+        )
+
+    def test_a_time_that_is_none_is_refused(self, prepare, root):
+        text(root / 'annotations/validate.csv', self.HEADER + 'zumba,ghi,five,15,val\n')
+        status, said = prepare('kinetics400')
+        assert status == 1 and 'validate.csv has another form than times in seconds: Value' in said
+
+    def test_a_name_that_two_files_have_is_no_find(self, prepare, root):
+        (root / 'videos_train/zumba/-abc_000010_000020.mp4').rename(root / 'videos_train/-abc.mp4')
+        assert prepare('kinetics400')[0] == 0
+        touch(root / 'videos_train/other', '-abc.mp4')
+        status, said = prepare('kinetics400')
+        assert status == 1 and 'missing from kinetics400_train_list_videos.txt: zumba/-abc' in said
 
     def test_running_again_changes_nothing(self, prepare, root):
         prepare('kinetics400')
@@ -145,6 +145,22 @@ class TestSomethingSomething:
             'sthv2_val_list_videos.txt': ['8.mp4 1'],
         }
         assert 'sthv2_train_list_videos.txt: 1 listed (official: 168,913), 1 found' in said
+
+    @pytest.mark.parametrize(
+        ('file', 'content'),
+        [
+            ('labels', [1]),
+            ('labels', {'a': 'one'}),
+            ('train', {'id': 7}),
+            ('train', [{'id': 7}]),
+            ('train', [7]),
+        ],
+    )
+    def test_another_form_is_refused(self, prepare, root, file, content):
+        (path,) = root.glob(f'annotations/*{file}.json')
+        text(path, json.dumps(content))
+        status, said = prepare('sthv2')
+        assert status == 1 and f'{path} has another form than' in said and not lists(root)
 
     def test_an_unknown_template_is_named(self, prepare, root):
         (path,) = root.glob('annotations/*validation.json')
@@ -253,6 +269,12 @@ class TestUCF:
         text(root / 'annotations/trainlist01.txt', line)
         status, said = prepare('ucf101')
         assert status == 1 and words in said
+
+    @pytest.mark.parametrize('line', ['1', 'one Hammering', '1 Hammer Throw'])
+    def test_a_line_that_is_no_class_is_refused(self, prepare, root, line):
+        text(root / 'annotations/classInd.txt', line)
+        status, said = prepare('ucf101')
+        assert status == 1 and 'classInd.txt has another form than lines "1 Class"' in said
 
     def test_folders_that_are_no_classes_are_named(self, prepare, root):
         touch(root / 'videos/Other', 'a.avi')

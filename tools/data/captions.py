@@ -1,112 +1,29 @@
-"""What the prepare.py scripts of captioned data sets share: finding videos, counting, writing.
+"""What the prepare.py scripts of captioned data sets share: matching, counting, writing.
 
 All write one form, which mmstadapter.CaptionDataset reads: a json object, video by video,
-{"path": ["caption", ...], ...}. Needs nothing but Python.
+{"path": ["caption", ...], ...}.
 """
 
 import argparse
-import csv
 import json
 import os
-import pickle
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import lists
-from lists import need, some, write
-
-IMAGES = {'.jpg', '.jpeg', '.png'}
-# Dictionaries and what they are made with. Anything else a pickle names could be a command.
-PLAIN = {
-    ('collections', 'OrderedDict'),
-    ('collections', 'defaultdict'),
-    ('builtins', 'list'),
-    ('__builtin__', 'list'),
-}
+import files
+from files import check_found, images_of, need, some, videos_of, write
 
 
 def parser(description: str, root: str) -> argparse.ArgumentParser:
     """A command line with the options of every script."""
-    made = lists.parser(description, root)
+    made = files.parser(description, root)
     made.add_argument(
         '--frames',
         action='store_true',
         help='take folders of images below frames/ instead of files below videos/',
     )
     return made
-
-
-class PlainUnpickler(pickle.Unpickler):
-    """Loads texts, numbers, lists and dictionaries, and refuses everything that could act."""
-
-    def find_class(self, module: str, name: str):
-        """The few classes of plain data."""
-        if (module, name) not in PLAIN:
-            raise pickle.UnpicklingError(f'it names {module}.{name}')
-        return super().find_class({'__builtin__': 'builtins'}.get(module, module), name)
-
-
-def read_pickle(path: Path):
-    """The plain data of a pickle file; one that holds anything else is not loaded.
-
-    Raises:
-        SystemExit: in that case, or if it is damaged.
-    """
-    try:
-        with path.open('rb') as file:
-            return PlainUnpickler(file, encoding='utf-8').load()
-    except Exception as error:  # a damaged pickle may raise anything
-        raise SystemExit(
-            f'{path} is no pickle of plain lists and texts and was not loaded: {error}. '
-            'Fetch the public file again (see README.md).'
-        ) from None
-
-
-def read_json(path: Path):
-    """The content of a json file.
-
-    Raises:
-        SystemExit: if it is damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise SystemExit(f'{path} is no json file: {error}') from None
-
-
-@contextmanager
-def form(path: Path, wanted: str) -> Iterator[None]:
-    """Around code that takes an annotation file apart.
-
-    Raises:
-        SystemExit: if the file has another form, with the one wanted.
-    """
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError) as error:
-        raise SystemExit(f'{path} has another form than {wanted}: {error!r}') from None
-
-
-def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Rows of a csv file with a header.
-
-    Raises:
-        SystemExit: if a column is missing.
-    """
-    with path.open(encoding='utf-8', newline='') as file:
-        table = csv.DictReader(file)
-        lacking = [name for name in columns if name not in (table.fieldnames or ())]
-        if lacking:
-            raise SystemExit(f'{path} lacks the columns {", ".join(lacking)}.')
-        return list(table)
-
-
-def read_names(path: Path, source: str) -> list[str]:
-    """The lines of a text file, a video each."""
-    text = need(path, source).read_text(encoding='utf-8')
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def key(name: str) -> str:
@@ -120,7 +37,7 @@ def media_of(folder: Path, frames: bool) -> dict[str, str]:
     Raises:
         SystemExit: if an id occurs twice.
     """
-    paths = _frame_folders(folder) if frames else list(lists.videos_of(folder))
+    paths = _frame_folders(folder) if frames else videos_of(folder)
     times = Counter(map(key, paths))
     twice = sorted(name for name, count in times.items() if count > 1)
     if twice:
@@ -130,9 +47,9 @@ def media_of(folder: Path, frames: bool) -> dict[str, str]:
 
 def _frame_folders(root: Path) -> list[str]:
     found = []
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, _ in os.walk(root, followlinks=True):
         folders.sort()
-        if any(os.path.splitext(name)[1].lower() in IMAGES for name in names):
+        if images_of(Path(folder)):
             found.append(Path(folder).relative_to(root).as_posix())
     return found
 
@@ -158,7 +75,7 @@ class Preparation:
         self,
         file: str,
         names: Iterable[str],
-        captions: Mapping[str, Iterable[str]],
+        captions: Mapping[str, list[str]],
         official: tuple[int, int] | None = None,
     ) -> None:
         """Match a split with its captions and the videos on disk, and print its counts.
@@ -170,12 +87,14 @@ class Preparation:
             official: how many videos and captions the split has; printed where it differs.
 
         Raises:
-            SystemExit: if a video is listed twice or has no captions.
+            SystemExit: if a video is listed twice, has no captions, or some that are no texts.
         """
         ids = [key(name) for name in names]
         twice = [name for name, count in Counter(ids).items() if count > 1]
         _refuse(file, 'are listed more than once', twice)
-        texts = {name: list(captions.get(name, ())) for name in ids}
+        texts = {name: captions.get(name, []) for name in ids}
+        wrong = [name for name, some_texts in texts.items() if not _are_texts(some_texts)]
+        _refuse(file, 'have captions that are no list of texts', wrong)
         full = {name: [t for t in some_texts if t.strip()] for name, some_texts in texts.items()}
         _refuse(file, 'have no caption', [name for name, kept in full.items() if not kept])
         self.missing[file] = [name for name in ids if name not in self.media]
@@ -202,23 +121,17 @@ class Preparation:
             SystemExit: if a list would be empty, or videos are missing and that was not allowed;
                 nothing is written then but the names of the missing.
         """
-        for file, names in self.missing.items():
-            note = self.root / f'{Path(file).stem}_missing.txt'
-            note.unlink(missing_ok=True)
-            if names:
-                write(note, names)
-                print(f'  missing from {file}: {some(names)}; all in {note}')
-        empty = [file for file, found in self.lists.items() if not found]
-        if empty:
-            raise SystemExit(f'None of the videos of {some(empty)} is there; nothing written.')
-        if any(self.missing.values()) and not self.allow_missing:
-            raise SystemExit(
-                'There are captions without their videos; nothing written. --allow-missing goes '
-                'without them.'
-            )
+        check_found(self.root, self.lists, self.missing, self.allow_missing)
         for file, found in self.lists.items():
             write(self.root / file, [json.dumps(found, ensure_ascii=False, indent=0)])
         print(f'written to {self.root}: {", ".join(self.lists)}')
+
+
+def _are_texts(value) -> bool:
+    """Whether it is a list of texts that can be written (half a surrogate pair cannot)."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        return False
+    return not any('\ud800' <= character <= '\udfff' for text in value for character in text)
 
 
 def _refuse(file: str, what: str, names: list[str]) -> None:

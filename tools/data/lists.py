@@ -1,25 +1,22 @@
-"""What the prepare.py scripts share: finding videos, checking lists against them, writing lists.
+"""What the prepare.py scripts of labelled data sets share: matching lists with videos, writing.
 
-Needs nothing but Python, so that the scripts answer at once.
+All write MMAction2's form: a line ``path label`` a video.
 """
 
-import argparse
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-IMAGES = {'.jpeg', '.jpg', '.png', '.webp'}
-SUFFIXES = {'.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv'}
-SHOWN = 5
+from files import check_found, images_of, some, videos_of, write
 
 
 @dataclass
 class Entry:
     """A video of an official list: the names its file may have, without suffix, and its class.
 
-    Names may hold folders; where none of them is found so, the last part alone counts. Videos
-    of a split without labels have None.
+    Names may hold folders; where none of them is found so, the last part alone counts if only
+    one file has it. Videos of a split without labels have None.
     """
 
     names: tuple[str, ...]
@@ -27,40 +24,6 @@ class Entry:
 
 
 Line = tuple  # of a written list: the path, numbers, and the label last
-
-
-def parser(description: str, root: str) -> argparse.ArgumentParser:
-    """A command line with the options of every script."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    made.add_argument('--root', type=Path, default=Path(root), help=f'its folder [{root}]')
-    made.add_argument(
-        '--allow-missing',
-        action='store_true',
-        help='write the lists with the videos that are there, though some are missing',
-    )
-    return made
-
-
-def need(path: Path, what: str) -> Path:
-    """The path, or an end that says what should be there.
-
-    Raises:
-        SystemExit: if it does not exist.
-    """
-    if not path.exists():
-        raise SystemExit(f'{path} is missing: {what}')
-    return path
-
-
-def need_one(folder: Path, names: Iterable[str], what: str) -> Path:
-    """The first of several possible files of a folder, or an end that names them all."""
-    names = list(names)
-    for name in names:
-        if (folder / name).exists():
-            return folder / name
-    raise SystemExit(f'{folder}/{{{",".join(names)}}}: none of these is there: {what}')
 
 
 def class_folders(root: Path) -> list[str]:
@@ -79,17 +42,6 @@ def class_folders(root: Path) -> list[str]:
     return names
 
 
-def videos_of(root: Path) -> Iterator[str]:
-    """Paths of the videos below a folder, relative to it, with forward slashes, sorted."""
-    found = []
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders.sort()
-        for name in names:
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
-                found.append(Path(folder, name).relative_to(root).as_posix())
-    return iter(sorted(found))
-
-
 def match(entries: Iterable[Entry], root: Path) -> tuple[list[Line], list[str]]:
     """Find each entry's file below a folder.
 
@@ -97,10 +49,10 @@ def match(entries: Iterable[Entry], root: Path) -> tuple[list[Line], list[str]]:
         ``(path, label)`` of the videos found, in the order of the list, and the names of the
         others.
     """
-    by_path, by_name = {}, {}
-    for path in videos_of(root):
-        stem = os.path.splitext(path)[0]
-        by_path[stem] = by_name[stem.rpartition('/')[2]] = path
+    by_path = {path.rpartition('.')[0]: path for path in videos_of(root)}
+    times = Counter(stem.rpartition('/')[2] for stem in by_path)
+    alone = {stem.rpartition('/')[2]: path for stem, path in by_path.items()}
+    by_name = {name: path for name, path in alone.items() if times[name] == 1}
     found, missing = [], []
     for entry in entries:
         places = [by_path.get(name) for name in entry.names]
@@ -129,26 +81,6 @@ def match_folders(entries: Iterable[Entry], root: Path) -> tuple[list[Line], lis
         else:
             found.append((name,) if entry.label is None else (name, frames, entry.label))
     return found, missing
-
-
-def images_of(folder: Path) -> list[str]:
-    """Names of a folder's images, sorted; none where there is no folder."""
-    if not folder.is_dir():
-        return []
-    names = (entry.name for entry in os.scandir(folder))
-    return sorted(name for name in names if os.path.splitext(name)[1].lower() in IMAGES)
-
-
-def write(path: Path, lines: Iterable[str]) -> None:
-    """Write a text file, whole or not at all."""
-    part = path.with_name(path.name + '.part')
-    part.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
-    os.replace(part, path)
-
-
-def some(names: list[str]) -> str:
-    """The first few names."""
-    return ', '.join(names[:SHOWN]) + (' ...' if len(names) > SHOWN else '')
 
 
 class Preparation:
@@ -199,15 +131,7 @@ class Preparation:
             SystemExit: if a list would be empty, a path holds a space, or videos are missing
                 and that was not allowed; nothing is written then but the names of the missing.
         """
-        for file, names in self.missing.items():
-            note = self.root / f'{Path(file).stem}_missing.txt'
-            note.unlink(missing_ok=True)
-            if names:
-                write(note, names)
-                print(f'  missing from {file}: {some(names)}; all in {note}')
-        empty = [file for file, found in self.lists.items() if not found]
-        if empty:
-            raise SystemExit(f'None of the videos of {some(empty)} is there; nothing written.')
+        check_found(self.root, self.lists, self.missing, self.allow_missing)
         paths = [line[0] for found in self.lists.values() for line in found]
         spaced = [path for path in paths if len(path.split()) > 1]
         if spaced:
@@ -215,8 +139,6 @@ class Preparation:
                 f'{len(spaced):,} paths hold spaces, which lists cannot have: {some(spaced)}. '
                 'Rename folders and files, with _ for each space; nothing written.'
             )
-        if any(self.missing.values()) and not self.allow_missing:
-            raise SystemExit('Videos are missing; nothing written. --allow-missing goes without.')
         for file, found in self.lists.items():
             write(self.root / file, (' '.join(map(str, line)) for line in found))
         write(self.root / label_file, self.labels)

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lists import Entry, Preparation, class_folders, need, parser  # noqa: E402
+from files import need, parser, read_lines  # noqa: E402
+from lists import Entry, Preparation, class_folders  # noqa: E402
 
+# 70 and 30 of each class: https://paperswithcode.com/dataset/hmdb51
 OFFICIAL = dict(train=3_570, val=1_530)
 MARKS = dict(train='1', val='2')  # 0: not used in this split
 CLASSES = 51
@@ -20,15 +22,14 @@ SOURCE = 'unpack test_train_splits.rar there (see README.md).'
 def read_class(path: Path, folder: str, label: int) -> dict[str, list[Entry]]:
     """Training and testing videos of one class: lines ``video.avi mark``."""
     parts: dict[str, list[Entry]] = {part: [] for part in MARKS}
-    for line in need(path, SOURCE).read_text().splitlines():
-        if line.strip():
-            name, _, mark = line.strip().rpartition(' ')
-            if mark not in ('0', '1', '2') or not name:
-                raise SystemExit(f'{path}: {line!r} is not "video.avi 0", 1 or 2.')
-            for part, wanted in MARKS.items():
-                if mark == wanted:
-                    stem = name.strip().rpartition('.')[0]
-                    parts[part].append(Entry((f'{folder}/{stem}',), label))
+    for line in read_lines(need(path, SOURCE)):
+        name, _, mark = line.rpartition(' ')
+        if mark not in ('0', '1', '2') or not name:
+            raise SystemExit(f'{path}: {line!r} is not "video.avi 0", 1 or 2.')
+        for part, wanted in MARKS.items():
+            if mark == wanted:
+                stem = name.strip().rpartition('.')[0]
+                parts[part].append(Entry((f'{folder}/{stem}',), label))
     return parts
 
 

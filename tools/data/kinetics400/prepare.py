@@ -6,13 +6,13 @@
 README.md beside this file says what has to lie where.
 """
 
-import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lists import Entry, Preparation, class_folders, need, need_one, parser, videos_of  # noqa: E402
+from files import form, need, need_one, parser, read_table, videos_of  # noqa: E402
+from lists import Entry, Preparation, class_folders  # noqa: E402
 
 FILES = dict(  # MMAction2's names, then the official ones
     train=('kinetics_train.csv', 'train.csv'),
@@ -21,16 +21,6 @@ FILES = dict(  # MMAction2's names, then the official ones
 COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end')
 CLASSES = 400
 SOURCE = 'unpack kinetics400.tar.gz there (see README.md), or take --from-folders.'
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of an official list."""
-    with open(path, newline='', encoding='utf-8') as file:
-        rows = list(csv.DictReader(file))
-    absent = [column for column in COLUMNS if not rows or column not in rows[0]]
-    if absent:
-        raise SystemExit(f'{path}: needs columns {", ".join(COLUMNS)}, lacks {", ".join(absent)}.')
-    return rows
 
 
 def entry(row: dict[str, str], numbers: dict[str, int]) -> Entry:
@@ -69,18 +59,19 @@ def main() -> None:
         labels = class_folders(folders['train'])
     else:
         notes = args.root / 'annotations'
-        rows = {s: read_csv(need_one(notes, names, SOURCE)) for s, names in FILES.items()}
+        files = {split: need_one(notes, names, SOURCE) for split, names in FILES.items()}
+        rows = {split: read_table(path, COLUMNS) for split, path in files.items()}
         labels = sorted({row['label'] for row in rows['train']})
     if len(labels) != CLASSES:
         print(f'note: {len(labels)} classes, Kinetics-400 has {CLASSES}')
     numbers = {label: number for number, label in enumerate(labels)}
     lists = Preparation(args.root, labels, args.allow_missing)
     for split, folder in folders.items():
-        entries = (
-            from_folders(folder, numbers)
-            if args.from_folders
-            else (entry(row, numbers) for row in rows[split])
-        )
+        if args.from_folders:
+            entries = list(from_folders(folder, numbers))
+        else:
+            with form(files[split], 'times in seconds'):
+                entries = [entry(row, numbers) for row in rows[split]]
         lists.add(f'kinetics400_{split}_list_videos.txt', folder, entries)
     lists.finish('label_map_k400.txt')
 

@@ -10,10 +10,13 @@ from collections import defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from captions import Preparation, form, need, parser, read_json, read_table  # noqa: E402
+from captions import Preparation, parser  # noqa: E402
+from files import form, need, read_json, read_table  # noqa: E402
 
 ALL = ('MSRVTT_data.json',)
 PARTS = ('train_val_videodatainfo.json', 'test_videodatainfo.json')
+# https://github.com/danieljf24/hybrid_space/blob/master/dataset/README.md has the numbers of the
+# full split and of 7k, https://github.com/albanie/collaborative-experts those of 9k and 1k-A.
 TRAIN = {'9k': (9_000, 180_000), '7k': (7_010, 140_200)}
 FULL = dict(
     train=('train', (6_513, 130_260)),

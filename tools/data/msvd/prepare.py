@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from captions import Preparation, form, need, parser, read_names, read_pickle  # noqa: E402
+from captions import Preparation, parser  # noqa: E402
+from files import form, need, read_lines, read_pickle  # noqa: E402
 
+# Videos: Side4Video, appendix; captions: https://huggingface.co/datasets/VLM2Vec/MSVD
 OFFICIAL = dict(train=(1_200, 48_774), val=(100, 4_290), test=(670, 27_763))
 SOURCE = 'it comes with the captions and lists of the data set (see README.md).'
 
@@ -31,7 +33,7 @@ def main() -> None:
     notes = args.root / 'annotations'
     captions = read_captions(need(notes / 'raw-captions.pkl', SOURCE))
     for split, official in OFFICIAL.items():
-        names = read_names(notes / f'{split}_list.txt', SOURCE)
+        names = read_lines(need(notes / f'{split}_list.txt', SOURCE))
         lists.add(f'{split}.json', names, captions, official)
     lists.finish()
 

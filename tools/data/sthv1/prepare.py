@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lists import Entry, Preparation, images_of, match_folders, need, parser, some  # noqa: E402
+from files import images_of, need, parser, read_lines, some  # noqa: E402
+from lists import Entry, Preparation, match_folders  # noqa: E402
 
 PREFIX = 'something-something-v1-'
+# As commonly reported.
 OFFICIAL = dict(train=('train', 86_017), validation=('val', 11_522), test=('test', 10_960))
 CLASSES = 174
 FEWEST = 8  # frames that training and validation ask for
@@ -20,8 +22,7 @@ SOURCE = 'it comes with the annotations of the data set (see README.md).'
 
 def read(folder: Path, name: str) -> list[str]:
     """The lines of an official file."""
-    text = need(folder / f'{PREFIX}{name}.csv', SOURCE).read_text(encoding='utf-8')
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return read_lines(need(folder / f'{PREFIX}{name}.csv', SOURCE))
 
 
 def label_names(folder: Path) -> list[str]:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lists import Entry, Preparation, class_folders, need, parser, some  # noqa: E402
+from files import form, need, parser, read_lines, some  # noqa: E402
+from lists import Entry, Preparation, class_folders  # noqa: E402
 
+# As commonly reported; each split has all 13,320 videos.
 OFFICIAL = {1: (9_537, 3_783), 2: (9_586, 3_734), 3: (9_624, 3_696)}  # training, testing
 CLASSES = 101
 SOURCE = 'unpack UCF101TrainTestSplits-RecognitionTask.zip there (see README.md).'
@@ -20,8 +22,9 @@ SOURCE = 'unpack UCF101TrainTestSplits-RecognitionTask.zip there (see README.md)
 def read_classes(notes: Path, videos: Path) -> list[str]:
     """Names of the classes: those of the folders, in the order of classInd.txt."""
     path = need(notes / 'classInd.txt', SOURCE)
-    pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
-    if [int(number) for number, _ in pairs] != list(range(1, len(pairs) + 1)):
+    with form(path, 'lines "1 Class"'):
+        pairs = [(int(number), name) for number, name in map(str.split, read_lines(path))]
+    if [number for number, _ in pairs] != list(range(1, len(pairs) + 1)):
         raise SystemExit(f'{path}: the numbers of the classes are not 1, 2, 3, ...')
     names = [name for _, name in pairs]
     unknown = sorted(set(class_folders(videos)) - set(names))
@@ -32,13 +35,12 @@ def read_classes(notes: Path, videos: Path) -> list[str]:
 
 def read_split(path: Path, labels: list[str]) -> Iterator[Entry]:
     """Lines ``Class/video.avi`` or ``Class/video.avi number``, numbers from 1."""
-    for line in need(path, SOURCE).read_text().splitlines():
-        if line.strip():
-            name, *number = line.split()
-            folder = name.partition('/')[0]
-            if folder not in labels or (number and labels.index(folder) != int(number[0]) - 1):
-                raise SystemExit(f'{path}: {line!r} does not agree with classInd.txt.')
-            yield Entry((name.rpartition('.')[0],), labels.index(folder))
+    for line in read_lines(need(path, SOURCE)):
+        name, *number = line.split()
+        folder = name.partition('/')[0]
+        if folder not in labels or (number and [str(labels.index(folder) + 1)] != number):
+            raise SystemExit(f'{path}: {line!r} does not agree with classInd.txt.')
+        yield Entry((name.rpartition('.')[0],), labels.index(folder))
 
 
 def main() -> None:

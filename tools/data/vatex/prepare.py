@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from captions import Preparation, form, need, parser, read_json, read_names  # noqa: E402
+from captions import Preparation, parser  # noqa: E402
+from files import form, need, read_json, read_lines  # noqa: E402
 
+# https://github.com/danieljf24/hybrid_space/blob/master/dataset/README.md, on the split of HGR
 OFFICIAL = dict(train=(25_991, 259_910), val=(1_500, 15_000), test=(1_500, 15_000))
 PUBLIC = ('vatex_training_v1.0.json', 'vatex_validation_v1.0.json')
 SOURCE = 'it comes with the captions and lists of the data set (see README.md).'
@@ -34,7 +36,7 @@ def main() -> None:
     notes = args.root / 'annotations'
     captions = read_captions(notes)
     for split, official in OFFICIAL.items():
-        names = read_names(notes / f'{split}_list.txt', SOURCE)
+        names = read_lines(need(notes / f'{split}_list.txt', SOURCE))
         lists.add(f'{split}.json', names, captions, official)
     lists.finish()
 
