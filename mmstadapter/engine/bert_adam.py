@@ -25,7 +25,8 @@ class BertAdam(Optimizer):
 
     The learning rate follows a scheduler (`BertWarmupCosineLR`). Recipes clip the norm of all
     gradients before (``optim_wrapper.clip_grad``); here each tensor is clipped again, in place.
-    A tensor without gradient is not decayed.
+    A tensor without gradient is not decayed. The released code counts steps tensor by tensor, so
+    one that sometimes lacks a gradient lags behind in its schedule there, and not here.
 
     Args:
         params: parameters or groups.

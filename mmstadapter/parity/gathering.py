@@ -1,4 +1,4 @@
-"""Certificate of the joint batch of two processes (C_allgather_2ranks)."""
+"""Certificate of the joint batch of several processes (C_allgather)."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,11 +12,9 @@ from mmstadapter import models, weights
 
 from .case import Line, compare
 
-PROCESSES = 2
-
 
 class GatherCase:
-    """One process on the joint batch, and two gloo processes on halves of it.
+    """One process on the joint batch, and `world` gloo processes on equal shares of it.
 
     A matrix ``enc`` stands in for both encoders. Compared are losses and logits, what each
     process gets from its own backward pass with the released gradients, and the average that
@@ -31,7 +29,7 @@ class GatherCase:
         self.info, self.tensors = info, tensors
 
     def lines(self) -> Iterator[Line]:
-        """Every comparison, ours of two fresh processes."""
+        """Every comparison, ours of fresh processes."""
         yield from self._compare('single', run(self.info, self.tensors, 'released'))
         ours = in_processes(self.info, self.tensors)
         for rank, found in enumerate(ours['released']):
@@ -85,17 +83,17 @@ def _our_name(name: str) -> str:
 
 
 def in_processes(info: dict, tensors: dict[str, Tensor]) -> dict[str, list[dict[str, Tensor]]]:
-    """What `run` gives in each of two processes, for both choices of gradients."""
+    """What `run` gives in each of the processes, for both choices of gradients."""
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(_one_process, (folder, info, tensors), nprocs=PROCESSES)
-        found = [torch.load(Path(folder, f'{rank}.pth')) for rank in range(PROCESSES)]
+        torch.multiprocessing.spawn(_one_process, (folder, info, tensors), nprocs=info['world'])
+        found = [torch.load(Path(folder, f'{rank}.pth')) for rank in range(info['world'])]
     return {choice: [one[choice] for one in found] for choice in ('released', 'exact')}
 
 
 def _one_process(rank: int, folder: str, info: dict, tensors: dict[str, Tensor]) -> None:
     torch.set_num_threads(1)
     dist.init_process_group(
-        'gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=PROCESSES
+        'gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=info['world']
     )
     share = info['per_rank']
     rows = slice(rank * share, (rank + 1) * share)

@@ -1,4 +1,4 @@
-"""Cases of text-video retrieval: similarities, pooling, gathering, optimizer, training."""
+"""Cases of text-video retrieval: similarities, pooling, optimizer."""
 
 from collections.abc import Iterator
 
@@ -52,22 +52,35 @@ class SimilarityCase:
             yield compare(f'train/loss_{name}', 'loss', ours, self.tensors[f'train/loss_{name}'])
 
     def gradients(self, loss: Tensor, features: dict[str, Tensor]) -> Iterator[Line]:
-        """Gradients of a loss by features and parameters."""
+        """Gradients of a loss by features and parameters, then their norms and sums."""
         self.holder.zero_grad()
         loss.backward()
-        parameters = dict(self.holder.named_parameters())
+        strides = self.info.get('grad_row_stride', {})
         for key in sorted(k for k in self.tensors if k.startswith('train/grad/')):
             name = key.removeprefix('train/grad/')
-            if name in features:
-                ours = features[name].grad
-            else:
-                [own] = weights.to_ours(self.source, {self._full(name): torch.empty(0)})
-                ours = parameters[own].grad
-            yield compare(key, 'grad', ours, self.tensors[key])
+            grad = self._gradient(name, features)
+            stride = strides.get(name, 1)
+            yield compare(key, 'grad', grad[::stride] if grad.ndim else grad, self.tensors[key])
+        for name, stat in self.info.get('gradstat', {}).items():
+            grad = self._gradient(name, features).double()
+            sums = torch.stack([grad.norm(), grad.sum()])
+            theirs = torch.tensor(stat, dtype=torch.float64)
+            yield compare(f'train/gradstat/{name}', 'gradstat', sums, theirs)
+
+    def _gradient(self, name: str, features: dict[str, Tensor]) -> Tensor:
+        """Our gradient of what a file calls `name`."""
+        if name in features:
+            return features[name].grad
+        [own] = weights.to_ours(self.source, {self._full(name): torch.empty(0)})
+        return dict(self.holder.named_parameters())[own].grad
 
 
 class TokenCase(SimilarityCase):
-    """Weighted token-wise interaction (C_wti)."""
+    """Weighted token-wise interaction (C_wti).
+
+    Of the stored cross-correlation only the loss made of it is compared: ours never forms the
+    entries that have no weight.
+    """
 
     def lines(self) -> Iterator[Line]:
         """Weights, both halves, logits, loss terms and gradients."""

@@ -60,8 +60,13 @@ class TrainingCase:
                 cls_position=True,
             ),
             text_tower=dict(type='mmstadapter.CLIPText', arch=text),
-            tokenizer=dict(type='mmstadapter.WordTokenizer', words=['-'], context_length=8),
+            # Never asked: `_batch` puts the stored ids in its place.
+            tokenizer=dict(type='mmstadapter.WordTokenizer', words=['-'], context_length=3),
             similarity=dict(type='mmstadapter.TokenSimilarity', embed_dims=c['embed_dim']),
+            loss=dict(
+                type='mmstadapter.ContrastiveLoss',
+                decorrelation=0.001 if self.info['cdcr'] else 0.0,
+            ),
             num_frames=c['T'],
         )
 
