@@ -1,5 +1,9 @@
 """A user's config of a few lines inherits a shipped one, from any folder."""
 
+import re
+from pathlib import Path
+from textwrap import dedent
+
 import pytest
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -55,6 +59,28 @@ def test_three_changed_fields_change_three_fields(mine):
     assert cfg.model.backbone.kernel_size == (3, 1, 1)
     assert (cfg.model.cls_head.num_classes, cfg.train_dataloader.batch_size) == (7, 2)
     assert cfg.default_scope == 'mmaction'
+
+
+def test_a_field_of_a_step_is_set_in_the_inherited_loader(mine, tmp_path):
+    """As docs/architecture.md shows it; the run's own copy of the config says the same."""
+    page = (Path(__file__).parents[2] / 'docs/architecture.md').read_text()
+    cfg = mine(dedent(re.search(r'(?m)(^    _base_.+\n)+', page)[0]))
+    loaders = [cfg[f'{kind}_dataloader'] for kind in ('train', 'val', 'test')]
+    assert [loader.dataset.pipeline[1].clip_len for loader in loaders] == [16, 16, 16]
+    other = Config.fromfile(shipped.config('stadapter_vit-b_ssv2_16f.py'))
+    assert [other[f'{kind}_dataloader'] for kind in ('train', 'val', 'test')] == loaders
+    cfg.dump(str(tmp_path / 'dumped.py'))
+    assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
+
+
+def test_a_model_is_joined_with_data_of_ones_own(mine):
+    cfg = mine(
+        "_base_ = ['mmstadapter::_base_/models/side4video_vit-b.py', 'mmstadapter::_base_/datasets/"
+        "k400.py', 'mmstadapter::_base_/default_runtime.py']\n"
+        'model = dict(cls_head=dict(num_classes=7))\n'
+    )
+    assert (cfg.model.backbone.side_dims, cfg.model.cls_head.num_classes) == (320, 7)
+    assert cfg.model.backbone.trunk == cfg.trunk
 
 
 def test_a_piece_in_a_folder_is_inherited(mine):
