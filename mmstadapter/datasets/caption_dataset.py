@@ -3,6 +3,7 @@
 import json
 import os.path as osp
 import random
+import re
 from collections import Counter
 
 from mmaction.datasets import BaseActionDataset
@@ -13,6 +14,7 @@ from .replacement import ReplacesBadVideos
 
 TRAINING = ('each', 'random')
 SHOWN = 3
+HALF_A_PAIR = re.compile('[\ud800-\udfff]')  # json may hold it, no file in UTF-8 can
 
 
 @DATASETS.register_module()
@@ -44,7 +46,7 @@ class CaptionDataset(ReplacesBadVideos, BaseActionDataset):
     Raises:
         FileNotFoundError: no annotation file.
         ValueError: another form, no video, a path that occurs twice, a video without captions,
-            an empty caption; names the videos.
+            an empty caption, one that is no text; names the videos.
         RuntimeError: 11 videos in a row that cannot be decoded.
     """
 
@@ -91,8 +93,9 @@ def read_captions(path: str) -> dict[str, list[str]]:
             'file {"video path": ["caption", ...]}; tools/data/<data set>/prepare.py writes it.'
         )
     try:
-        videos = json.loads(get_text(path), object_pairs_hook=_without_duplicates(path))
-    except json.JSONDecodeError as error:
+        content = get_text(path, encoding='utf-8-sig')  # with or without a byte order mark
+        videos = json.loads(content, object_pairs_hook=_without_duplicates(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f'CaptionDataset: {path} is no json file: {error}') from None
     if not isinstance(videos, dict) or not all(map(_is_list_of_texts, videos.values())):
         raise ValueError(
@@ -103,6 +106,8 @@ def read_captions(path: str) -> dict[str, list[str]]:
     _refuse(path, 'have no caption', [name for name, texts in videos.items() if not texts])
     blank = [name for name, texts in videos.items() if not all(t.strip() for t in texts)]
     _refuse(path, 'have an empty caption', blank)
+    broken = [name for name, texts in videos.items() if any(map(HALF_A_PAIR.search, texts))]
+    _refuse(path, 'have a caption with half a character (a lone UTF-16 surrogate)', broken)
     return videos
 
 

@@ -108,9 +108,11 @@ class FrameFolder:
         try:
             content = get(osp.join(self.path, name), self.backend_args)
             with Image.open(io.BytesIO(content)) as picture:
+                if picture.mode.startswith(('I', 'F')):  # grey of more bits, which would turn white
+                    raise ValueError(f'grey levels of more than 8 bits (mode {picture.mode})')
                 return np.array(picture.convert('RGB'))
         except FileNotFoundError:
             raise VideoReadError(self.path, f'lacks {name}') from None
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             reason = str(error).partition(' <')[0]  # without the address of a buffer
             raise VideoReadError(self.path, f'{name} cannot be decoded: {reason}') from error

@@ -40,8 +40,9 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
 
     Raises:
         FileNotFoundError: no annotation file.
-        ValueError: an empty annotation file, or a wrong line, with its number; a fraction
-            outside (0, 1], or with ``multi_class``; ``num_sample`` below 1, or in testing.
+        ValueError: an annotation file that is empty or no text, or a wrong line, with its number;
+            a fraction outside (0, 1], or with ``multi_class``; ``num_sample`` below 1, or in
+            testing.
         RuntimeError: 11 videos in a row that cannot be decoded.
     """
 
@@ -86,8 +87,14 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
                 hint = 'Call mmstadapter.launch.choose_split(cfg) before building from this config.'
             name = type(self).__name__
             raise FileNotFoundError(f'{name}: no annotation file {self.ann_file}. {hint}')
-        lines = enumerate(list_from_file(self.ann_file), start=1)
-        data_list = [self._parse(line.strip(), number) for number, line in lines if line.strip()]
+        try:  # utf-8-sig: a byte order mark is no part of the first path
+            lines = list_from_file(self.ann_file, encoding='utf-8-sig')
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f'{type(self).__name__}: {self.ann_file} is no text in UTF-8: {error}'
+            ) from None
+        numbered = enumerate(lines, start=1)
+        data_list = [self._parse(line.strip(), n) for n, line in numbered if line.strip()]
         if not data_list:
             raise ValueError(f'{type(self).__name__}: annotation file {self.ann_file} is empty.')
         return self._choose(data_list)

@@ -132,12 +132,20 @@ class TestAnnotationFile:
             ('["a.mp4"]', 'must hold'),
             ('{}', 'holds no video'),
             ('a.mp4 3', 'is no json file'),
+            ('{"a.mp4": ["x \\ud83d"]}', 'a caption with half a character .*: a.mp4'),
         ],
     )
     def test_wrong_lists_are_refused_by_name(self, folder, text, words):
         (folder / 'captions.json').write_text(text)
         with pytest.raises(ValueError, match=words):
             dataset(folder)
+
+    def test_another_encoding_is_refused_and_a_byte_order_mark_is_not(self, folder):
+        (folder / 'captions.json').write_bytes('{"a.mp4": ["é"]}'.encode('latin-1'))
+        with pytest.raises(ValueError, match=r'captions\.json is no json file: .utf-8. codec'):
+            dataset(folder)
+        (folder / 'captions.json').write_text('{"a.mp4": ["é"]}', encoding='utf-8-sig')
+        assert pairs(dataset(folder)) == [('a.mp4', 'é')]
 
     def test_missing(self, folder):
         with pytest.raises(FileNotFoundError, match='no annotation file .*nowhere.json'):

@@ -93,6 +93,16 @@ class TestDamage:
         (tmp_path / '00002.jpg').write_bytes(content[: len(content) // 2])
         self.refuses(tmp_path, '00002.jpg cannot be decoded: image file is truncated', (1,))
 
+    def test_an_image_that_would_fill_the_memory(self, tmp_path, monkeypatch):
+        write_frames(tmp_path, 3)
+        monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 48 * 64 // 3)
+        self.refuses(tmp_path, '00002.jpg cannot be decoded: Image size', (1,))
+
+    def test_grey_levels_that_would_turn_white(self, tmp_path):
+        write_frames(tmp_path, 3)
+        Image.fromarray(np.full((48, 64), 3000, np.uint16)).save(tmp_path / '00002.jpg', 'PNG')
+        self.refuses(tmp_path, '00002.jpg cannot be decoded: grey levels of more than 8', (1,))
+
     def test_frames_of_different_sizes(self, tmp_path):
         write_frames(tmp_path, 3)
         Image.new('RGB', (20, 10)).save(tmp_path / '00002.jpg')

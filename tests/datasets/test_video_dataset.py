@@ -136,6 +136,17 @@ class TestAnnotationFile:
     def test_empty(self, folder, text):
         self.refuses(folder, text, 'list.txt is empty')
 
+    def test_marks_and_line_ends_of_other_systems_do_no_harm(self, folder):
+        (folder / 'list.txt').write_bytes('0.mp4 0\r\n\r\né.mp4 2\r\n'.encode('utf-8-sig'))
+        found = [dataset(folder).get_data_info(i) for i in range(2)]
+        names = [(info['filename'], info['label']) for info in found]
+        assert names == [(str(folder / '0.mp4'), 0), (str(folder / 'é.mp4'), 2)]
+
+    def test_another_encoding(self, folder):
+        (folder / 'list.txt').write_bytes('é.mp4 0\n'.encode('latin-1'))
+        with pytest.raises(ValueError, match=r'VideoDataset: .*list\.txt is no text in UTF-8'):
+            dataset(folder)
+
     @pytest.mark.parametrize('line', ['2.mp4', '2.mp4 1 2', 'my video.mp4 1'])
     def test_too_few_or_many_parts(self, folder, line):
         self.refuses(
