@@ -69,8 +69,11 @@ def run(args: argparse.Namespace) -> dict:
 
 
 def summary(report: dict, index: str) -> str:
-    """What was done, and the videos that could not be decoded."""
-    lines = [f'cannot be decoded: {path}: {why}' for path, why in report['bad'].items()]
+    """What was done, and what could not be read or decoded."""
+    from mmstadapter.search.printing import shown
+
+    lines = [f'cannot be read: {shown(path)}/' for path in report['closed']]
+    lines += [f'cannot be decoded: {shown(path)}: {why}' for path, why in report['bad'].items()]
     lines.append(f'{index}: {report["segments"]} segments of {report["videos"]} videos')
     return '\n'.join(lines)
 
@@ -81,15 +84,18 @@ def main() -> None:
     try:
         with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
             report = run(args)
-    except (OSError, RuntimeError, ValueError) as error:
+        text = json.dumps(report, indent=1)
+        if args.json not in (None, '-'):
+            Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+            Path(args.json).write_text(text + '\n', encoding='utf-8')
+    except KeyError as error:  # whose text is the message in quotes
+        sys.exit(str(error.args[0]))
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.exit('\n'.join([str(error), *getattr(error, '__notes__', [])]))
     except KeyboardInterrupt:
         sys.exit('Stopped. What was indexed so far is kept; the same command goes on from there.')
-    text = json.dumps(report, indent=1)
+    sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
     print(text if args.json == '-' else summary(report, args.index))
-    if args.json not in (None, '-'):
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.json).write_text(text + '\n', encoding='utf-8')
     sys.exit(bool(report['bad']) and not report['segments'])
 
 

@@ -59,10 +59,11 @@ def run(args: argparse.Namespace) -> dict:
 
 def lines(found: dict) -> str:
     """A line a hit."""
-    from mmstadapter.search.page import clock
+    from mmstadapter.search.printing import clock, shown
 
     return '\n'.join(
-        f'{hit["score"]:.3f}  {clock(hit["start"]):>9} {clock(hit["end"]):>9}  {hit["video"]}'
+        f'{hit["score"]:.3f}  {clock(hit["start"]):>9} {clock(hit["end"]):>9}  '
+        f'{shown(hit["video"])}'
         for hit in found['hits']
     )
 
@@ -73,14 +74,18 @@ def main() -> None:
     try:
         with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
             found = run(args)
-    except (OSError, RuntimeError, ValueError) as error:
+        text = json.dumps(found, indent=1)
+        if args.json not in (None, '-'):
+            Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+            Path(args.json).write_text(text + '\n', encoding='utf-8')
+    except KeyError as error:  # whose text is the message in quotes
+        sys.exit(str(error.args[0]))
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
-    text = json.dumps(found, indent=1)
+    except KeyboardInterrupt:
+        sys.exit('Stopped.')
     sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
     print(text if args.json == '-' else lines(found) or 'The index has no segments.')
-    if args.json not in (None, '-'):
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.json).write_text(text + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 """Decoding ahead of the model in threads, and telling how far it is."""
 
+import shutil
 import sys
 import time
 from collections import deque
@@ -8,6 +9,7 @@ from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Generic, TypeVar
 
+from .printing import shown, tail
 from .storage import VideoStamp
 
 T = TypeVar('T')
@@ -83,24 +85,43 @@ class Progress:
     """How many of the videos are done and how long the rest will take, by their bytes.
 
     One line that is rewritten on a terminal, a line every half minute elsewhere.
+
+    Args:
+        stamps: the videos to do.
+        say: takes the lines for the user.
     """
 
     def __init__(self, stamps: Sequence[VideoStamp], say: Callable[[str], None]) -> None:
         self.count, self.total = len(stamps), sum(stamp.size for stamp in stamps)
-        self.say = say
         self.number = self.bytes = 0
         self.begun = self.said = time.monotonic()
         self.is_terminal = sys.stderr.isatty()
+        self._say = say
 
     def done(self, stamp: VideoStamp) -> None:
         """Another video is done."""
         self.number, self.bytes = self.number + 1, self.bytes + stamp.size
         now = time.monotonic()
         if self.is_terminal:
-            print(f'\r\x1b[K{self.line(now)}  {stamp.path[-40:]}', end='', file=sys.stderr)
+            line = f'{self.line(now)}  '
+            room = shutil.get_terminal_size().columns - 1 - len(line)
+            self._rewrite(line + tail(shown(stamp.path), min(room, 40)))
         elif now - self.said > QUIET_SECONDS:
-            self.say(self.line(now))
+            self._say(self.line(now))
             self.said = now
+
+    def say(self, line: str) -> None:
+        """A line for the user in the place of the rewritten one."""
+        self.close()
+        self._say(line)
+
+    def close(self) -> None:
+        """Take the rewritten line away."""
+        if self.is_terminal:
+            self._rewrite('')
+
+    def _rewrite(self, line: str) -> None:
+        print(f'\r\x1b[K{line}', end='', file=sys.stderr, flush=True)
 
     def line(self, now: float) -> str:
         """'12/340 videos, 1:02 so far, about 25:13 left'."""
@@ -109,11 +130,6 @@ class Progress:
         return (
             f'{self.number}/{self.count} videos, {_clock(so_far)} so far, about {_clock(left)} left'
         )
-
-    def close(self) -> None:
-        """End the rewritten line."""
-        if self.is_terminal and self.number:
-            print(file=sys.stderr)
 
 
 def _clock(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Index a folder of videos: what is new, changed or gone, in steps that survive being killed."""
 
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..apis.own_videos import videos_below
+from ..apis.own_videos import is_video
 from ..datasets.packets import VideoReadError
 from .ahead import Progress, ahead
 from .model import SearchModel
+from .printing import shown
 from .storage import VideoStamp
 from .windows import Segment
 from .writer import IndexWriter, writing
@@ -34,6 +36,7 @@ class IndexReport:
         unchanged: videos left alone.
         gone: videos taken out because their files are gone.
         bad: why videos cannot be decoded, of this run and earlier ones.
+        closed: folders that cannot be read; what the index has of them is kept.
         videos: in the index now.
         segments: theirs.
     """
@@ -43,6 +46,7 @@ class IndexReport:
     unchanged: int = 0
     gone: list[str] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
     videos: int = 0
     segments: int = 0
 
@@ -70,7 +74,7 @@ def index_videos(
     changes.
 
     Args:
-        root: the folder; videos may lie in folders in it.
+        root: the folder; videos may lie in folders in it. Links to folders are not followed.
         index: folder of the index, made if it is absent.
         model: see :class:`SearchModel`.
         seconds: each video is cut into equal segments of about this length; 0 for whole videos.
@@ -82,6 +86,7 @@ def index_videos(
 
     Raises:
         FileNotFoundError: no such folder.
+        OSError: the folder cannot be read, or the index cannot be written.
         ValueError: no video in it; another model, root or segment length than the index's;
             features that are not finite.
         VideoIndexError: the index is damaged, or another process is writing it.
@@ -94,16 +99,17 @@ def index_videos(
             'index_videos: seconds must be a number from 0, batch_size and num_threads from 1, got '
             f'{seconds}, {batch_size}, {num_threads}.'
         )
-    found = _stamps(root)
+    found, closed = _stamps(root)
     if not found:
         raise ValueError(
             f'index_videos: no videos in {root}, so nothing is changed. Is the disk mounted?'
         )
     with writing(index, model.describe(), root, seconds, say) as writer:
         _refuse_others(writer, model, root, seconds, moved)
-        report, todo = _compare(writer, found, retry)
-        run = _Run(writer, model, batch_size, num_threads, report, say)
-        run.read(root, [found[path] for path in todo], seconds)
+        report, todo = _compare(writer, found, closed, retry)
+        stamps = [found[path] for path in todo]
+        run = _Run(writer, model, batch_size, report, Progress(stamps, say))
+        run.read(root, stamps, seconds, num_threads)
         writer.tidy()
         writer.build_first_stage()
         report.videos = len(writer.known()) - len(writer.manifest['bad'])
@@ -112,16 +118,28 @@ def index_videos(
     return report
 
 
-def _stamps(root: Path) -> dict[str, VideoStamp]:
+def _stamps(root: Path) -> tuple[dict[str, VideoStamp], list[str]]:
+    """The videos by path below the root, sorted; the folders that cannot be read."""
+    closed: set[Path] = set()
     found = {}
-    for path in videos_below(root):
-        try:
-            state = path.stat()
-        except OSError:  # gone since it was listed
-            continue
-        name = path.relative_to(root).as_posix()
-        found[name] = VideoStamp(name, state.st_size, state.st_mtime_ns)
-    return found
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # gone since it was listed
+            closed.add(Path(error.filename))
+
+    for folder, _, files in os.walk(root, onerror=note):
+        for path in (Path(folder, file) for file in files):
+            try:
+                if is_video(path):
+                    name, state = path.relative_to(root).as_posix(), path.stat()
+                    found[name] = VideoStamp(name, state.st_size, state.st_mtime_ns)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                closed.add(path.parent)
+    if root in closed:
+        raise PermissionError(f'index_videos: the folder {root} cannot be read.')
+    return dict(sorted(found.items())), sorted(p.relative_to(root).as_posix() for p in closed)
 
 
 def _refuse_others(
@@ -143,16 +161,20 @@ def _refuse_others(
 
 
 def _compare(
-    writer: IndexWriter, found: dict[str, VideoStamp], retry: bool
+    writer: IndexWriter, found: dict[str, VideoStamp], closed: list[str], retry: bool
 ) -> tuple[IndexReport, list[str]]:
     """What to read; what is gone is dropped at the first commit."""
     known, bad = writer.known(), writer.manifest['bad']
-    report = IndexReport(gone=sorted(known.keys() - found.keys()))
+    hidden = {p for p in known if any(p.startswith(f'{folder}/') for folder in closed)}
+    gone = sorted(known.keys() - found.keys() - hidden)
+    report = IndexReport(gone=gone, closed=closed)
+    for folder in closed:
+        writer.say(f'cannot be read, so the index keeps what it has of it: {shown(folder)}/')
     todo = [p for p, stamp in found.items() if known.get(p) != stamp or (retry and p in bad)]
     report.unchanged = len(found) - len(todo)
     report.changed = sum(path in known for path in todo)
     for path in report.gone:
-        writer.say(f'gone: {path}')
+        writer.say(f'gone: {shown(path)}')
     writer.drop(report.gone)
     say_new = f'{len(todo) - report.changed} new, {report.changed} changed'
     writer.say(
@@ -169,24 +191,23 @@ class _Run:
         writer: IndexWriter,
         model: SearchModel,
         batch_size: int,
-        num_threads: int,
         report: IndexReport,
-        say: Callable[[str], None],
+        progress: Progress,
     ) -> None:
-        self.writer, self.model, self.report, self.say = writer, model, report, say
-        self.batch_size, self.num_threads = batch_size, num_threads
+        self.writer, self.model, self.batch_size = writer, model, batch_size
+        self.report, self.progress = report, progress
         self.clips: list[tuple[_Video, Tensor]] = []  # to be encoded
         self.waiting: deque[_Video] = deque()  # decoded, not all of it encoded
 
-    def read(self, root: Path, stamps: list[VideoStamp], seconds: float) -> None:
+    def read(self, root: Path, stamps: list[VideoStamp], seconds: float, num_threads: int) -> None:
         """Index these files; what was committed stays whatever happens."""
-        progress, last = Progress(stamps, self.say), time.monotonic()
+        last = time.monotonic()
         makers = [partial(self.model.segments, root / s.path, seconds) for s in stamps]
-        streams = ahead(makers, self.num_threads)
+        streams = ahead(makers, num_threads)
         try:
             for stamp, stream in zip(stamps, streams, strict=True):
                 self._read(stamp, stream)
-                progress.done(stamp)
+                self.progress.done(stamp)
                 late = time.monotonic() - last > COMMIT_SECONDS
                 if late or self.writer.waiting >= COMMIT_SEGMENTS:
                     self._encode()
@@ -195,7 +216,7 @@ class _Run:
             self._encode()
         finally:
             streams.close()
-            progress.close()
+            self.progress.close()
             self.writer.commit()
 
     def _read(self, stamp: VideoStamp, stream: Iterator[Segment]) -> None:
@@ -210,10 +231,10 @@ class _Run:
         except VideoReadError as error:
             self.clips = [pair for pair in self.clips if pair[0] is not video]
             self.writer.note_bad(stamp, error.reason)
-            self.say(f'bad: {stamp.path}: {error.reason}')
+            self.progress.say(f'bad: {shown(stamp.path)}: {error.reason}')
             return
         except Exception as error:
-            error.add_note(f'This happened with {stamp.path}.')
+            error.add_note(f'This happened with {shown(stamp.path)}.')
             raise
         self.waiting.append(video)
         self.report.added += 1

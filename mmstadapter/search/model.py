@@ -125,8 +125,10 @@ class SearchModel:
     @torch.inference_mode()
     def encode_captions(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Feature dict of some captions, on the CPU in float32."""
-        if not captions or not all(caption.strip() for caption in captions):
-            raise ValueError(f'SearchModel: needs captions with words in them, got {captions!r}.')
+        if isinstance(captions, str) or not captions or not all(c.strip() for c in captions):
+            raise ValueError(
+                f'SearchModel: needs a list of captions with words in them, got {captions!r}.'
+            )
         with self._precision():
             return _stored(self.model.encode_captions(list(captions)))
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from ..datasets.packets import VideoReadError
 from ..datasets.readers import open_video
+from .printing import clock
 from .video_index import Hit
 from .windows import frame_times
 
-FRAMES, HEIGHT = 4, 112
+FRAMES, HEIGHT, WIDEST = 4, 112, 448  # pixels of a frame
 STYLE = (
     'body{font:15px sans-serif;margin:2em auto;max-width:70em;padding:0 1em}'
     'main{display:grid;grid-template-columns:repeat(auto-fill,minmax(20em,1fr));gap:1.5em}'
@@ -44,15 +45,6 @@ def write_sheet(path: str | Path, query: str, hits: Sequence[Hit], root: str | P
     )
 
 
-def clock(seconds: float) -> str:
-    """65.04 -> '1:05.0', 3665 -> '1:01:05.0'."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    clock = f'{minutes:02d}' if hours else f'{minutes}'
-    return f'{f"{hours}:" if hours else ""}{clock}:{rest // 10:02d}.{rest % 10}'
-
-
 def strip(file: Path, start: float, end: float) -> bytes:
     """Four evenly spaced frames of a part of a video side by side, as JPEG.
 
@@ -64,11 +56,9 @@ def strip(file: Path, start: float, end: float) -> bytes:
     wanted = np.linspace(start, end, 2 * FRAMES + 1)[1::2]
     frames = video.read(np.clip(np.searchsorted(times, wanted, 'right') - 1, 0, len(times) - 1))
     height, width = frames[0].shape[:2]
-    size = (max(1, round(width * HEIGHT / height)), HEIGHT)
+    size = (min(max(1, round(width * HEIGHT / height)), WIDEST), HEIGHT)
     row = np.concatenate([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames], 1)
-    done, code = cv2.imencode('.jpg', row[:, :, ::-1])
-    assert done, 'OpenCV encodes any uint8 picture as JPEG'
-    return code.tobytes()
+    return cv2.imencode('.jpg', row[:, :, ::-1])[1].tobytes()
 
 
 def _figure(rank: int, hit: Hit, root: Path) -> str:

@@ -24,7 +24,16 @@ from torch import Tensor
 
 FORMAT = 'mmstadapter-video-index-1'
 MANIFEST, LOCK, PART = 'index.json', 'lock', '.part'
-ENTRIES = set('root seconds features next approximate shards bad model'.split())
+ENTRIES = dict(
+    root=str, seconds=int | float, features=dict | None, next=int,
+    approximate=dict | None, shards=list, bad=dict, model=dict,
+)  # fmt: skip
+PARTS = dict(  # what is in the entries of three of them
+    shards=dict(file=str, rows=int, dropped=list),
+    bad=dict(size=int, mtime_ns=int, reason=str),
+    approximate=dict(file=str, shards=list, rows=int, made_for=int),
+)
+TIMES = ('start', 'end', 'video')
 FEATURES = ('vector', 'tokens', 'weights', 'mask')
 POOLED = 'pooled'
 HALF = ('vector', 'tokens', POOLED)  # stored in 16 bit: a cosine changes by less than 1e-4
@@ -62,7 +71,9 @@ class Shard:
                 header = file.metadata() or {}
                 self.tensors = {name: file.get_tensor(name) for name in file.keys()}
             self.videos = [VideoStamp(*entry) for entry in json.loads(header['videos'])]
-            whole = all(len(tensor) == rows for tensor in self.tensors.values())
+            whole = all(len(self.tensors[name]) == rows for name in {*TIMES, *self.tensors})
+            whole &= not rows or 0 <= int(self.tensors['video'].min())
+            whole &= not rows or int(self.tensors['video'].max()) < len(self.videos)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise VideoIndexError(
                 f'{path}: this part of the index cannot be read: {error}'
@@ -100,14 +111,21 @@ class Shard:
 
 def write_shard(path: Path, tensors: Mapping[str, Tensor], videos: list[VideoStamp]) -> None:
     """Write features, ``start``, ``end`` and ``video`` of n segments; ``video`` is a number in
-    ``videos``."""
+    ``videos``.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
     table = [[stamp.path, stamp.size, stamp.mtime_ns] for stamp in videos]
     stored = {
         name: (tensor.half() if name in HALF else tensor).cpu().contiguous()
         for name, tensor in tensors.items()
     }
     with replacing(path) as unfinished:
-        save_file(stored, unfinished, dict(format=FORMAT, videos=json.dumps(table)))
+        try:
+            save_file(stored, unfinished, dict(format=FORMAT, videos=json.dumps(table)))
+        except SafetensorError as error:
+            raise OSError(f'VideoIndex: {path} cannot be written: {error}') from error
 
 
 @contextmanager
@@ -152,13 +170,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f'VideoIndex: {path} is of format {found!r}, this version reads {FORMAT!r}. Index '
             'again into another folder.'
         )
-    lacking = sorted(ENTRIES - manifest.keys())
-    if lacking:
+    wrong = _wrong(manifest)
+    if wrong:
         raise VideoIndexError(
-            f'VideoIndex: {path} is damaged, it lacks {", ".join(lacking)}. Remove the folder and '
-            'index again.'
+            f'VideoIndex: {path} is damaged, it lacks or has otherwise: {", ".join(wrong)}. Remove '
+            'the folder and index again.'
         )
     return manifest
+
+
+def _wrong(manifest: Mapping[str, Any]) -> list[str]:
+    """The entries that are absent, or not as this module writes them."""
+    wrong = [name for name, kind in ENTRIES.items() if not isinstance(manifest.get(name, 0j), kind)]
+    for name, kinds in PARTS.items() if not wrong else ():
+        value = manifest[name]
+        inner = value if name == 'shards' else list(value.values()) if name == 'bad' else [value]
+        for part in inner if value is not None else ():
+            whole = isinstance(part, dict) and all(
+                isinstance(part.get(key), kind) for key, kind in kinds.items()
+            )
+            if not whole or Path(part.get('file', '')).name != part.get('file', ''):
+                wrong.append(name)
+    return wrong
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

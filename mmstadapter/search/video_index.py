@@ -57,20 +57,12 @@ class VideoIndex:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        for attempt in range(ATTEMPTS):
-            manifest = read_manifest(self.folder)
-            try:
-                self.shards = [open_shard(self.folder, entry) for entry in manifest['shards']]
-                break
-            except VideoIndexError:  # merged by a writer since the manifest was read?
-                if attempt == ATTEMPTS - 1 or read_manifest(self.folder) == manifest:
-                    raise
+        manifest = self._open()
         self.root = Path(manifest['root'])
         self.seconds: float = manifest['seconds']
         self.model: dict[str, Any] = manifest['model']
         self.bad: dict[str, str] = {k: v['reason'] for k, v in manifest['bad'].items()}
         self.offsets = [0, *accumulate(shard.rows for shard in self.shards)]
-        self.approximate, self.covered = self._first_stage(manifest.get('approximate'))
 
     def __len__(self) -> int:
         return sum(int(shard.alive.sum()) for shard in self.shards)
@@ -105,6 +97,7 @@ class VideoIndex:
                 f'VideoIndex: topk and candidates must be at least 1, got {topk}, {candidates}.'
             )
         text = {name: tensor.detach().cpu() for name, tensor in text.items()}
+        topk, candidates = (min(n, self.offsets[-1]) for n in (topk, max(topk, candidates)))
         self._check(text)
         if not self.shards:
             return [[] for _ in range(_length(text))]
@@ -112,7 +105,7 @@ class VideoIndex:
         if exact or one_vector:
             scores, rows = self._among_all(text, topk)
         else:
-            scores, rows = self._among(text, self._shortlist(pooled(text), max(topk, candidates)))
+            scores, rows = self._among(text, self._shortlist(pooled(text), candidates))
         return [
             [self.hit(int(r), float(s)) for s, r in zip(*pair, strict=True) if s > -torch.inf]
             for pair in zip(scores[:, :topk], rows[:, :topk], strict=True)
@@ -126,6 +119,19 @@ class VideoIndex:
         video = shard.videos[int(shard.tensors['video'][local])].path
         return Hit(video, start, end, round(similarity, 6))
 
+    def _open(self) -> dict[str, Any]:
+        """Open what the manifest lists; from the start if a writer has replaced it meanwhile."""
+        for attempt in range(ATTEMPTS):
+            manifest = read_manifest(self.folder)
+            try:
+                self.shards = [open_shard(self.folder, entry) for entry in manifest['shards']]
+                self.approximate, self.covered = self._first_stage(manifest['approximate'])
+                break
+            except VideoIndexError:
+                if attempt == ATTEMPTS - 1 or read_manifest(self.folder) == manifest:
+                    raise
+        return manifest
+
     def _first_stage(self, entry: dict | None) -> tuple[Approximate | None, int]:
         """The approximate stage, and how many shards it covers: the first ones."""
         names = [shard.path.name for shard in self.shards]
@@ -137,6 +143,8 @@ class VideoIndex:
         try:
             return Approximate(self.folder / entry['file'], entry['rows']), len(entry['shards'])
         except VideoIndexError as error:
+            if read_manifest(self.folder)['approximate'] != entry:
+                raise  # replaced meanwhile
             print_log(
                 f'VideoIndex: {error}. Comparing with every segment; `mmstadapter index` builds '
                 'it again.',

@@ -50,8 +50,8 @@ class IndexWriter:
         self.folder, self.manifest, self.say = folder, manifest, say
         self.pending: list[tuple[VideoStamp, dict[str, Tensor]]] = []
         self.shards: list[Shard] = []
-        self._open()
         self._clean()
+        self._open()
 
     def known(self) -> dict[str, VideoStamp]:
         """The indexed videos, and those that could not be read, by path."""
@@ -150,7 +150,7 @@ class IndexWriter:
             return
         name, names = self._next('approximate', 'faiss'), [s.path.name for s in self.shards]
         path = self.folder / name
-        if entry and (self.folder / entry['file']).is_file() and rows < GROWTH * entry['made_for']:
+        if entry and rows < GROWTH * entry['made_for']:
             made_for = entry['made_for']
             new = self.shards[len(entry['shards']) :]
             Approximate.extend(self.folder / entry['file'], path, new)
@@ -163,19 +163,31 @@ class IndexWriter:
         self._clean()
 
     def _open(self) -> None:
-        """Open the shards; one that cannot be read is left out, so its videos come again."""
+        """Open the shards; one that is lost or damaged is left out, so its videos come again."""
         kept = []
         for entry in self.manifest['shards']:
             try:
                 self.shards.append(open_shard(self.folder, entry))
                 kept.append(entry)
             except VideoIndexError as error:
+                cause = error.__cause__
+                if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+                    raise  # the disk or its permissions, no reason to do all that work again
                 self.say(f'{error}. Its videos are indexed again.')
         self.manifest['shards'] = kept
-        names = [entry['file'] for entry in kept]
-        covered = self.manifest['approximate']
-        if covered and names[: len(covered['shards'])] != covered['shards']:
+        if not self._stage_is_whole([entry['file'] for entry in kept]):
             self.manifest['approximate'] = None
+
+    def _stage_is_whole(self, shards: list[str]) -> bool:
+        entry = self.manifest['approximate']
+        if not entry or shards[: len(entry['shards'])] != entry['shards']:
+            return False
+        path = self.folder / entry['file']
+        try:
+            return path.is_file() and (not load_faiss() or bool(Approximate(path, entry['rows'])))
+        except VideoIndexError as error:
+            self.say(f'{error}. It is built again.')
+            return False
 
     def _clean(self) -> None:
         """Remove files that a process left behind when it was killed, and merged shards."""
@@ -247,7 +259,8 @@ def writing(
 ) -> Iterator[IndexWriter]:
     """Open an index to add to it, or begin one; only one process at a time can.
 
-    What was added and not committed is lost, and nothing else.
+    What was added and not committed is lost, and nothing else. An index without segments is
+    begun anew: nothing in it binds it to a model.
 
     Args:
         folder: of the index.
@@ -263,15 +276,14 @@ def writing(
     if folder.is_dir() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
         _refuse_foreign(folder)
     with locked(folder):
-        if (folder / MANIFEST).is_file():
-            manifest = read_manifest(folder)
-        else:
+        manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
+        if not manifest.get('shards'):
             manifest = dict(
                 format=FORMAT,
                 root=str(Path(root).resolve()),
                 seconds=seconds,
                 features=None,
-                next=0,
+                next=manifest.get('next', 0),
                 approximate=None,
                 shards=[],
                 bad={},

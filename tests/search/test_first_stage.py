@@ -102,6 +102,36 @@ class TestWithFaiss:
         assert index.approximate is None
         assert index.search(dict(vector=rows[3:4]), 1)[0][0].start == 3.0
 
+    @pytest.mark.parametrize('damage', [lambda p: p.unlink(), lambda p: p.write_bytes(b'IwFl')])
+    def test_a_deleted_or_damaged_file_is_built_again(self, tmp_path, damage):
+        rows = grow(tmp_path / 'i', 600, seed=0)
+        (path,) = (tmp_path / 'i').glob('approximate-*')
+        damage(path)
+        grow(tmp_path / 'i', 1, seed=1)  # much less than a tenth
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        assert index.approximate.lists.ntotal == 601
+        assert index.search(dict(vector=rows[3:4]), 1)[0][0].start == 3.0
+
+    def test_a_file_that_is_replaced_while_the_index_is_opened_is_no_damage(
+        self, tmp_path, monkeypatch
+    ):
+        grow(tmp_path / 'i', 600, seed=0)
+        original = video_index.Approximate
+
+        def replaced_before(path, rows):
+            monkeypatch.setattr(video_index, 'Approximate', original)
+            grow(tmp_path / 'i', 300, seed=1)
+            return original(path, rows)
+
+        monkeypatch.setattr(video_index, 'Approximate', replaced_before)
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        assert index.approximate.lists.ntotal == len(index) == 900
+
+    def test_more_than_there_is_can_be_asked_for(self, tmp_path):
+        rows = grow(tmp_path / 'i', 600, seed=0)
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        assert 0 < len(index.search(dict(vector=rows[:1]), 10**12)[0]) <= 600
+
     def test_an_index_made_with_it_is_searched_without_faiss(self, tmp_path, monkeypatch):
         rows = grow(tmp_path / 'i', 600, seed=0)
         monkeypatch.setattr(video_index, 'load_faiss', lambda: None)

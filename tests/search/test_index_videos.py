@@ -1,10 +1,13 @@
 """A folder of videos becomes an index that follows it, whatever interrupts."""
 
+import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -111,6 +114,52 @@ class TestIndexVideos:
             run()
         assert len(mmstadapter.VideoIndex(tmp_path / 'index')) == 5
 
+    def test_a_folder_that_cannot_be_read_keeps_its_place_in_the_index(
+        self, run, videos, tmp_path, monkeypatch
+    ):
+        run()
+        original = os.scandir
+
+        def scandir(path='.'):
+            if str(path).endswith('holidays'):
+                raise PermissionError(13, 'Permission denied', str(path))
+            return original(path)
+
+        monkeypatch.setattr(os, 'scandir', scandir)
+        (videos / 'short.mp4').unlink()
+        report = run()
+        assert (report.closed, report.gone) == (['holidays'], ['short.mp4'])
+        assert any('cannot be read' in line and 'holidays/' in line for line in run.said)
+        assert 'holidays/dark sea.mp4' in mmstadapter.VideoIndex(tmp_path / 'index').videos
+
+    def test_a_file_that_cannot_be_looked_at_closes_its_folder(self, run, videos, monkeypatch):
+        run()
+        original = Path.stat
+
+        def stat(self, **options):
+            if self.name == 'dark sea.mp4':
+                raise PermissionError(13, 'Permission denied', str(self))
+            return original(self, **options)
+
+        monkeypatch.setattr(Path, 'stat', stat)
+        report = run()
+        assert (report.closed, report.gone, report.videos) == (['holidays'], [], 3)
+
+    def test_names_of_any_kind_are_indexed_and_told_in_one_line(self, run, videos, tmp_path):
+        names = ['a\nb.mp4', '\x1b[31m.mp4', '-x.mp4', '"<b>\'&.mp4', '日本.mp4', 'caf\udce9.mp4']
+        for name in names:
+            shutil.copy(videos / 'short.mp4', videos / name)
+        (videos / 'bad\n\x1b.mp4').write_bytes(b'')
+        (videos / 'loop').symlink_to(videos)
+        (videos / 'self.mp4').symlink_to('self.mp4')
+        (videos / 'nowhere.mp4').symlink_to('/nowhere.mp4')
+        report = run()
+        assert set(names) < set(mmstadapter.VideoIndex(tmp_path / 'index').videos)
+        assert (report.videos, len(report.bad)) == (9, 2)
+        assert any(line.startswith('bad: bad\\n\\x1b.mp4: ') for line in run.said)
+        assert all(line.isprintable() for line in run.said)
+        assert run().added == 0
+
     def test_another_root_is_refused_unless_it_was_moved(self, run, videos, tmp_path, model):
         run()
         there = shutil.move(videos, tmp_path / 'elsewhere')
@@ -184,6 +233,20 @@ class TestIndexVideos:
         monkeypatch.setattr('mmstadapter.search.ahead.QUIET_SECONDS', -1)
         run()
         assert any(line.startswith('2/4 videos, 0:0') for line in run.said)
+
+    def test_progress_on_a_terminal_is_one_line_that_others_do_not_run_into(
+        self, run, videos, monkeypatch, capsys
+    ):
+        (videos / ('日本' * 30 + '.mp4')).write_bytes(b'')
+        monkeypatch.setenv('COLUMNS', '60')
+        monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+        run(say=lambda line: print(line, file=sys.stderr))
+        shown = capsys.readouterr().err
+        lines = [line for part in shown.split('\n') for line in part.split('\r\x1b[K')]
+        rewritten = [line for line in lines if re.match(r'\d/5 videos', line)]
+        assert len(rewritten) == 5
+        assert all(len(line.encode('gbk')) < 60 for line in rewritten)  # two bytes, two columns
+        assert shown.count('\r\x1b[Kbad: ') == 2 and shown.endswith('\r\x1b[K')
 
 
 class TestOtherModels:
@@ -282,8 +345,10 @@ class TestVideoSearch:
 
     def test_no_words_are_refused(self, run, tmp_path):
         run()
-        with pytest.raises(ValueError, match='captions with words'):
-            mmstadapter.VideoSearch(tmp_path / 'index', device='cpu')('  ')
+        search = mmstadapter.VideoSearch(tmp_path / 'index', device='cpu')
+        for ask, words in ((search, '  '), (search.many, 'a dog'), (search.many, [])):
+            with pytest.raises(ValueError, match='captions with words'):
+                ask(words)
 
 
 class TestAhead:

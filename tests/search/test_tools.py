@@ -8,13 +8,15 @@ import re
 import runpy
 import sys
 
+import av
 import numpy as np
 import pytest
 from mmengine.config import Config
 from PIL import Image
 
 from mmstadapter import Hit, cli, shipped
-from mmstadapter.search.page import clock, strip, write_sheet
+from mmstadapter.search.page import strip, write_sheet
+from mmstadapter.search.printing import clock
 
 from .conftest import write_video
 
@@ -106,6 +108,45 @@ class TestCommands:
         status, _, _ = command('index', library, '--config', model_config, *option)
         assert message in status
 
+    def test_odd_names_are_lines_of_text_and_valid_json(
+        self, command, library, model_config, tmp_path
+    ):
+        for name in ('a\nb.mp4', 'caf\udce9.mp4'):
+            (tmp_path / name).symlink_to(library / 'short.mp4')
+        (tmp_path / 'bad\udce9.mp4').write_bytes(b'')
+        _, out, _ = command('index', '.', '--config', model_config, '--device', 'cpu')
+        assert 'cannot be decoded: bad\\udce9.mp4' in out
+        _, out, _ = command('search', 'a dark video', '--device', 'cpu')
+        assert {line.split('  ')[-1] for line in out.splitlines()} == {
+            'a\\nb.mp4', 'caf\\udce9.mp4'}  # fmt: skip
+        _, out, _ = command('search', 'a dark video', '--device', 'cpu', '--json', '-')
+        assert {hit['video'] for hit in json.loads(out)['hits']} == {'a\nb.mp4', 'caf\udce9.mp4'}
+
+    @pytest.mark.parametrize(
+        ('raised', 'message'),
+        [
+            (KeyError('x: no rule for it'), 'x: no rule for it'),
+            (KeyboardInterrupt(), 'Stopped'),
+            (OSError('no place'), 'no place'),
+        ],
+    )
+    @pytest.mark.parametrize('name', ['index', 'search'])
+    def test_it_ends_with_a_sentence(self, command, name, raised, message, monkeypatch):
+        def fail(*args):
+            raise raised
+
+        monkeypatch.setattr('mmstadapter.launch.parse_options', fail)
+        status, out, _ = command(name, 'x')
+        assert status.startswith(message) and not out
+
+    def test_a_file_for_json_that_cannot_be_written_ends_with_a_sentence(
+        self, command, library, model_config
+    ):
+        words = ['--device', 'cpu', '--json', '/dev/null/x']
+        for arguments in (('index', library, '--config', model_config), ('search', 'a video')):
+            status, _, _ = command(*arguments, *words)
+            assert 'Not a directory' in status or 'File exists' in status
+
     def test_both_are_listed(self):
         text = cli.overview(shipped.root() / 'tools')
         assert re.search(r'\n  index +Index a folder of videos', text)
@@ -141,6 +182,16 @@ class TestPage:
         ]
         assert np.abs(parts[0] - parts[1]).mean() > 3
         np.testing.assert_array_equal(parts[1], parts[2])
+
+    def test_a_very_wide_video_is_pressed_together(self, tmp_path):
+        with av.open(str(tmp_path / 'a.mp4'), 'w') as container:
+            stream = container.add_stream('mpeg4', rate=5)
+            stream.width, stream.height, stream.pix_fmt = 4096, 2, 'yuv420p'
+            image = np.zeros((2, 4096, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, 'rgb24')))
+            container.mux(stream.encode())
+        image = Image.open(io.BytesIO(strip(tmp_path / 'a.mp4', 0, 0.2)))
+        assert image.size == (4 * 448, 112)
 
     @pytest.mark.parametrize(
         ('seconds', 'text'), [(0, '0:00.0'), (65.04, '1:05.0'), (3665.5, '1:01:05.5')]

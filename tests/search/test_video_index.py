@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch.nn import functional as F
 
 import mmstadapter
@@ -91,6 +92,12 @@ class TestSearch:
         index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', vectors(3))))
         assert len(index.search(vectors(1), topk=10)[0]) == 3
 
+    @pytest.mark.parametrize('count', [11, 10**12])
+    def test_more_than_there_is_can_be_asked_for(self, tmp_path, count):
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', tokens(10))))
+        for options in (dict(topk=count), dict(candidates=count), dict(topk=count, exact=True)):
+            assert len(index.search(tokens(1), **options)[0]) == 10
+
     def test_an_index_without_segments_finds_nothing(self, tmp_path):
         assert mmstadapter.VideoIndex(write(tmp_path / 'i')).search(vectors(2)) == [[], []]
 
@@ -163,6 +170,31 @@ class TestWriting:
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'c.mp4']
         assert len(list((tmp_path / 'i').glob('shard-*'))) == 2  # the orphan is gone
 
+    def test_a_full_disk_is_an_error_of_the_system_and_keeps_what_was_there(
+        self, tmp_path, monkeypatch
+    ):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+
+        def full(*args):
+            raise SafetensorError('I/O error: No space left on device')
+
+        with monkeypatch.context() as patch, pytest.raises(OSError, match='shard-000002.*No space'):
+            patch.setattr(storage, 'save_file', full)
+            write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
+
+    def test_an_index_without_segments_is_begun_anew_by_any_model(self, tmp_path):
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+            out.note_bad(VideoStamp('a.mp4', 1, 0), 'is damaged')
+            out.commit()
+        with writing(tmp_path / 'i', dict(name='other'), '/elsewhere', 3.0) as out:
+            out.commit()
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        assert (index.model, str(index.root), index.seconds) == (
+            dict(name='other'), '/elsewhere', 3.0)  # fmt: skip
+        with writing(write(tmp_path / 'i', ('a.mp4', vectors(1))), MODEL, '/', 9.0) as out:
+            assert out.manifest['seconds'] == 2.0
+
     def test_features_that_are_not_finite_are_refused(self, tmp_path):
         bad = vectors(2)
         bad['vector'][1, 3] = torch.nan
@@ -220,6 +252,51 @@ class TestDamage:
             out.commit()
         assert 'indexed again' in said[0]
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['b.mp4']
+
+    def test_a_damaged_shard_stays_until_the_index_is_without_it(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        (path,) = (tmp_path / 'i').glob('shard-*')
+        path.write_bytes(path.read_bytes()[:-40])
+        before = (tmp_path / 'i/index.json').read_bytes()
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0, lambda line: None):
+            assert path.is_file()
+        assert (tmp_path / 'i/index.json').read_bytes() == before
+
+    def test_a_shard_that_may_not_be_read_is_not_indexed_again(self, tmp_path, monkeypatch):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+
+        def closed(*args, **options):
+            raise PermissionError(13, 'Permission denied')
+
+        with monkeypatch.context() as patch, pytest.raises(ValueError, match='shard.*denied'):
+            patch.setattr(storage, 'safe_open', closed)
+            write(tmp_path / 'i', ('b.mp4', vectors(3)))
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
+
+    def test_a_shard_whose_segments_are_of_no_video_is_refused(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        (path,) = (tmp_path / 'i').glob('shard-*')
+        shard = mmstadapter.VideoIndex(tmp_path / 'i').shards[0]
+        for numbers in ([0, 0, 1], [-1, 0, 0]):
+            tensors = shard.tensors | dict(video=torch.tensor(numbers, dtype=torch.int32))
+            storage.write_shard(path, tensors, shard.videos)
+            with pytest.raises(ValueError, match='not the one that was written'):
+                mmstadapter.VideoIndex(tmp_path / 'i')
+
+    @pytest.mark.parametrize(
+        ('name', 'value'),
+        [
+            ('shards', {}), ('shards', [3]), ('shards', [dict(file='a', rows='2', dropped=[])]),
+            ('shards', [dict(file='../a', rows=2, dropped=[])]), ('bad', {'a.mp4': 'reason'}),
+            ('approximate', dict(file='a')), ('seconds', '10'), ('root', None), ('model', []),
+        ],
+    )  # fmt: skip
+    def test_a_manifest_of_another_form_names_the_entry(self, tmp_path, name, value):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        manifest = json.loads((tmp_path / 'i/index.json').read_text()) | {name: value}
+        (tmp_path / 'i/index.json').write_text(json.dumps(manifest))
+        with pytest.raises(ValueError, match=f'index.json is damaged.*{name}'):
+            mmstadapter.VideoIndex(tmp_path / 'i')
 
     def test_a_damaged_manifest_says_so(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
