@@ -134,11 +134,13 @@ class Pretrained(BaseModule):
         mark = state_dict.pop(prefix + 'fingerprint', None)
         frozen = self.frozen_names()
         absent = [n for n in frozen if prefix + n not in state_dict]
+        if absent:
+            self._refuse_foreign(state_dict, prefix)
         if frozen and len(absent) == len(frozen):
             self._fill_in(state_dict, prefix, mark)
         elif absent:
             raise RuntimeError(
-                f'{prefix.rstrip(".")}: the checkpoint holds some frozen tensors and lacks '
+                f'{_name(self, prefix)}: the checkpoint holds some frozen tensors and lacks '
                 f'{len(absent)}: {", ".join(absent[:8])}{" ..." if len(absent) > 8 else ""}. '
                 'It must hold all of them or none.'
             )
@@ -146,9 +148,20 @@ class Pretrained(BaseModule):
             self._note_foreign(state_dict, prefix, frozen)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def _refuse_foreign(self, state_dict: dict, prefix: str) -> None:
+        """Raise if tensors of another kind of encoder are where the frozen ones should be."""
+        given = (name.removeprefix(prefix) for name in state_dict if name.startswith(prefix))
+        foreign = sorted(set(given) - self.state_dict().keys())
+        if foreign:
+            raise RuntimeError(
+                f'{_name(self, prefix)}: this checkpoint is of another {self.role} than this '
+                f'{type(self).__name__}, which has no {", ".join(foreign[:3])} (of '
+                f'{len(foreign)} such tensors). Set {self.setting} to the one it was trained with.'
+            )
+
     def _fill_in(self, state_dict: dict, prefix: str, mark: Tensor | None) -> None:
         """Add the frozen tensors of the pretrained file to a tuned-only state dict."""
-        name = prefix.rstrip('.') or type(self).__name__
+        name = _name(self, prefix)
         if self.checkpoint is None:
             raise RuntimeError(
                 f'{name}: this checkpoint holds tuned weights only and the {self.role} has no '
@@ -183,6 +196,11 @@ class Pretrained(BaseModule):
         ):
             return
         self.source, self.fingerprint = 'state_dict', None
+
+
+def _name(encoder: Pretrained, prefix: str) -> str:
+    """What messages call an encoder: its place in the model, or its class."""
+    return prefix.rstrip('.') or type(encoder).__name__
 
 
 def _floating_type(name: str) -> torch.dtype:

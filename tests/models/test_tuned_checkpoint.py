@@ -172,6 +172,16 @@ def test_a_trunk_without_a_file_is_refused_with_the_remedy(trained, tmp_path):
         init_recognizer(config(None), path, device='cpu')
 
 
+def test_a_checkpoint_of_another_kind_of_trunk_is_refused(trained, trunk_file, tmp_path):
+    state = {k.replace('resblocks', 'blocks'): v for k, v in trained.state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'a.pth')
+    model = MODELS.build(config(trunk_file).model)
+    with pytest.raises(RuntimeError, match='another trunk than this CLIPViT, which has no trans'):
+        load_checkpoint(model, str(tmp_path / 'a.pth'))
+    with pytest.raises(RuntimeError, match='^CLIPViT: this checkpoint is of another trunk'):
+        model.backbone.trunk.load_state_dict({'blocks.0.norm1.weight': torch.ones(32)})
+
+
 def test_half_a_trunk_is_refused_with_the_missing_names(trained, trunk_file):
     state = trained.state_dict()
     del state['backbone.trunk.ln_post.weight']
