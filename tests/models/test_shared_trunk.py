@@ -93,6 +93,12 @@ def test_a_tuned_trunk_or_no_branch_is_refused():
         SharedTrunkViT(trunk=tiny_trunk(), branches={})
 
 
+def test_a_branch_of_another_type_is_refused():
+    branch = dict(a=dict(type='mmstadapter.Side4VideoViT'))
+    with pytest.raises(ValueError, match="'a' must be of type SideNetwork or FrameMean, got"):
+        SharedTrunkViT(trunk=tiny_trunk(), branches=branch)
+
+
 def recogniser() -> nn.Module:
     head = dict(type='mmstadapter.VideoHead', dropout_ratio=0.0)
     return MODELS.build(
@@ -182,3 +188,5 @@ class TestMultiTaskHead:
             head.loss(torch.randn(1, 4), [])
         with pytest.raises(ValueError, match='needs one head or more'):
             MultiTaskHead({})
+        with pytest.raises(ValueError, match="accuracies of 'gloss' too"):
+            MultiTaskHead(dict(gloss=dict(type='mmstadapter.VideoHead')))

@@ -296,9 +296,14 @@ class TestRefusals:
             (dict(layers='interval_9'), '9 side blocks were asked for and the trunk has 3'),
             (dict(layers='bottom'), "layers must be 'all', 'interval'"),
             (dict(layers=[3]), 'from 0 to 2'),
+            (dict(layers=[0, 1, 1]), r'different indices from 0 to 2, got \[0, 1, 1\]'),
+            (dict(layers='top_0'), "got 'top_0'"),
+            (dict(layers=3), 'or a list of different indices from 0 to 2, got 3'),
+            (dict(head_dims=0), 'side_dims must be a multiple of head_dims = 0, got 16'),
             (dict(temporal='lstm'), 'temporal must be one of conv, attention, none'),
             (dict(representation='max'), 'representation must be one of avg_pool'),
-            (dict(frames_per_pass=0), 'frames_per_pass must be positive or None'),
+            (dict(frames_per_pass=0), 'frames_per_pass must be a positive whole number or None'),
+            (dict(frames_per_pass=2.5), 'frames_per_pass must be a positive whole number'),
         ],
     )
     def test_a_wrong_option_is_named(self, fields, message):
@@ -311,6 +316,6 @@ class TestRefusals:
 
     def test_batch_norm_of_one_value_is_refused_in_training(self):
         model = build(dict(img_size=8)).train()
-        with pytest.raises(ValueError, match='needs more than one value a channel'):
+        with pytest.raises(ValueError, match='needs more than one value a channel, got 1 '):
             model(toy_clips(1, 1, size=8))
         assert model.eval()(toy_clips(1, 1, size=8)).shape == (1, 16)

@@ -69,6 +69,12 @@ class SharedTrunkViT(BaseModule):
                 'SharedTrunkViT: needs one branch or more and a frozen trunk, got branches '
                 f'{list(branches)} and tune={self.trunk.tune!r}.'
             )
+        for name, branch in branches.items():
+            if not hasattr(MODELS.get(branch['type']), 'finish'):
+                raise ValueError(
+                    f'SharedTrunkViT: branch {name!r} must be of type SideNetwork or FrameMean, '
+                    f'got {branch["type"]!r}.'
+                )
         built = {name: MODELS.build(dict(b, trunk=self.trunk)) for name, b in branches.items()}
         self.branches = nn.ModuleDict(built)
 

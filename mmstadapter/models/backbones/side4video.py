@@ -547,19 +547,17 @@ def select_layers(layers: str | Sequence[int], num_layers: int) -> list[int]:
     """
     kind, _, number = layers.partition('_') if isinstance(layers, str) else ('', '', '')
     count = int(number) if number.isdigit() else 0
-    if layers == 'interval' and num_layers > 1:
-        return list(range(1, num_layers, 2))
-    if kind == 'interval' and 1 <= count <= num_layers:
-        return [(k + 1) * num_layers // count - 1 for k in range(count)]
-    if kind == 'top':
-        layers = f'last_{number}'
     if kind in ('interval', 'top') and count > num_layers:
         raise ValueError(
             f'Side4VideoViT: {count} side blocks were asked for and the trunk has {num_layers} '
             'layers; there can be at most one a layer. Lower the number in `layers`.'
         )
+    if layers == 'interval' and num_layers > 1:
+        return list(range(1, num_layers, 2))
+    if kind == 'interval' and count:
+        return [(k + 1) * num_layers // count - 1 for k in range(count)]
     try:
-        return select_blocks(layers, num_layers)
+        return select_blocks(f'last_{number}' if kind == 'top' else layers, num_layers)
     except ValueError:
         raise ValueError(
             "Side4VideoViT: layers must be 'all', 'interval', 'interval_<n>', 'top_<n>' or a list "
@@ -585,7 +583,7 @@ def check_sizes(
     representation: str,
 ) -> None:
     """Raise ValueError for sizes that do not fit each other or the trunk."""
-    if side_dims < 1 or side_dims % head_dims:
+    if min(side_dims, head_dims) < 1 or side_dims % head_dims:
         raise ValueError(
             f'Side4VideoViT: side_dims must be a multiple of head_dims = {head_dims}, got '
             f'{side_dims}. The paper has 192, 320, 512 and 576 with 64.'
@@ -599,9 +597,12 @@ def check_sizes(
 
 def check_portion(frames_per_pass: int | None) -> int | None:
     """Return a number of frames that a trunk may take at a time, or raise ValueError."""
-    if frames_per_pass is not None and frames_per_pass < 1:
+    if frames_per_pass is not None and not (
+        isinstance(frames_per_pass, int) and frames_per_pass > 0
+    ):
         raise ValueError(
-            f'Side4VideoViT: frames_per_pass must be positive or None, got {frames_per_pass}.'
+            'Side4VideoViT: frames_per_pass must be a positive whole number or None, got '
+            f'{frames_per_pass}.'
         )
     return frames_per_pass
 

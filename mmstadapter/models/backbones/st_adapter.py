@@ -240,9 +240,11 @@ def select_blocks(
         if kind in ('first', 'last') and 1 <= count <= num_blocks:
             start = 0 if kind == 'first' else num_blocks - count
             return list(range(start, start + count))
-    elif blocks and all(isinstance(i, int) and 0 <= i < num_blocks for i in blocks):
-        return sorted(set(blocks))
+    elif isinstance(blocks, Sequence) and blocks:
+        indices = sorted({i for i in blocks if isinstance(i, int) and 0 <= i < num_blocks})
+        if len(indices) == len(blocks):
+            return indices
     raise ValueError(
         f"{who}: blocks must be 'all', 'first_<n>', 'last_<n>' or a non-empty list of "
-        f'indices from 0 to {num_blocks - 1}, got {blocks!r}.'
+        f'different indices from 0 to {num_blocks - 1}, got {blocks!r}.'
     )

@@ -24,6 +24,12 @@ class MultiTaskHead(BaseModule):
         super().__init__()
         if not heads:
             raise ValueError('MultiTaskHead: needs one head or more.')
+        misread = [name for name in heads if 'loss' in name]
+        if misread:
+            raise ValueError(
+                f'MultiTaskHead: MMEngine adds up whatever is called a loss, accuracies of '
+                f'{misread[0]!r} too. Give the task a name without "loss".'
+            )
         self.heads = nn.ModuleDict({name: MODELS.build(head) for name, head in heads.items()})
 
     @property

@@ -30,9 +30,9 @@ def batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
     """
     if norm.training and x.numel() <= x.shape[-1]:
         raise ValueError(
-            'BatchNorm: training needs more than one value a channel, got a tensor of shape '
-            f'{tuple(x.shape)}: one clip of one frame with one patch. Train on more clips, more '
-            'frames or larger images.'
+            'BatchNorm: training needs more than one value a channel, got '
+            f'{x[..., 0].numel()} (a tensor of frames, patches and channels {tuple(x.shape)}). '
+            'Train on more clips, more frames or larger images.'
         )
     return norm(x.flatten(0, -2)).view_as(x)
 
