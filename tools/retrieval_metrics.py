@@ -103,13 +103,14 @@ def main() -> None:
     args = parse_args()
     try:
         about, figures = evaluate(args)
+        text = json.dumps(figures, indent=1)
+        lines = f'{args.file}: {about}; ties {args.ties}\n{table(figures)}'
+        print(text if args.json == '-' else lines)
+        if args.json not in (None, '-'):
+            Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+            Path(args.json).write_text(text + '\n', encoding='utf-8')
     except (OSError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
-    text = json.dumps(figures, indent=1)
-    print(text if args.json == '-' else f'{args.file}: {about}; ties {args.ties}\n{table(figures)}')
-    if args.json not in (None, '-'):
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.json).write_text(text + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':

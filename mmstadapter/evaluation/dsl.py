@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .query_set import check_finite
+from .query_set import check_factor, check_finite
 
 BLOCK = 2**22  # scores at a time
 
@@ -23,8 +23,9 @@ def dual_softmax(sim: Tensor, temperature: float = 100.0) -> Tensor:
         (queries, items) float64, in which the softmax of cosines does not underflow.
 
     Raises:
-        ValueError: if a score is not finite.
+        ValueError: if a score is not finite, or the temperature not positive and finite.
     """
+    check_factor('dual_softmax', 'temperature', temperature)
     check_finite('dual_softmax', sim)
     out = torch.empty(sim.shape, dtype=torch.float64, device=sim.device)
     step = max(1, BLOCK // max(len(sim), 1))

@@ -29,7 +29,7 @@ def feature_metrics(
         features: of the test set. Lost videos are found by no query and find nothing.
         dsl: also with `dual_softmax`, under ``dsl_with_all_queries/``.
         bank: features of a training set, to report `querybank_norm` with it under
-            ``qb_norm_with_query_bank/``.
+            ``qb_norm_with_query_bank/``. Its lost videos are left out.
         memory, device: of `similarity_matrix`. The matrix itself comes on top (4 bytes a pair),
             and for an extra two in float64.
         options: of `retrieval_metrics`.
@@ -50,7 +50,10 @@ def feature_metrics(
     if bank is not None:
         _check_bank(bank, features)
         captions = similarity_matrix(bank.text, features.video, memory, device)[:, found]
-        videos = similarity_matrix(features.text, bank.video, memory, device).T
+        kept = bank.video
+        if bank.lost is not None:
+            kept = {name: tensor[~bank.lost.bool()] for name, tensor in bank.video.items()}
+        videos = similarity_matrix(features.text, kept, memory, device).T
         by_caption, _ = querybank_norm(sim[:, found], captions)
         by_video, _ = querybank_norm(sim[:, found].T, videos)
         result |= _extra(QB_NORM, (by_caption, by_video), found, features.owner, options)

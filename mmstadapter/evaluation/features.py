@@ -74,10 +74,11 @@ class RetrievalFeatures:
             raise ValueError(
                 f'retrieval: lost must be ({len(self.video_ids)},), got {tuple(self.lost.shape)}.'
             )
-        if self.owner.shape != (len(self.captions),):
+        counted = self.owner.dtype != torch.bool and not self.owner.is_floating_point()
+        if self.owner.shape != (len(self.captions),) or not counted:
             raise ValueError(
                 f"retrieval: owner must be ({len(self.captions)},), the index of each caption's "
-                f'video, got {tuple(self.owner.shape)}.'
+                f'video, whole numbers, got {tuple(self.owner.shape)} {self.owner.dtype}.'
             )
         lost = ((self.owner < 0) | (self.owner >= len(self.video_ids))).nonzero()[:, 0].tolist()
         if lost:
@@ -139,10 +140,10 @@ class RetrievalFeatures:
             text=text,
             video=video,
             owner=tensors['owner'],
-            video_ids=json.loads(header['video_ids']),
-            captions=json.loads(header['captions']),
+            video_ids=_names(path, header, 'video_ids'),
+            captions=_names(path, header, 'captions'),
             lost=tensors.get('lost'),
-            notes=json.loads(header['notes']),
+            notes=json.loads(header.get('notes', '{}')),
         )
 
     def describe(self) -> str:
@@ -155,6 +156,24 @@ class RetrievalFeatures:
         lost = 0 if self.lost is None else int(self.lost.sum())
         lost_note = f' ({lost} lost, never found)' if lost else ''
         return f'{len(self.captions)} captions, {len(self.video_ids)} videos{lost_note}; {kind}'
+
+
+def _names(path: str | Path, header: Mapping[str, str], entry: str) -> list[str]:
+    """A list of strings out of a file's header.
+
+    Raises:
+        ValueError: if it is not there or something else.
+    """
+    try:
+        names = json.loads(header.get(entry, 'null'))
+    except json.JSONDecodeError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f'retrieval: the header of {path} must list {entry} as a JSON list of strings, got '
+            f'{header.get(entry, "nothing")[:60]!r}. Test again with TextVideoMetric(save=...).'
+        )
+    return names
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .query_set import check_finite
+from .query_set import check_factor, check_finite
 
 LARGEST = 700.0  # exp of it is near the end of float64
 
@@ -31,9 +31,10 @@ def querybank_norm(
         float64 cannot hold, as with a large `beta`, is scaled into its range.
 
     Raises:
-        ValueError: if the items differ in number, a score is not finite, or `k` is not
-            between 1 and the number of items.
+        ValueError: if the items differ in number, a score is not finite, `beta` is not positive
+            and finite, or `k` is not between 1 and the number of items.
     """
+    check_factor('querybank_norm', 'beta', beta)
     check_finite('querybank_norm', sim)
     check_finite('querybank_norm', bank)
     if bank.shape[1] != sim.shape[1] or not len(bank) or not 1 <= k <= sim.shape[1]:

@@ -196,13 +196,13 @@ def _slices(length: int, width: int) -> Iterator[slice]:
 
 
 def _no_nan(scores: Tensor) -> Tensor:
-    """The scores; raises ValueError if one is NaN."""
+    """The scores, whole numbers as float64; raises ValueError if one is NaN."""
     if scores.isnan().any():
         raise ValueError(
             f'retrieval: {int(scores.isnan().sum())} similarities are NaN, which have no rank. '
             'Look for NaN in the features.'
         )
-    return scores
+    return scores if scores.is_floating_point() else scores.double()
 
 
 def check_ties(ties: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .ranking import Ranks, text_to_video_ranks, video_to_text_ranks
+from .ranking import Ranks, text_to_video_ranks
 
 
 def released_compute_metrics(ranks: Ranks) -> tuple[dict[str, float], Tensor]:
@@ -46,8 +46,3 @@ def released_text_to_video(sim: Tensor, owner: Tensor, ties: str) -> dict[str, f
     result['MeanR'] = positions.mean().item() + 1
     result['Std_Rank'] = positions.std(correction=0).item()
     return result
-
-
-def released_video_to_text(sim: Tensor, owner: Tensor) -> tuple[dict[str, float], Tensor]:
-    """``compute_metrics`` of ``tensor_video_to_text_sim``: the best caption of every video."""
-    return released_compute_metrics(video_to_text_ranks(sim, owner, gallery='videos'))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mmstadapter import RetrievalFeatures, feature_metrics
@@ -24,6 +25,11 @@ def features(**changes) -> RetrievalFeatures:
         notes=dict(config='x.py'),
     )
     return RetrievalFeatures(**sides | fields | changes)
+
+
+def tokens(shape: tuple, weights: tuple, **more) -> dict:
+    """Token-wise text features of these shapes, as `changes`."""
+    return dict(text=dict(tokens=torch.rand(shape), weights=torch.rand(weights), **more))
 
 
 def test_a_file_gives_back_what_was_saved(tmp_path):
@@ -59,11 +65,19 @@ def test_half_precision_stays_half(tmp_path):
         (dict(owner=torch.tensor([0, 1, 1, 3])), 'captions without a video: \'a "quoted" one\''),
         (dict(owner=torch.tensor([0, 1, 1, 1])), "videos without a caption: 'c'"),
         (dict(owner=torch.tensor([0, 1, 2])), r'owner must be \(4,\)'),
+        (dict(owner=torch.tensor([0.0, 1, 1, 2])), 'whole numbers, got .* torch.float32'),
+        (dict(owner=torch.tensor([False, True, True, False])), 'whole numbers, got .* torch.bool'),
         (dict(captions=['one']), '1 captions need as many rows'),
         (dict(video_ids=[]), '0 videos need as many rows of features and at least one'),
         (dict(lost=torch.tensor([True])), r'lost must be \(3,\)'),
         (dict(text=dict(vector=torch.zeros(4, 8))), 'of one kind'),
         (dict(text=dict(other=torch.zeros(4, 8))), 'must hold'),
+        (dict(text=dict(vector=torch.zeros(4, 2, 8))), r'text features must be vector \(n, E\)'),
+        (tokens((4, 8), (4, 5)), r'got tokens \(0, 8\) float32, weights \(0, 5\) float32'),
+        (tokens((4, 0, 8), (4, 0)), 'L and E from 1'),
+        (tokens((4, 5, 8), (4, 4)), r'weights \(n, L\)'),
+        (tokens((4, 5, 8), (4, 5), mask=torch.ones(4, 3, dtype=torch.bool)), r'mask \(0, 3\) bool'),
+        (tokens((4, 5, 8), (4, 5), mask=torch.ones(4, 5)), r'mask \(0, 5\) float32'),
     ],
 )
 def test_what_does_not_fit_together_is_refused(changes, message):
@@ -100,3 +114,31 @@ class TestExtras:
     def test_a_bank_of_test_videos_is_refused(self):
         with pytest.raises(ValueError, match='3 videos of the bank are test videos'):
             feature_metrics(features(), bank=features())
+
+
+@pytest.mark.parametrize('entry', ['video_ids', 'captions'])
+@pytest.mark.parametrize('value', [None, 'nonsense', '3', 'null', '[1, 2]', '{"a": 1}'])
+def test_a_header_without_its_lists_is_refused(tmp_path, entry, value):
+    features().save(tmp_path / 'f')
+    with safe_open(tmp_path / 'f', framework='pt') as file:
+        header = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    header.pop(entry)
+    save_file(tensors, tmp_path / 'f', header if value is None else header | {entry: value})
+    with pytest.raises(ValueError, match=f'must list {entry} as a JSON list of strings'):
+        RetrievalFeatures.load(tmp_path / 'f')
+
+
+def test_lost_videos_of_a_bank_are_left_out():
+    vectors = {s: dict(vector=torch.randn(n, 8).half()) for s, n in (('text', 4), ('video', 3))}
+    names = dict(video_ids=['d', 'e', 'f'])
+    lost = torch.tensor([False, True, False])
+    bank = features(**vectors, **names, lost=lost)
+    broken = {name: v.clone() for name, v in bank.video.items()}
+    broken['vector'][1] = 7  # what a lost video holds must not matter
+    test = features(text=dict(vector=torch.randn(4, 8)), video=dict(vector=torch.randn(3, 8)))
+    figures = [
+        feature_metrics(test, bank=features(**vectors | dict(video=video), **names, lost=lost))
+        for video in (bank.video, broken)
+    ]
+    assert figures[0] == figures[1]

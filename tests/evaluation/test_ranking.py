@@ -157,6 +157,14 @@ def test_a_tolerance_is_a_number_from_zero(tolerance):
         retrieval_metrics(torch.eye(2), tolerance=tolerance)
 
 
+def test_whole_numbers_are_compared_exactly():
+    sim = torch.tensor([[2**24 + 1, 2**24], [0, 1]])  # the first two are equal in float32
+    for scores in (sim, sim.int(), sim > sim.T):
+        figures = retrieval_metrics(scores)
+        assert figures == retrieval_metrics(scores.double())
+    assert retrieval_metrics(sim)['t2v/tied'] == 0
+
+
 def test_an_answer_of_minus_infinity_is_never_found():
     sim = torch.full((4, 4), -torch.inf)
     sim[:2, :2] = torch.eye(2)

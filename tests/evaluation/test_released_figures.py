@@ -68,8 +68,18 @@ class TestDualSoftmax:
         with pytest.raises(ValueError, match='dual_softmax: a matrix of finite scores'):
             dual_softmax(torch.tensor([[0.1, bad]]))
 
+    @pytest.mark.parametrize('temperature', [0, -1, torch.inf, torch.nan])
+    def test_a_temperature_is_a_positive_number(self, temperature):
+        with pytest.raises(ValueError, match='temperature must be a positive, finite number'):
+            dual_softmax(torch.rand(2, 2), temperature)
+
 
 class TestQuerybankNorm:
+    @pytest.mark.parametrize('beta', [0, -1, torch.inf, torch.nan])
+    def test_beta_is_a_positive_number(self, beta):
+        with pytest.raises(ValueError, match='beta must be a positive, finite number'):
+            querybank_norm(torch.rand(2, 2), torch.rand(2, 2), beta)
+
     def test_only_queries_whose_best_item_is_active_change(self):
         sim = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.8, 0.1]])
         bank = torch.tensor([[0.5, 0.1, 0.2], [0.6, 0.3, 0.1]])

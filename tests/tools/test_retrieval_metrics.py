@@ -106,3 +106,11 @@ def test_a_device_that_is_not_there_ends_with_a_sentence(call, file):
 
 def test_the_command_is_listed():
     assert cli.TOOLS['retrieval-metrics'] == 'retrieval_metrics.py'
+
+
+def test_figures_that_cannot_be_written_are_printed_all_the_same(tool, monkeypatch, capsys, file):
+    path = file('test', 3)
+    monkeypatch.setattr(sys, 'argv', ['x', str(path), '--json', str(path.parent)])
+    with pytest.raises(SystemExit, match='directory'):
+        tool.main()
+    assert 'text to video' in capsys.readouterr().out

@@ -69,9 +69,30 @@ def _check(text: Mapping[str, Tensor], video: Mapping[str, Tensor]) -> None:
                 f"perhaps 'mask', got {sorted(features)}. Make them by encode_text and "
                 'encode_video of a similarity.'
             )
+        if not _is_whole(features):
+            raise ValueError(
+                f'score: {side} features must be vector (n, E), or tokens (n, L, E), weights '
+                f'(n, L) and a bool mask (n, L), L and E from 1, got {_shapes(features)}.'
+            )
     if ('vector' in text) != ('vector' in video) or _any(text).shape[-1] != _any(video).shape[-1]:
         raise ValueError(
             'score: text and video features must be of one kind and width, got '
-            f'{ {k: tuple(v.shape) for k, v in text.items()} } and '
-            f'{ {k: tuple(v.shape) for k, v in video.items()} }. Encode both by the same model.'
+            f'{_shapes(text)} and {_shapes(video)}. Encode both by the same model.'
         )
+
+
+def _is_whole(features: Mapping[str, Tensor]) -> bool:
+    """Whether shapes and the type of the mask are those of a kind."""
+    values = _any(features)
+    if values.ndim != (2 if 'vector' in features else 3) or 0 in values.shape[1:]:
+        return False
+    beside = [v for name, v in features.items() if name in ('weights', 'mask')]
+    bool_mask = 'mask' not in features or features['mask'].dtype == torch.bool
+    return bool_mask and all(v.shape == values.shape[:2] for v in beside)
+
+
+def _shapes(features: Mapping[str, Tensor]) -> str:
+    """Names, shapes and types in a line."""
+    return ', '.join(
+        f'{k} {tuple(v.shape)} {str(v.dtype).removeprefix("torch.")}' for k, v in features.items()
+    )
