@@ -11,7 +11,8 @@ from mmstadapter import weights
 
 from ..ops.elementwise import LayerNorm, linear
 from ..pretrained import Pretrained
-from ..trunks.clip_vit import ACTIVATIONS, CLIPBlock
+from ..trunks.clip_vit import ACTIVATIONS, CLIPBlock, Transformer
+from ..trunks.sizes import resolve_arch
 
 ARCHS: dict[str, dict] = {
     'clip-b': dict(embed_dims=512, num_layers=12, num_heads=8, output_dims=512),
@@ -24,14 +25,6 @@ EVA_ARCHS: dict[str, dict] = {
 REQUIRED = ('embed_dims', 'num_layers', 'num_heads', 'output_dims')
 OPTIONAL = dict(vocab_size=49408, context_length=77)  # CLIP's
 TUNE = ('none', 'all')
-
-
-class _Transformer(nn.Module):
-    """Holder of the blocks, for OpenAI's names ``transformer.resblocks.<i>``."""
-
-    def __init__(self, blocks: list[CLIPBlock]) -> None:
-        super().__init__()
-        self.resblocks = nn.ModuleList(blocks)
 
 
 @MODELS.register_module()
@@ -77,7 +70,7 @@ class CLIPText(Pretrained):
         _check_choice(who, 'tune', tune, TUNE)
         _check_choice(who, 'activation', activation, ACTIVATIONS)
         self.activation = activation
-        sizes = _resolve_arch(who, arch, self.archs)
+        sizes = OPTIONAL | resolve_arch(who, arch, self.archs, OPTIONAL, REQUIRED)
         self.vocab_size, self.context_length = sizes['vocab_size'], sizes['context_length']
         self.joint_dims = sizes['output_dims']
         with nullcontext() if checkpoint is None else torch.device('meta'):
@@ -97,7 +90,7 @@ class CLIPText(Pretrained):
     ) -> None:
         self.token_embedding = nn.Embedding(vocab_size, embed_dims)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, embed_dims))
-        self.transformer = _Transformer(
+        self.transformer = Transformer(
             [
                 CLIPBlock(embed_dims, num_heads, causal=True, activation=self.activation)
                 for _ in range(num_layers)
@@ -195,22 +188,3 @@ class EVAText(CLIPText):
 def _check_choice(who: str, name: str, value: str, choices: Collection[str]) -> None:
     if value not in choices:
         raise ValueError(f'{who}: {name} must be one of {", ".join(choices)}, got {value!r}.')
-
-
-def _resolve_arch(who: str, arch: str | dict, archs: dict[str, dict]) -> dict:
-    """The sizes of a named arch, or a user's own, complete."""
-    if isinstance(arch, str):
-        if arch not in archs:
-            raise ValueError(
-                f'{who}: unknown arch {arch!r}; choose from {", ".join(archs)} or give a dict '
-                f'with {", ".join(REQUIRED)}.'
-            )
-        return OPTIONAL | archs[arch]
-    missing = [key for key in REQUIRED if key not in arch]
-    surplus = [key for key in arch if key not in (*REQUIRED, *OPTIONAL)]
-    if missing or surplus:
-        raise ValueError(
-            f'{who}: an arch dict needs {", ".join(REQUIRED)} (and may have '
-            f'{", ".join(OPTIONAL)}); missing {missing or "none"}, unknown {surplus or "none"}.'
-        )
-    return OPTIONAL | dict(arch)

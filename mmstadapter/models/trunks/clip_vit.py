@@ -119,7 +119,7 @@ class CLIPBlock(nn.Module):
         return self.feed_forward(self.attend(x))
 
 
-class _Transformer(nn.Module):
+class Transformer(nn.Module):
     """Holder of the blocks, for OpenAI's names ``transformer.resblocks.<i>``."""
 
     def __init__(self, blocks: list[CLIPBlock]) -> None:
@@ -176,7 +176,7 @@ class CLIPViT(Trunk):
         tokens = 1 + self.grid[0] * self.grid[1]
         self.positional_embedding = nn.Parameter(dims**-0.5 * torch.randn(tokens, dims))
         self.ln_pre = LayerNorm(dims)
-        self.transformer = _Transformer(
+        self.transformer = Transformer(
             [
                 CLIPBlock(dims, arch['num_heads'], activation=activation)
                 for _ in range(arch['num_layers'])

@@ -1,6 +1,6 @@
 """Sizes of an image transformer: arch tables, input sizes, position tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +12,20 @@ REQUIRED = ('img_size', 'patch_size', 'embed_dims', 'num_layers', 'num_heads')
 
 
 def resolve_arch(
-    who: str, arch: str | dict, archs: Mapping[str, dict], optional: Sequence[str]
+    who: str,
+    arch: str | dict,
+    archs: Mapping[str, dict],
+    optional: Collection[str],
+    required: Collection[str] = REQUIRED,
 ) -> dict:
     """The sizes of a named arch, or a user's own, checked.
 
     Args:
         who: class that asks, for the message.
-        arch: a name in ``archs``, or a dict with `REQUIRED` and any of ``optional``.
+        arch: a name in ``archs``, or a dict with ``required`` and any of ``optional``.
         archs: the named ones.
         optional: further keys a dict may have.
+        required: keys a dict must have.
 
     Raises:
         ValueError: for an unknown name, missing or unknown keys.
@@ -29,14 +34,14 @@ def resolve_arch(
         if arch not in archs:
             raise ValueError(
                 f'{who}: unknown arch {arch!r}; choose from {", ".join(archs)} or give a dict '
-                f'with {", ".join(REQUIRED)}.'
+                f'with {", ".join(required)}.'
             )
         return dict(archs[arch])
-    missing = [key for key in REQUIRED if key not in arch]
-    surplus = [key for key in arch if key not in (*REQUIRED, *optional)]
+    missing = [key for key in required if key not in arch]
+    surplus = [key for key in arch if key not in (*required, *optional)]
     if missing or surplus:
         raise ValueError(
-            f'{who}: an arch dict needs {", ".join(REQUIRED)} (and may have '
+            f'{who}: an arch dict needs {", ".join(required)} (and may have '
             f'{", ".join(optional)}); missing {missing or "none"}, unknown {surplus or "none"}.'
         )
     return dict(arch)
