@@ -110,9 +110,11 @@ def _read(path: Path) -> Any:
         raise ValueError(
             f'read_tensors: {path} is not a whole safetensors file: {error}'
         ) from error
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # a damaged or foreign pickle may fail anywhere
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # from the system; for half an archive torch raises a nameless one
         raise ValueError(
             f'read_tensors: {path} is no file of plain tensors, or is damaged. Save its '
             f'state_dict() alone, best as .safetensors, where you trust it. Reason: {error}'
@@ -126,7 +128,11 @@ def _unwrap(content: Mapping) -> Mapping:
 
 
 def _only_tensors(content: Mapping, path: Path) -> dict[str, Tensor]:
-    others = {k: type(v).__name__ for k, v in content.items() if not isinstance(v, Tensor)}
+    others = {
+        name: type(value).__name__
+        for name, value in content.items()
+        if not isinstance(value, Tensor) or not isinstance(name, str)
+    }
     if others or not content:
         raise ValueError(
             f'read_tensors: {path} must hold tensors, or a dict of them under one of '

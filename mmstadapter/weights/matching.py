@@ -2,11 +2,14 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from mmengine.logging import print_log
+from torch import Tensor
 
+from .lazy import LazyTensors
 from .tables import Source
 
 
@@ -32,6 +35,37 @@ def find_source(
         reason = f'no rule for {first} ({len(unknown)} of {len(names)} names)'
         reasons.append(f'{source.name}: {reason if unknown else f"no {what}"}')
     return None, '; '.join(reasons)
+
+
+def rename(tensors: Mapping[str, Tensor], source: Source, path: Path, what: str) -> LazyTensors:
+    """A tower under our names, read when asked for; what else the file holds is logged.
+
+    Args:
+        tensors: those of the file.
+        source: whose names it has.
+        path: the file.
+        what: what the source's table holds: ``'image tower'``.
+
+    Raises:
+        ValueError: when a tensor is asked for that holds no floating-point numbers.
+    """
+    ours = source.lazily(tensors)
+    left_out = ', '.join(f'{name} ({count})' for name, count in source.left_out(tensors).items())
+    print_log(
+        f'{path}: {len(ours)} tensors of the {what}, named as in {source.name}; '
+        f'ignored: {left_out or "nothing"}',
+        'current',
+    )
+    return LazyTensors.choose(ours, ours, {name: partial(_floating, path, name) for name in ours})
+
+
+def _floating(path: Path, name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        raise ValueError(
+            f'{path}: {name} must hold floating-point numbers, got {tensor.dtype}. Give a file '
+            'that is not quantised.'
+        )
+    return tensor
 
 
 def check_activation(

@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from mmengine.logging import print_log
-
 from .fetch import locate
 from .files import open_tensors
 from .lazy import LazyTensors
-from .matching import check_activation, find_source
+from .matching import check_activation, find_source, rename
 from .tables import Source
 from .text_sources import EVA_CLIP_TEXT, HF_CLIP_TEXT, OPENAI_CLIP_TEXT, TEXT_SOURCES
+
+TEXT_TOWER = 'text tower'
 
 
 def load_text(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyTensors:
@@ -26,20 +26,14 @@ def load_text(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyTen
 
     Raises:
         KeyError: if no source accepts every name of the file.
-        ValueError: if the file, or a config beside it, says that it needs another activation.
+        ValueError: if the file, or a config beside it, says that it needs another activation,
+            or when a tensor is asked for that holds no floating-point numbers.
     """
     path = locate(checkpoint)
     tensors = open_tensors(path)
     source = _find_source(tensors, path)
     _check_activation(path, source, activation)
-    ours = source.lazily(tensors)
-    what = ', '.join(f'{pattern} ({count})' for pattern, count in source.left_out(tensors).items())
-    print_log(
-        f'{path}: {len(ours)} tensors of the text tower, named as in {source.name}; '
-        f'ignored: {what or "nothing"}',
-        'current',
-    )
-    return ours
+    return rename(tensors, source, path, TEXT_TOWER)
 
 
 def load_logit_scale(checkpoint: str | Path) -> float:
@@ -60,7 +54,7 @@ def load_logit_scale(checkpoint: str | Path) -> float:
 
 def _find_source(names: Collection[str], path: Path) -> Source:
     """The first text source that accepts every name of a file."""
-    source, reasons = find_source(names, TEXT_SOURCES, 'text tower')
+    source, reasons = find_source(names, TEXT_SOURCES, TEXT_TOWER)
     if source is not None:
         return source
     raise KeyError(

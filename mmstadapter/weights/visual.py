@@ -5,16 +5,16 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor
 
 from .fetch import locate
 from .files import open_tensors
 from .lazy import LazyTensors
-from .matching import check_activation, find_source
+from .matching import check_activation, find_source, rename
 from .sources import SOURCES
 from .tables import Source
 
+IMAGE_TOWER = 'image tower'
 CHUNK = 1 << 24  # values that are float32 at once
 PROJECTION = {'proj', 'head.weight', 'head.bias'}
 TRUNKS = {'trunk': 'CLIPViT', 'eva-trunk': 'EVAViT'}
@@ -35,7 +35,8 @@ def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyT
 
     Raises:
         KeyError: if no source accepts every name of the file.
-        ValueError: if the file, or a config beside it, says that it needs another activation.
+        ValueError: if the file, or a config beside it, says that it needs another activation,
+            or when a tensor is asked for that holds no floating-point numbers.
     """
     path = locate(checkpoint)
     tensors = open_tensors(path)
@@ -43,7 +44,7 @@ def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyT
     config = 'config.json' if source.name == 'hf-clip' else 'open_clip_config.json'
     setting, tells = 'model.backbone.trunk.activation', source.name == 'openai-clip'
     check_activation(path, activation, config, 'vision_config', setting, tells)
-    return _rename(tensors, source, path)
+    return rename(tensors, source, path, IMAGE_TOWER)
 
 
 def load_eva_visual(checkpoint: str | Path) -> LazyTensors:
@@ -55,18 +56,7 @@ def load_eva_visual(checkpoint: str | Path) -> LazyTensors:
     """
     path = locate(checkpoint)
     tensors = open_tensors(path)
-    return _rename(tensors, _find_source(tensors, path, 'eva-trunk'), path)
-
-
-def _rename(tensors: Mapping[str, Tensor], source: Source, path: Path) -> LazyTensors:
-    ours = source.lazily(tensors)
-    what = ', '.join(f'{pattern} ({count})' for pattern, count in source.left_out(tensors).items())
-    print_log(
-        f'{path}: {len(ours)} tensors of the image tower, named as in {source.name}; '
-        f'ignored: {what or "nothing"}',
-        'current',
-    )
-    return ours
+    return rename(tensors, _find_source(tensors, path, 'eva-trunk'), path, IMAGE_TOWER)
 
 
 class Fingerprint:
@@ -104,7 +94,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> Tensor:
 def _find_source(names: Collection[str], path: Path, kind: str) -> Source:
     """The first source of a kind that accepts every name of a file."""
     sources = [s for s in SOURCES.values() if s.kind == kind]
-    source, reasons = find_source(names, sources, 'image tower')
+    source, reasons = find_source(names, sources, IMAGE_TOWER)
     if source is not None:
         return source
     family = 'EVA-CLIP' if kind == 'eva-trunk' else 'CLIP'

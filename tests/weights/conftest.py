@@ -1,14 +1,37 @@
 """Toy state dicts under every source's names, written out by hand rather than by our tables."""
 
+import logging
+from pathlib import Path
+
 import pytest
 import torch
-from torch import Tensor
+from mmengine.logging import MMLogger
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 D, E, LAYERS = 6, 4, 11  # eleven blocks, so that numbers have two digits
 
 
 def random(*shape: int) -> Tensor:
     return torch.randn(*shape)
+
+
+def block_shapes(width: int) -> dict[str, tuple[int, ...]]:
+    """Of a transformer block under OpenAI's names."""
+    return {
+        'ln_1.weight': (width,),
+        'ln_1.bias': (width,),
+        'attn.in_proj_weight': (3 * width, width),
+        'attn.in_proj_bias': (3 * width,),
+        'attn.out_proj.weight': (width, width),
+        'attn.out_proj.bias': (width,),
+        'ln_2.weight': (width,),
+        'ln_2.bias': (width,),
+        'mlp.c_fc.weight': (4 * width, width),
+        'mlp.c_fc.bias': (4 * width,),
+        'mlp.c_proj.weight': (width, 4 * width),
+        'mlp.c_proj.bias': (width,),
+    }
 
 
 def clip_trunk() -> dict[str, Tensor]:
@@ -24,21 +47,9 @@ def clip_trunk() -> dict[str, Tensor]:
         'proj': random(D, E),
     }
     for i in range(LAYERS):
-        block = {
-            'ln_1.weight': (D,),
-            'ln_1.bias': (D,),
-            'attn.in_proj_weight': (3 * D, D),
-            'attn.in_proj_bias': (3 * D,),
-            'attn.out_proj.weight': (D, D),
-            'attn.out_proj.bias': (D,),
-            'ln_2.weight': (D,),
-            'ln_2.bias': (D,),
-            'mlp.c_fc.weight': (4 * D, D),
-            'mlp.c_fc.bias': (4 * D,),
-            'mlp.c_proj.weight': (D, 4 * D),
-            'mlp.c_proj.bias': (D,),
+        tensors |= {
+            f'transformer.resblocks.{i}.{n}': random(*s) for n, s in block_shapes(D).items()
         }
-        tensors |= {f'transformer.resblocks.{i}.{n}': random(*s) for n, s in block.items()}
     return tensors
 
 
@@ -165,3 +176,39 @@ def clip_file(request, trunk) -> tuple[str, dict[str, Tensor]]:
 def official_adapters(request) -> dict[str, Tensor]:
     """A checkpoint of the official ST-Adapter code: the trained tensors."""
     return adapters(*request.param)
+
+
+def nested(tensors: dict[str, Tensor]) -> nn.Module:
+    """A module tree with these tensors as buffers, as a TorchScript archive has them."""
+    root = nn.Module()
+    for name, tensor in tensors.items():
+        node, *parts = root, *name.split('.')
+        for part in parts[:-1]:
+            if not hasattr(node, part):
+                node.add_module(part, nn.Module())
+            node = getattr(node, part)
+        node.register_buffer(parts[-1], tensor)
+    return root
+
+
+def save(tensors: dict[str, Tensor], path: Path) -> Path:
+    """Write a container by the suffix: safetensors, a training checkpoint, TorchScript (.pt)."""
+    if path.suffix == '.safetensors':
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    elif path.suffix == '.pth':
+        torch.save({'state_dict': tensors}, path)
+    else:
+        torch.jit.save(torch.jit.script(nested(tensors)), str(path))
+    return path
+
+
+@pytest.fixture
+def logged():
+    """What is logged during a test."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append((record.levelname, record.getMessage()))
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)

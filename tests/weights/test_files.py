@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -79,7 +80,7 @@ class TestPlainFiles:
         with pytest.raises(FileNotFoundError, match='absent.pt'):
             read_tensors(tmp_path / 'absent.pt')
 
-    @pytest.mark.parametrize('content', [{'a': 3}, {}, [torch.ones(1)]])
+    @pytest.mark.parametrize('content', [{'a': 3}, {}, [torch.ones(1)], {3: torch.ones(1)}])
     def test_anything_but_tensors_is_refused(self, tmp_path, content):
         torch.save(content, tmp_path / 'x.pt')
         with pytest.raises(ValueError, match='must hold'):
@@ -90,6 +91,21 @@ class TestPlainFiles:
         (tmp_path / name).write_bytes(b'no weights')
         with pytest.raises(ValueError, match=name):
             read_tensors(tmp_path / name)
+
+    @pytest.mark.parametrize('length', [100, 12_000])
+    def test_half_a_file_is_refused_by_name(self, tmp_path, length):
+        """Of more than 4 KB torch says nothing but "Invalid argument"."""
+        torch.save({'a': torch.randn(30, 200)}, tmp_path / 'x.pt')
+        (tmp_path / 'x.pt').write_bytes((tmp_path / 'x.pt').read_bytes()[:length])
+        with pytest.raises(ValueError, match=r'x\.pt is no file of plain tensors, or is damaged'):
+            read_tensors(tmp_path / 'x.pt')
+
+    def test_what_the_system_refuses_stays_an_error_of_the_system(self, tmp_path, monkeypatch):
+        (tmp_path / 'x.pt').write_bytes(b'')
+        refused = PermissionError(13, 'Permission denied', str(tmp_path / 'x.pt'))
+        monkeypatch.setattr(torch, 'load', Mock(side_effect=refused))
+        with pytest.raises(PermissionError, match=r'x\.pt'):
+            read_tensors(tmp_path / 'x.pt')
 
     def test_a_pickle_that_wants_to_run_code_is_refused(self, tmp_path):
         torch.save({'w': Bomb(tmp_path / 'ran')}, tmp_path / 'x.pt')

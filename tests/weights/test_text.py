@@ -1,13 +1,10 @@
 """Any CLIP file gives the same text tower; files that would give a wrong one are refused."""
 
 import json
-import logging
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.testing import assert_close
 
 from mmstadapter import CLIPText, EVAText
@@ -20,21 +17,9 @@ from mmstadapter.weights import (
     to_ours,
 )
 
+from .conftest import block_shapes, save
+
 D, E, LAYERS, WORDS, LENGTH = 8, 4, 11, 9, 7  # eleven blocks, so that numbers have two digits
-BLOCK = {
-    'ln_1.weight': (D,),
-    'ln_1.bias': (D,),
-    'attn.in_proj_weight': (3 * D, D),
-    'attn.in_proj_bias': (3 * D,),
-    'attn.out_proj.weight': (D, D),
-    'attn.out_proj.bias': (D,),
-    'ln_2.weight': (D,),
-    'ln_2.bias': (D,),
-    'mlp.c_fc.weight': (4 * D, D),
-    'mlp.c_fc.bias': (4 * D,),
-    'mlp.c_proj.weight': (D, 4 * D),
-    'mlp.c_proj.bias': (D,),
-}
 ARCH = dict(embed_dims=D, num_layers=LAYERS, num_heads=2, output_dims=E)
 ARCH |= dict(vocab_size=WORDS, context_length=LENGTH)
 
@@ -51,7 +36,9 @@ def tower() -> dict[str, Tensor]:
         'text_projection': torch.randn(D, E),
     }
     for i in range(LAYERS):
-        tensors |= {f'transformer.resblocks.{i}.{n}': torch.randn(s) for n, s in BLOCK.items()}
+        tensors |= {
+            f'transformer.resblocks.{i}.{n}': torch.randn(s) for n, s in block_shapes(D).items()
+        }
     return tensors
 
 
@@ -136,41 +123,6 @@ def text_file(request, tower) -> tuple[str, dict[str, Tensor]]:
     """Its source and state dict, as each CLIP file has it."""
     source, make = FILES[request.param]
     return source, make(tower)
-
-
-@pytest.fixture
-def logged():
-    """What is logged during a test."""
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append((record.levelname, record.getMessage()))
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
-
-
-def archive(tensors: dict[str, Tensor]) -> torch.jit.ScriptModule:
-    """A TorchScript archive of a module tree with these buffers."""
-    root = nn.Module()
-    for name, tensor in tensors.items():
-        node, *parts = root, *name.split('.')
-        for part in parts[:-1]:
-            if not hasattr(node, part):
-                node.add_module(part, nn.Module())
-            node = getattr(node, part)
-        node.register_buffer(parts[-1], tensor)
-    return torch.jit.script(root)
-
-
-def save(tensors, path):
-    if path.suffix == '.pt':
-        torch.jit.save(archive(tensors), str(path))
-    elif path.suffix == '.pth':
-        torch.save({'state_dict': tensors}, path)
-    else:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    return path
 
 
 def activation_of(source: str) -> str:

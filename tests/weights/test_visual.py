@@ -1,51 +1,14 @@
 """Any CLIP file gives the same image tower; files that would give a wrong one are refused."""
 
 import json
-import logging
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
-from safetensors.torch import save_file
-from torch import nn
 from torch.testing import assert_close
 
 from mmstadapter.weights import fingerprint, from_ours, load_visual
 
-
-@pytest.fixture
-def logged():
-    """What is logged during a test."""
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append((record.levelname, record.getMessage()))
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
-
-
-def nested(tensors):
-    """A module tree with these tensors as buffers, as a TorchScript archive has them."""
-    root = nn.Module()
-    for name, tensor in tensors.items():
-        node, *parts = root, *name.split('.')
-        for part in parts[:-1]:
-            if not hasattr(node, part):
-                node.add_module(part, nn.Module())
-            node = getattr(node, part)
-        node.register_buffer(parts[-1], tensor)
-    return root
-
-
-def save(tensors, path):
-    if path.suffix == '.safetensors':
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    elif path.suffix == '.pth':
-        torch.save({'state_dict': tensors}, path)
-    else:
-        torch.jit.save(torch.jit.script(nested(tensors)), str(path))
-    return path
+from .conftest import save
 
 
 @pytest.mark.parametrize('suffix', ['.safetensors', '.pth', '.pt'])
@@ -106,6 +69,14 @@ def test_a_file_that_does_not_tell_its_activation_is_warned_about(clip_file, tmp
     load_visual(save(theirs, tmp_path / 'clip.safetensors'))
     warned = any(level == 'WARNING' and 'taken for quick_gelu' in text for level, text in logged)
     assert warned == (source != 'openai-clip')
+
+
+def test_a_quantised_file_is_refused(trunk, tmp_path):
+    trunk['proj'] = (100 * trunk['proj']).to(torch.int8)
+    tensors = load_visual(save(trunk, tmp_path / 'clip.safetensors'))
+    assert tensors['conv1.weight'].dtype == torch.float32
+    with pytest.raises(ValueError, match=r'clip\.safetensors: proj must hold float.*torch\.int8'):
+        tensors['proj']
 
 
 class TestFingerprint:
