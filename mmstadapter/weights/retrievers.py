@@ -1,11 +1,10 @@
 """The tables of official retrieval models: Side4Video with CLIP and EVA-CLIP, and CLIP4Clip."""
 
+from .clip_names import BLOCK, BLOCK_NAMES, KINDS
 from .side4video import visual_rules
 from .tables import Rule, Source
 from .text_sources import TEXT_NAMES
 
-BLOCK_NAMES = ('ln_1', 'attn.out_proj', 'ln_2', 'mlp.c_fc', 'mlp.c_proj')
-KINDS = ('weight', 'bias')
 FINGERPRINTS = ('backbone.trunk.fingerprint', 'text_tower.fingerprint')
 
 
@@ -50,8 +49,7 @@ def _token_weights() -> tuple[Rule, ...]:
 
 def _header(theirs: str) -> tuple[Rule, ...]:
     """The transformer over the frames, and its positions."""
-    parts = [f'{name}.{kind}' for name in BLOCK_NAMES for kind in KINDS]
-    parts += ['attn.in_proj_weight', 'attn.in_proj_bias']
+    parts = [name.removeprefix(BLOCK) for name in BLOCK_NAMES]
     return (
         Rule('similarity.header.positions', ('frame_position_embeddings.weight',)),
         *(

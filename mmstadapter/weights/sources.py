@@ -4,27 +4,19 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from .clip_names import BLOCK, BLOCK_NAMES, both, hf_block_rules, hf_rules
 from .retrievers import retrieval_sources
 from .side4video import recognition_sources
 from .tables import Rule, Source
 from .text_sources import TEXT_SOURCES
 
-BLOCK = 'transformer.resblocks.{}.'
-
-
-def _both(*modules: str) -> tuple[str, ...]:
-    return tuple(f'{module}.{kind}' for module in modules for kind in ('weight', 'bias'))
-
-
 TRUNK_NAMES = (
     'class_embedding',
     'positional_embedding',
     'conv1.weight',
-    *_both('ln_pre', BLOCK + 'ln_1'),
-    BLOCK + 'attn.in_proj_weight',
-    BLOCK + 'attn.in_proj_bias',
-    *_both(*(BLOCK + name for name in ('attn.out_proj', 'ln_2', 'mlp.c_fc', 'mlp.c_proj'))),
-    *_both('ln_post'),
+    *both('ln_pre'),
+    *BLOCK_NAMES,
+    *both('ln_post'),
 )
 
 # ------------------------------------------------------------ OpenAI and open_clip
@@ -55,40 +47,21 @@ OPEN_CLIP = Source(  # image towers of timm have other names and are not CLIPViT
 
 # -------------------------------------------------------------------- Hugging Face
 
-HF_LAYER = 'vision_model.encoder.layers.{}.'
-HF_MODULES = {
-    'conv1': 'vision_model.embeddings.patch_embedding',
-    'ln_pre': 'vision_model.pre_layrnorm',  # spelt so there
-    BLOCK + 'ln_1': HF_LAYER + 'layer_norm1',
-    BLOCK + 'attn.out_proj': HF_LAYER + 'self_attn.out_proj',
-    BLOCK + 'ln_2': HF_LAYER + 'layer_norm2',
-    BLOCK + 'mlp.c_fc': HF_LAYER + 'mlp.fc1',
-    BLOCK + 'mlp.c_proj': HF_LAYER + 'mlp.fc2',
-    'ln_post': 'vision_model.post_layernorm',
-}
-HF_TENSORS = {
-    'class_embedding': ('vision_model.embeddings.class_embedding',),
-    'positional_embedding': ('vision_model.embeddings.position_embedding.weight',),
-    **{
-        f'{BLOCK}attn.in_proj_{kind}': tuple(f'{HF_LAYER}self_attn.{p}_proj.{kind}' for p in 'qkv')
-        for kind in ('weight', 'bias')
-    },
-}
-
-
-def _hf_rule(ours: str) -> Rule:
-    if ours in HF_TENSORS:
-        return Rule(ours, HF_TENSORS[ours])
-    module, kind = ours.rsplit('.', 1)
-    return Rule(ours, (f'{HF_MODULES[module]}.{kind}',))
-
-
+HF_RULES = (
+    Rule('class_embedding', ('vision_model.embeddings.class_embedding',)),
+    Rule('positional_embedding', ('vision_model.embeddings.position_embedding.weight',)),
+    Rule('conv1.weight', ('vision_model.embeddings.patch_embedding.weight',)),
+    *hf_rules({'ln_pre': 'vision_model.pre_layrnorm'}),  # spelt so there
+    *hf_block_rules('vision_model'),
+    *hf_rules({'ln_post': 'vision_model.post_layernorm'}),
+    Rule('proj', ('visual_projection.weight',), transpose=True),
+)
 # CLIPModel, CLIPVisionModel and CLIPVisionModelWithProjection. In transformers 5 the state
 # dict of a bare CLIPVisionModel has no `vision_model.`.
 HF_CLIP = Source(
     'hf-clip',
     'trunk',
-    (*map(_hf_rule, TRUNK_NAMES), Rule('proj', ('visual_projection.weight',), transpose=True)),
+    HF_RULES,
     ignored=(
         'vision_model.embeddings.position_ids',
         'text_model.*',
@@ -104,10 +77,10 @@ EVA_BLOCK = 'blocks.{}.'
 EVA_NAMES = (
     'cls_token',
     'pos_embed',
-    *_both('patch_embed.proj', EVA_BLOCK + 'norm1'),
+    *both('patch_embed.proj', EVA_BLOCK + 'norm1'),
     *(f'{EVA_BLOCK}attn.{name}' for name in ('q_bias', 'v_bias', 'qkv.weight')),
-    *_both(*(EVA_BLOCK + name for name in ('attn.proj', 'norm2', 'mlp.fc1', 'mlp.fc2'))),
-    *_both('norm', 'head'),
+    *both(*(EVA_BLOCK + name for name in ('attn.proj', 'norm2', 'mlp.fc1', 'mlp.fc2'))),
+    *both('norm', 'head'),
 )
 
 
@@ -126,7 +99,7 @@ EVA_OPEN_CLIP = _eva('eva-open_clip', 'visual.trunk.')  # whose image tower is t
 def _adapter_rules(official: str, position: str) -> tuple[Rule, ...]:
     return tuple(
         Rule(f'backbone.{position}.{{}}.{name}', (f'{BLOCK}{official}.{name}',))
-        for name in _both('fc1', 'conv', 'fc2')
+        for name in both('fc1', 'conv', 'fc2')
     )
 
 

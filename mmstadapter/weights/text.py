@@ -14,20 +14,14 @@ TEXT_TOWER = 'text tower'
 
 
 def load_text(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyTensors:
-    """CLIP's text tower under OpenAI's names, those of `CLIPText`.
-
-    Whose names the file has is found by trying: a source fits if every name is in its
-    table or its list of ignored names. What was ignored is logged. The tensors are read
-    when they are asked for.
+    """CLIP's text tower under OpenAI's names, those of `CLIPText`; all else as by `load_visual`.
 
     Args:
         checkpoint: path or known name of a CLIP file, see `locate` and `read_tensors`.
         activation: what the model will compute, ``'quick_gelu'`` or ``'gelu'``.
 
     Raises:
-        KeyError: if no source accepts every name of the file.
-        ValueError: if the file, or a config beside it, says that it needs another activation,
-            or when a tensor is asked for that holds no floating-point numbers.
+        KeyError, ValueError: as by `load_visual`.
     """
     path = locate(checkpoint)
     tensors = open_tensors(path)

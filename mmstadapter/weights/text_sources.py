@@ -3,23 +3,14 @@
 Ours are OpenAI's names, those of `CLIPText`. What a file holds besides is ignored by name.
 """
 
+from .clip_names import BLOCK_NAMES, both, hf_block_rules, hf_rules
 from .tables import Rule, Source
-
-BLOCK = 'transformer.resblocks.{}.'
-
-
-def _both(*modules: str) -> tuple[str, ...]:
-    return tuple(f'{module}.{kind}' for module in modules for kind in ('weight', 'bias'))
-
 
 TEXT_NAMES = (
     'positional_embedding',
     'token_embedding.weight',
-    *_both(BLOCK + 'ln_1'),
-    BLOCK + 'attn.in_proj_weight',
-    BLOCK + 'attn.in_proj_bias',
-    *_both(*(BLOCK + name for name in ('attn.out_proj', 'ln_2', 'mlp.c_fc', 'mlp.c_proj'))),
-    *_both('ln_final'),
+    *BLOCK_NAMES,
+    *both('ln_final'),
     'text_projection',
 )
 
@@ -78,30 +69,11 @@ EVA_CLIP_TEXT = Source(
 
 # -------------------------------------------------------------------- Hugging Face
 
-HF_LAYER = 'text_model.encoder.layers.{}.'
-HF_MODULES = {
-    BLOCK + 'ln_1': HF_LAYER + 'layer_norm1',
-    BLOCK + 'attn.out_proj': HF_LAYER + 'self_attn.out_proj',
-    BLOCK + 'ln_2': HF_LAYER + 'layer_norm2',
-    BLOCK + 'mlp.c_fc': HF_LAYER + 'mlp.fc1',
-    BLOCK + 'mlp.c_proj': HF_LAYER + 'mlp.fc2',
-    'ln_final': 'text_model.final_layer_norm',
-}
 HF_RULES = (
     Rule('positional_embedding', ('text_model.embeddings.position_embedding.weight',)),
     Rule('token_embedding.weight', ('text_model.embeddings.token_embedding.weight',)),
-    *(
-        Rule(
-            f'{BLOCK}attn.in_proj_{kind}',
-            tuple(f'{HF_LAYER}self_attn.{part}_proj.{kind}' for part in 'qkv'),
-        )
-        for kind in ('weight', 'bias')
-    ),
-    *(
-        Rule(f'{ours}.{kind}', (f'{theirs}.{kind}',))
-        for ours, theirs in HF_MODULES.items()
-        for kind in ('weight', 'bias')
-    ),
+    *hf_block_rules('text_model'),
+    *hf_rules({'ln_final': 'text_model.final_layer_norm'}),
     Rule('text_projection', ('text_projection.weight',), transpose=True),
 )
 HF_CLIP_TEXT = Source(  # CLIPModel and CLIPTextModelWithProjection
