@@ -14,9 +14,15 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 model = dict(cls_head=dict(num_classes=400))
-train_dataloader = dict(batch_size=1)
-_base_.train_dataloader.dataset.pipeline.insert(
-    3, dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-mstd0.5-inc1')
+train_dataloader = dict(
+    batch_size=1,
+    dataset=dict(
+        pipeline=[
+            *_base_.train_pipeline[:3],
+            dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-mstd0.5-inc1'),
+            *_base_.train_pipeline[3:],
+        ]
+    ),
 )
 train_cfg = dict(max_epochs=20)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))

@@ -1,6 +1,6 @@
 """Side4Video 12x320 beside CLIP ViT-B/16, with the released head.
 
-What is not said has the paper's value; `side4video_vit-b_k400.py` names it. A config adds what
+What is not said has the released value; `side4video_vit-b_k400.py` names it. A config adds what
 depends on the data: `model = dict(cls_head=dict(num_classes=...))`.
 """
 
