@@ -175,6 +175,27 @@ class TestMultiTaskHead:
             right = [int(s.argmax()) == own for s, own in zip(scores, label, strict=True)]
             assert found[f'{task}/acc/top1'] == sum(right) / 2
 
+    def test_videos_without_a_task_s_label_do_not_count_and_lost_ones_are_misses(self):
+        model = fill(recogniser()).eval()
+        given = samples((), (7,), (7,))
+        given[0].set_metainfo(dict(lost_label=samples((3,))[0].gt_label))
+        with torch.no_grad():
+            predicted = model(toy_clips(3)[:, None], given, mode='predict')
+        for sample in predicted:  # all predict class 7
+            sample.tasks['motion'].set_pred_score(torch.eye(8)[7])
+        kind = dict(
+            type='mmstadapter.VideoAccMetric',
+            metric_list=('top_k_accuracy', 'mean_class_accuracy'),
+        )
+        evaluator = Runner.build_evaluator(
+            None, dict(type='mmstadapter.MultiTaskMetric', tasks=dict(motion=kind, digit=kind))
+        )
+        evaluator.process(predicted)
+        found = evaluator.evaluate(3)
+        assert found['motion/acc/top1'] == pytest.approx(2 / 3)  # the lost video has label 3
+        assert found['motion/acc/mean1'] == pytest.approx(1 / 2)
+        assert not any(name.startswith('digit') for name in found)
+
     def test_wrong_labels_and_features_are_refused(self):
         head = MultiTaskHead(
             dict(a=dict(type='mmstadapter.VideoHead', in_channels=4, num_classes=3))

@@ -78,7 +78,14 @@ class MultiTaskHead(BaseModule):
         return split
 
     def _sample(self, sample: ActionDataSample, first: int, end: int) -> ActionDataSample:
-        labels = sample.gt_label
+        own = ActionDataSample(metainfo=sample.metainfo)
+        own.set_gt_label(self._label(sample.gt_label, first, end))
+        if 'lost_label' in sample:  # what a video has that could not be read
+            own.set_metainfo(dict(lost_label=self._label(sample.lost_label, first, end)))
+        return own
+
+    def _label(self, labels: Tensor, first: int, end: int) -> int:
+        """The label among classes first to end - 1, counted from 0; -1 where there is none."""
         if labels.numel() != self.num_classes:
             raise ValueError(
                 f'MultiTaskHead: labels must be {self.num_classes} zeros and ones, one a class of '
@@ -91,8 +98,7 @@ class MultiTaskHead(BaseModule):
                 f'MultiTaskHead: a video has {int(own.sum())} labels among the classes {first} to '
                 f'{end - 1}, which are one task; at most one is possible.'
             )
-        label = int(own.argmax()) if own.any() else -1
-        return ActionDataSample(metainfo=sample.metainfo).set_gt_label(label)
+        return int(own.argmax()) if own.any() else -1
 
     def _check(self, feats: dict[str, Tensor]) -> None:
         if not isinstance(feats, dict) or feats.keys() != set(self.heads):
