@@ -85,9 +85,18 @@ def draw(clip: Tensor, sample: ActionDataSample) -> np.ndarray:
 
 
 def describe(sample: ActionDataSample) -> list[str]:
-    """A line with the label and one with the best three scores, for every task if several."""
+    """A line with the label and one with the best three scores, for every task if several.
+
+    Raises:
+        ValueError: for a sample without scores, as a retriever gives it.
+    """
     if 'tasks' in sample:
         return [f'{task}: {line}' for task, own in sample.tasks.items() for line in describe(own)]
+    if 'pred_score' not in sample:
+        raise ValueError(
+            'DrawingHook: needs class scores (pred_score), got a sample with '
+            f'{sorted(sample.keys())}. Retrieval has none: `mmstadapter search` draws its hits.'
+        )
     scores, classes = sample.pred_score.topk(min(3, len(sample.pred_score)))
     guesses = ', '.join(
         f'{label} ({score:.2f})' for score, label in zip(scores, classes.tolist(), strict=True)

@@ -15,6 +15,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from .batches import check_batches
+
 
 @FUNCTION.register_module()
 def seed_worker(worker_id: int) -> None:
@@ -55,6 +57,7 @@ class EpochSeedHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Settle the run's seed and prepare the loader; after a possible resume."""
+        check_batches('EpochSeedHook', len(runner.train_dataloader))
         shared = [runner.seed]
         broadcast_object_list(shared)  # ranks may have seeds of their own (diff_rank_seed)
         self.seed = shared[0]

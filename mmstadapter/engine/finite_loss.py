@@ -1,4 +1,4 @@
-"""Stop a training run whose loss is no longer a number."""
+"""Stop a training run whose loss or weights are no longer numbers."""
 
 import math
 
@@ -10,15 +10,16 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stop training when the loss is infinite or not a number.
+    """Stop training when the loss, or a weight about to be saved, is infinite or not a number.
 
     Looks at the loss itself, every iteration. Infinite *gradients* are normal in
     mixed precision while the loss scale is being found; the scaler skips those
-    steps and training goes on. The check comes before a checkpoint is written,
-    so the last one on disk is from before the failure.
+    steps and training goes on. Without a scaler they reach the weights, and the next
+    loss shows it; where a checkpoint comes before that, the tuned weights are looked at.
+    So the last checkpoint on disk is from before the failure.
 
     Raises:
-        FloatingPointError: naming the iteration and every term of the loss.
+        FloatingPointError: naming the iteration and every term of the loss, or the weights.
     """
 
     priority = 'ABOVE_NORMAL'
@@ -44,6 +45,20 @@ class FiniteLossHook(Hook):
             "set optim_wrapper.dtype='bfloat16' or optim_wrapper.clip_grad=dict(max_norm=1), "
             'then resume from the last checkpoint.'
         )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check the tuned weights of a checkpoint about to be written."""
+        tuned = [(n, p) for n, p in runner.model.named_parameters() if p.requires_grad]
+        broken = [name for name, p in tuned if not p.isfinite().all()]
+        if broken:
+            raise FloatingPointError(
+                f'FiniteLossHook: weights must be finite numbers, but {len(broken)} of '
+                f'{len(tuned)} tuned tensors are not before iteration {runner.iter + 1} of the '
+                f'run, the first is {broken[0]}; no checkpoint is written. Gradients of the last '
+                'steps were infinite or not a number although their loss was a number. Lower '
+                'optim_wrapper.optimizer.lr, or find the step in anomaly mode '
+                '(torch.autograd.set_detect_anomaly), then resume from the last checkpoint.'
+            )
 
 
 def _number(value: torch.Tensor | float) -> float:

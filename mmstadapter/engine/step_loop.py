@@ -6,6 +6,8 @@ from mmaction.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from .batches import check_batches
+
 
 @LOOPS.register_module()
 class StepTrainLoop(EpochBasedTrainLoop):
@@ -27,7 +29,7 @@ class StepTrainLoop(EpochBasedTrainLoop):
             and ``dynamic_intervals`` of ``EpochBasedTrainLoop``.
 
     Raises:
-        ValueError: if ``max_steps`` is not a positive whole number.
+        ValueError: if ``max_steps`` is not a positive whole number, or there are no batches.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class StepTrainLoop(EpochBasedTrainLoop):
                 f'StepTrainLoop: max_steps must be a positive whole number, got {max_steps}.'
             )
         super().__init__(runner, dataloader, max_epochs=1, **kwargs)
+        check_batches('StepTrainLoop', len(self.dataloader))
         self._max_epochs = ceil(max_steps / len(self.dataloader))
         self._max_iters = int(max_steps)
 

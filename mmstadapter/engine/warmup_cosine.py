@@ -8,6 +8,8 @@ from mmengine.logging import print_log
 from mmengine.optim import BaseOptimWrapper, _ParamScheduler
 from torch.optim import Optimizer
 
+from .batches import check_batches
+
 # What the config says, as opposed to how far training has come.
 _SETTINGS = ('warmup', 'begin', 'end', 'epoch_length', 'update_interval', 'by_epoch')
 
@@ -108,12 +110,17 @@ class WarmupCosineLR(_ParamScheduler):
         by_epoch: bool = True,
         **kwargs,
     ) -> 'WarmupCosineLR':
-        """Build from a config in epochs; ``epoch_length`` is iterations per epoch."""
+        """Build from a config in epochs; ``epoch_length`` is iterations per epoch.
+
+        Raises:
+            ValueError: if there are none, or lengths are not given in epochs.
+        """
         if not by_epoch:
             raise ValueError(
                 'WarmupCosineLR: convert_to_iter_based needs lengths in epochs, '
                 'got by_epoch=False. Set by_epoch=True.'
             )
+        check_batches(cls.__name__, epoch_length)
         begin, end = int(begin * epoch_length), int(end * epoch_length)
         return cls(optimizer, begin=begin, end=end, epoch_length=epoch_length, **kwargs)
 

@@ -17,6 +17,7 @@ from .ranking import GALLERIES, TIES
 from .recall import CUTOFFS
 
 COUNTS = ('/queries', '/tied')  # ends of names of what is counted, not averaged
+ERRORS = (OSError, RuntimeError, ValueError)  # a full disk, a full GPU, something to refuse
 
 
 @METRICS.register_module()
@@ -122,10 +123,10 @@ class TextVideoMetric(BaseMetric):
                 metrics = self.compute_metrics(each_once(results, size))
                 prefix = f'{self.prefix}/' if self.prefix else ''
                 outcome = [{prefix + key: value for key, value in metrics.items()}]
-            except ValueError as error:  # on one process alone the others would wait for ever
+            except ERRORS as error:  # on one process alone the others would wait for ever
                 outcome = [error]
         broadcast_object_list(outcome)
-        if isinstance(outcome[0], ValueError):
+        if isinstance(outcome[0], ERRORS):
             raise outcome[0]
         return outcome[0]
 

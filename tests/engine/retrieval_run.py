@@ -2,7 +2,8 @@
 
 Seven videos with one to three captions; the model's features are numbers drawn from a seed.
 Writes the metrics of each process to ``OUT/metrics<rank>.json``, the features to ``OUT``; then
-the error of each process when two videos share an id, to ``OUT/error<rank>.txt``.
+the error of each process when two videos share an id, to ``OUT/error<rank>.txt``, and when the
+features cannot be written, to ``OUT/unwritable<rank>.txt``.
 """
 
 import json
@@ -87,9 +88,9 @@ def test(out: Path) -> dict:
     return build_runner(Config(config)).test()
 
 
-def error_of_a_shared_id(rank: int) -> str:
+def error_of(rank: int, **options) -> str:
     """What a metric says when each process has seen another video of one name."""
-    metric = mmstadapter.TextVideoMetric()
+    metric = mmstadapter.TextVideoMetric(**options)
     names = ['same', f'other{rank}']
     samples = [
         dict(
@@ -102,14 +103,16 @@ def error_of_a_shared_id(rank: int) -> str:
     ]
     metric.process(None, samples)
     try:
-        metric.evaluate(4)
-    except ValueError as error:
-        return str(error)
+        metric.evaluate(3 if options else 4)
+    except (OSError, ValueError) as error:
+        return f'{type(error).__name__}: {error}'
     return 'no error'
 
 
 if __name__ == '__main__':
     out, rank = Path(sys.argv[1]), int(os.environ.get('RANK', 0))
     (out / f'metrics{rank}.json').write_text(json.dumps(test(out)))
-    (out / f'error{rank}.txt').write_text(error_of_a_shared_id(rank))
+    (out / f'error{rank}.txt').write_text(error_of(rank))
+    unwritable = str(out / 'metrics0.json' / 'features')  # a file is no folder
+    (out / f'unwritable{rank}.txt').write_text(error_of(rank, save=unwritable))
     leave_processes()

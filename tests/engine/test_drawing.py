@@ -1,4 +1,5 @@
 import cv2
+import pytest
 import torch
 from mmaction.structures import ActionDataSample
 
@@ -33,6 +34,13 @@ def test_every_task_has_its_lines():
         'digit: label [3]',
         'digit: predicted 1 (1.00), 0 (0.00)',
     ]
+
+
+def test_a_sample_without_scores_is_refused():
+    retrieved = ActionDataSample()
+    retrieved.set_data(dict(video_features=dict(vector=torch.ones(1, 2))))
+    with pytest.raises(ValueError, match=r"pred_score.*\['video_features'\].*mmstadapter search"):
+        describe(retrieved)
 
 
 def test_every_second_video_is_written(tmp_path):

@@ -24,6 +24,23 @@ def run(toy, tmp_path, loss_of_iteration):
     return runner
 
 
+def run_with_bad_gradient(toy, tmp_path, bad_step):
+    """Train the toy; in one step the loss is a number and its gradient is not."""
+    config = toy.toy_config(tmp_path, epochs=2, val_dataloader=None, val_cfg=None)
+    config |= dict(val_evaluator=None, test_dataloader=None, test_cfg=None, test_evaluator=None)
+    runner = Runner.from_cfg(config)
+    plain = runner.model.loss
+
+    def loss(*args, **kwargs):
+        added = runner.model.cls_head.fc_cls.weight.sum() * 0
+        if runner.iter == bad_step:
+            added.register_hook(lambda grad: grad * math.nan)
+        return plain(*args, **kwargs) | dict(loss_added=added)
+
+    runner.model.loss = loss
+    runner.train()
+
+
 @pytest.mark.parametrize('bad', [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_training_and_names_the_iteration(toy, tmp_path, bad):
     with pytest.raises(FloatingPointError, match=f'got {bad} in epoch 2, iteration 2 of 3'):
@@ -34,6 +51,16 @@ def test_the_last_checkpoint_is_from_before_the_failure(toy, tmp_path):
     with pytest.raises(FloatingPointError):
         run(toy, tmp_path, lambda i: math.nan if i == 5 else 0.0)
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_1.pth')
+
+
+@pytest.mark.parametrize('bad_step, last', [(5, 'epoch_1.pth'), (2, None)])
+def test_weights_broken_by_the_last_gradient_of_an_epoch_are_not_saved(
+    toy, tmp_path, bad_step, last
+):
+    with pytest.raises(FloatingPointError, match=r'weights must be finite.* tuned tensors are not'):
+        run_with_bad_gradient(toy, tmp_path, bad_step)
+    written = tmp_path / 'last_checkpoint'
+    assert written.read_text().endswith(last) if last else not written.exists()
 
 
 def test_infinite_gradients_under_a_high_loss_scale_do_not_stop_it():

@@ -56,3 +56,12 @@ def test_resuming_repeats_nothing(train, toy, tmp_path):
 def test_a_senseless_number_is_refused(train, steps):
     with pytest.raises(ValueError, match='max_steps must be a positive whole number'):
         train(train_cfg=dict(type='mmstadapter.StepTrainLoop', max_steps=steps))
+
+
+def test_a_data_set_smaller_than_a_batch_is_refused_with_the_reason(toy, train):
+    empty = toy.loader(3, 0, training=True) | dict(drop_last=True)
+    with pytest.raises(ValueError, match='StepTrainLoop: training needs at least one batch'):
+        train(train_dataloader=empty)
+    by_epoch = dict(by_epoch=True, max_epochs=1)
+    with pytest.raises(ValueError, match='EpochSeedHook: training needs at least one batch'):
+        train(train_dataloader=empty, train_cfg=by_epoch, param_scheduler=None)

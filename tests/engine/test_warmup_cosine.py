@@ -92,6 +92,11 @@ def test_refuses_impossible_settings(options):
         schedule(**options)
 
 
+def test_an_epoch_without_a_batch_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match='fewer items than .* drop_last=True'):
+        schedule(epoch_length=0)
+
+
 def test_refuses_to_be_constant_within_an_epoch():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match='convert_to_iter_based=True'):

@@ -143,6 +143,19 @@ class TestModes:
         )
 
 
+    @pytest.mark.parametrize('positives', ['skip', 'all'])
+    def test_captions_of_one_video_are_then_no_negatives_of_each_other_either(self, positives):
+        losses = [
+            dict(type='mmstadapter.ContrastiveLoss', positives=positives, text_negatives=w)
+            for w in (0.0, 1.0)
+        ]
+        clips, samples = toy_clips(1)[[0, 0, 0]], caption_samples(3)
+        for sample in samples:
+            sample.set_metainfo(dict(video_id='0'))
+        plain, model = (build(loss=loss)(clips, samples, mode='loss') for loss in losses)
+        torch.testing.assert_close(model['loss_contrast'], plain['loss_contrast'])
+
+
 class TestLogitScale:
     def test_it_never_exceeds_100(self):
         model = build()

@@ -29,7 +29,8 @@ class ContrastiveLoss(nn.Module):
     All three are the same where no video occurs twice.
 
     With ``text_negatives`` w > 0 the sums of captions -> videos also hold w exp t[i, k] over the
-    other captions k of the batch, t being captions against captions: the part of CrossCLR
+    other captions k of the batch, with ``'skip'`` and ``'all'`` those of other videos, t being
+    captions against captions: the part of CrossCLR
     (Zolfaghari et al., ICCV 2021) that adds negatives of the same modality, for captions. It keeps
     captions apart that differ in a word whose meaning the videos' features do not show yet.
     Without it captions of opposite motions fall together before motion is learnt, and then give
@@ -77,7 +78,7 @@ class ContrastiveLoss(nn.Module):
             owners: (n,) integers, equal where two pairs are of one video; needed unless
                 ``positives='own'``.
             texts: (n, n), captions against captions on the scale of the logits, -inf where two
-                are the same; needed for ``text_negatives``.
+                are no negatives of each other; needed for ``text_negatives``.
 
         Returns:
             Scalar.
