@@ -51,7 +51,9 @@ def test_both_processes_get_the_metrics_of_one(tested):
 def test_an_id_that_two_videos_share_stops_both_processes(tested):
     for rank in range(2):
         message = (tested / f'error{rank}.txt').read_text()
-        assert message.startswith('ValueError: TextVideoMetric: 3 different video ids for a data set of 4')
+        assert message.startswith(
+            'ValueError: TextVideoMetric: 3 different video ids for a data set of 4'
+        )
         assert "More than once: 'same'" in message
 
 
