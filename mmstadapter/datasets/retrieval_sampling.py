@@ -99,7 +99,8 @@ class SampleSpread(ClipSampler):
         if self.fps is None or self.fps >= rate:
             return np.arange(total)
         step = rate / self.fps
-        return (np.arange(math.ceil(total / step)) * step).astype(int)
+        kept = (np.arange(math.ceil(total / step)) * step).astype(int)
+        return kept[kept < total]  # rounding may bring in the one after the last
 
     def train_clips(self, total: int) -> list[list[int]]:
         """One random frame of each run."""

@@ -62,6 +62,10 @@ class TestRate:
         numbers = frames(1000, avg_fps=25, fps=1, test_mode=False)
         assert all((number - 1) % 25 == 0 for number in numbers)
 
+    def test_rounding_asks_for_no_frame_after_the_last(self):
+        """73 frames at 7.3 a second, thinned to 3: the 31st would be frame 73.00000000000001."""
+        assert frames(73, clip_len=30, avg_fps=7.3, fps=3)[-1] == 71
+
     def test_a_video_slower_than_asked_keeps_its_frames(self):
         assert frames(60, avg_fps=24, fps=30) == frames(60)
 
