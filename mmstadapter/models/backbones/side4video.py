@@ -225,7 +225,9 @@ class SideBlock(nn.Module):
         self.bn_2 = nn.BatchNorm1d(side_dims)
         self.mlp = MLP(side_dims)
 
-    def forward(self, s: Tensor, tokens: Sequence[Tensor], positions: Tensor, num_frames: int):
+    def forward(
+        self, s: Tensor, tokens: Sequence[Tensor], positions: Tensor, num_frames: int
+    ) -> Tensor:
         """One side layer.
 
         Args:
@@ -309,7 +311,9 @@ class SideBlock(nn.Module):
 
 
 @torch.compiler.disable  # torch.compile takes no context_fn
-def recomputed(block: SideBlock, s: Tensor, tokens: Sequence[Tensor], positions, num_frames: int):
+def recomputed(
+    block: SideBlock, s: Tensor, tokens: Sequence[Tensor], positions: Tensor, num_frames: int
+) -> Tensor:
     """What a block gives, computed again in the backward pass; arguments as the block's.
 
     Again means as it was: a change of mode or running statistics in between has no effect.
@@ -438,7 +442,10 @@ class SideNetwork(BaseModule):
 
     @staticmethod
     def select(tokens: Sequence[Tensor], trunk: Trunk) -> Sequence[Tensor]:
-        """Class token and patches of chunks (M, prefix + N, D); registers are not read."""
+        """Class token and patches of chunks (M, prefix + N, D); registers are not read.
+
+        Where there is no class token another one stands in its place, and nothing reads it.
+        """
         prefix = trunk.num_prefix_tokens
         if prefix == 1:
             return tokens

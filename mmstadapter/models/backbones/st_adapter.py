@@ -143,8 +143,8 @@ class STAdapterViT(BaseModule):
         num_frames = video.shape[2]
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         last = len(self.trunk.blocks) - 1
+        run = self._run_block_with_cp if self.with_cp else self.run_block
         for i in range(last):
-            run = self.run_block if not self.with_cp else self._run_block_with_cp
             x = run(x, i, num_frames)
         return self.pool(self._run_last_block(x, last, num_frames), num_frames)
 

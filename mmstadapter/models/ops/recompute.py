@@ -146,14 +146,14 @@ def norm_linear(norm: nn.Module, x: Tensor, linear: nn.Linear) -> Tensor:
         return linear(batch_norm(norm, x))
     inputs = (x, norm.weight, norm.bias)
     if isinstance(norm, _BatchNorm):
-        make = partial(_normalise, norm, batch_norm)
+        make = partial(_batch_norm, norm)
         return linear_of(make, inputs, linear, batch_norm_again(norm))
     return linear_of(partial(layer_norm, eps=norm.eps), inputs, linear)
 
 
-def _normalise(norm: nn.Module, how: Callable, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """how(norm, x), with the norm's parameters as arguments so that they are differentiated."""
-    return how(norm, x)
+def _batch_norm(norm: _BatchNorm, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`batch_norm` with the norm's parameters as arguments, so that they are differentiated."""
+    return batch_norm(norm, x)
 
 
 def gelu_linear(u: Tensor, linear: nn.Linear) -> Tensor:
