@@ -13,7 +13,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
-from .spatial import crop
+from .spatial import RandomPart, crop
 
 FILTERS = dict(bicubic=Image.Resampling.BICUBIC, bilinear=Image.Resampling.BILINEAR)
 
@@ -64,32 +64,14 @@ class PILResize(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class PILRandomSquare(BaseTransform):
-    """Cut the same random part out of all frames and resize it to a square, bilinear.
+class PILRandomSquare(RandomPart):
+    """A random part of the frames, by the rule of the released Side4Video code, bilinear.
 
     The part's share of the frame's area is uniform, its width to height is uniform too, and both
     are exchanged half of the time. After 10 tries that do not fit, the frames are resized to a
-    short side of ``size`` and a random square is cut out.
-
-    Args:
-        size: side of the resulting square in pixels.
-        area: least and largest share of the frame as it comes, which is after ``PILResize``.
-        aspect: least and largest width / height before the exchange.
+    short side of ``size`` and a random square is cut out. Arguments as for :class:`RandomPart`;
+    the frame is what ``PILResize`` gave.
     """
-
-    tries = 10
-
-    def __init__(
-        self,
-        size: int,
-        area: tuple[float, float] = (0.08, 1.0),
-        aspect: tuple[float, float] = (3 / 4, 4 / 3),
-    ) -> None:
-        if not 0 < area[0] <= area[1] <= 1:
-            raise ValueError(f'PILRandomSquare: area must be two shares in (0, 1], got {area}.')
-        if not 0 < aspect[0] <= aspect[1]:
-            raise ValueError(f'PILRandomSquare: aspect must be (low, high) above 0, got {aspect}.')
-        self.size, self.area, self.aspect = size, area, aspect
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int] | None:
         """A random (top, left, height, width) within a frame; None if no try fits."""
@@ -119,9 +101,6 @@ class PILRandomSquare(BaseTransform):
             results['imgs'] = [resize(part, size, size, 'bilinear') for part in parts]
         results['img_shape'] = (size, size)
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size}, area={self.area}, aspect={self.aspect})'
 
 
 @TRANSFORMS.register_module()

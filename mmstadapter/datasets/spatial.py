@@ -88,17 +88,12 @@ class RandomSquare(BaseTransform):
         return f'{type(self).__name__}(size={self.size})'
 
 
-@TRANSFORMS.register_module()
-class RandomResizedSquare(BaseTransform):
-    """Cut the same random part out of all frames and resize it to a square.
-
-    The part's share of the area is uniform, its width to height log-uniform; after 10 tries
-    that do not fit, the largest centred part with a permitted shape. Random numbers come from
-    Python's global generator, as in the released code.
+class RandomPart(BaseTransform):
+    """Cut the same random part out of all frames and resize it to a square; base of two rules.
 
     Args:
         size: side of the resulting square in pixels.
-        area: least and largest share of the frame.
+        area: least and largest share of the frame as it comes.
         aspect: least and largest width / height.
     """
 
@@ -110,13 +105,25 @@ class RandomResizedSquare(BaseTransform):
         area: tuple[float, float] = (0.08, 1.0),
         aspect: tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
+        name = type(self).__name__
         if not 0 < area[0] <= area[1] <= 1:
-            raise ValueError(f'RandomResizedSquare: area must be two shares in (0, 1], got {area}.')
+            raise ValueError(f'{name}: area must be two shares in (0, 1], got {area}.')
         if not 0 < aspect[0] <= aspect[1]:
-            raise ValueError(
-                f'RandomResizedSquare: aspect must be (low, high) above 0, got {aspect}.'
-            )
+            raise ValueError(f'{name}: aspect must be (low, high) above 0, got {aspect}.')
         self.size, self.area, self.aspect = size, area, aspect
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size}, area={self.area}, aspect={self.aspect})'
+
+
+@TRANSFORMS.register_module()
+class RandomResizedSquare(RandomPart):
+    """A random part of the frames, by the rule of the released ST-Adapter code.
+
+    The part's share of the area is uniform, its width to height log-uniform; after 10 tries
+    that do not fit, the largest centred part with a permitted shape. Random numbers come from
+    Python's global generator, as in the released code. Arguments as for :class:`RandomPart`.
+    """
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """A random (top, left, height, width) within a frame."""
@@ -137,9 +144,6 @@ class RandomResizedSquare(BaseTransform):
         results['imgs'] = [resize(image, self.size, self.size) for image in images]
         results['img_shape'] = (self.size, self.size)
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size}, area={self.area}, aspect={self.aspect})'
 
 
 @TRANSFORMS.register_module()
