@@ -348,9 +348,20 @@ class TestRefusals:
         with pytest.raises(ValueError, match="a list of one caption.*of video 'v7'"):
             build()(toy_clips(1), samples, mode='loss')
 
-    def test_captions_without_a_video(self):
-        with pytest.raises(ValueError, match='got 3 samples and 2 videos'):
-            build()(toy_clips(2), caption_samples(3), mode='loss')
+    @pytest.mark.parametrize('mode', ['loss', 'predict'])
+    @pytest.mark.parametrize('number', [0, 1, 3])
+    def test_another_number_of_samples_than_videos(self, mode, number):
+        samples = caption_samples(number) if number else None
+        with pytest.raises(ValueError, match=f'got {number} samples and 2 videos'):
+            build()(toy_clips(2), samples, mode=mode)
+
+    def test_one_string_is_not_taken_for_a_list_of_letters(self):
+        with pytest.raises(TypeError, match=r"give a list of captions, .*\['a dog'\]"):
+            build().encode_captions('a dog')
+
+    def test_videos_without_a_frame(self):
+        with pytest.raises(ValueError, match=r'got \(2, 3, 0, 32, 32\)'):
+            build().encode_videos(torch.zeros(2, 3, 0, 32, 32))
 
     @pytest.mark.parametrize('mode', ['loss', 'predict'])
     def test_features_that_are_not_numbers(self, mode):

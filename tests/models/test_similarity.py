@@ -235,12 +235,17 @@ class TestContrastiveLoss:
     def test_wrong_settings_and_shapes_are_refused(self):
         with pytest.raises(ValueError, match='positives must be one of'):
             ContrastiveLoss('none')
-        with pytest.raises(ValueError, match='0 or more'):
-            ContrastiveLoss(decorrelation=-1.0)
-        with pytest.raises(ValueError, match='text_negatives must be 0 or more'):
+        for wrong in (-1.0, torch.nan, torch.inf):
+            with pytest.raises(ValueError, match='decorrelation must be a number, 0 or more'):
+                ContrastiveLoss(decorrelation=wrong)
+        with pytest.raises(ValueError, match='text_negatives must be a number, 0 or more'):
             ContrastiveLoss(text_negatives=-1.0)
         with pytest.raises(ValueError, match='as many captions as videos'):
             ContrastiveLoss()(torch.ones(3, 2))
+        with pytest.raises(ValueError, match="needs owners with positives='skip'"):
+            ContrastiveLoss('skip')(torch.ones(3, 3))
+        with pytest.raises(ValueError, match='needs texts with .*text_negatives=0.5'):
+            ContrastiveLoss(text_negatives=0.5)(torch.ones(3, 3))
 
 
 def test_decorrelation_is_zero_for_perfect_correlation():
@@ -250,6 +255,17 @@ def test_decorrelation_is_zero_for_perfect_correlation():
     similarity = TokenSimilarity(E)
     term = similarity.decorrelation(words, torch.ones(64, 1, dtype=torch.bool), words)
     torch.testing.assert_close(term.item(), 0.11 * E * (1 / 64) ** 2, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize('frames', [1, 3])
+def test_decorrelation_of_frames_that_all_choose_one_word_is_a_number(frames):
+    similarity = TokenSimilarity(E)
+    words = torch.randn(1, 1, E, requires_grad=True)  # one word: no channel of it spreads
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    term = similarity.decorrelation(words, mask, torch.randn(1, frames, E))
+    term.backward()
+    torch.testing.assert_close(term.item(), 0.11 * E, rtol=1e-4, atol=0)  # no correlation
+    assert words.grad.isfinite().all()
 
 
 def test_only_token_wise_similarity_has_a_decorrelation_term(states):

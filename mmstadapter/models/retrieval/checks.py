@@ -52,7 +52,7 @@ def check_videos(video: Tensor, num_frames: int | None) -> Tensor:
     """
     if video.ndim == 6 and video.shape[1] == 1:
         video = video.squeeze(1)
-    if video.ndim != 5:
+    if video.ndim != 5 or 0 in video.shape[1:]:
         raise ValueError(
             'Retriever: videos must be (B, 3, T, H, W), or (B, 1, 3, T, H, W) with one view a '
             f'video, got {tuple(video.shape)}. Use one clip and one crop a video in the pipeline.'
@@ -65,17 +65,23 @@ def check_videos(video: Tensor, num_frames: int | None) -> Tensor:
     return video
 
 
-def check_captions(samples: Sequence, num_videos: int) -> list[str]:
+def check_samples(samples: Sequence | None, num_videos: int) -> None:
+    """Raise ValueError unless there is one data sample a video."""
+    count = 0 if samples is None else len(samples)
+    if count != num_videos:
+        raise ValueError(
+            f'Retriever: needs one data sample a video, got {count} samples and '
+            f'{num_videos} videos.'
+        )
+
+
+def check_captions(samples: Sequence | None, num_videos: int) -> list[str]:
     """The one caption of each training item.
 
     Raises:
         ValueError: if an item has another number, or items and videos differ in number.
     """
-    if len(samples) != num_videos:
-        raise ValueError(
-            f'Retriever: needs one data sample a video, got {len(samples)} samples and '
-            f'{num_videos} videos.'
-        )
+    check_samples(samples, num_videos)
     for sample in samples:
         captions = sample.get('captions')
         if isinstance(captions, str) or captions is None or len(captions) != 1:

@@ -62,7 +62,7 @@ class FrameTransformer(nn.Module):
         num_heads = max(1, embed_dims // 64) if num_heads is None else num_heads
         if init not in INITS:
             raise ValueError(f'FrameTransformer: init must be one of {INITS}, got {init!r}.')
-        if embed_dims % num_heads:
+        if num_heads < 1 or embed_dims % num_heads:
             raise ValueError(
                 f'FrameTransformer: embed_dims must be a multiple of num_heads, got {embed_dims} '
                 f'and {num_heads}.'

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 POSITIVES = ('own', 'skip', 'all')
 NOWHERE = -1e9  # a logit of probability zero whose product with zero is zero
 STRENGTH = 0.11  # of the decorrelation term, inside its weight (released code)
+NO_SPREAD = 1e-10  # variance of a channel of unit vectors that is constant up to rounding
 
 
 @MODELS.register_module()
@@ -44,7 +45,7 @@ class ContrastiveLoss(nn.Module):
             sets.
 
     Raises:
-        ValueError: for unknown ``positives`` or a negative weight.
+        ValueError: for unknown ``positives``, or a weight that is no number from 0.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class ContrastiveLoss(nn.Module):
         for name, weight in dict(
             decorrelation=decorrelation, text_negatives=text_negatives
         ).items():
-            if weight < 0:
-                raise ValueError(f'ContrastiveLoss: {name} must be 0 or more, got {weight}.')
+            if not 0 <= weight < math.inf:
+                raise ValueError(
+                    f'ContrastiveLoss: {name} must be a number, 0 or more, got {weight}.'
+                )
         self.positives, self.decorrelation = positives, decorrelation
         self.text_negatives = text_negatives
 
@@ -84,18 +87,27 @@ class ContrastiveLoss(nn.Module):
             Scalar.
 
         Raises:
-            ValueError: if the matrix is not square.
+            ValueError: if the matrix is not square, or owners or texts are needed and missing.
         """
         if logits.ndim != 2 or len(logits) != logits.shape[1]:
             raise ValueError(
                 'ContrastiveLoss: needs as many captions as videos, row i matching column i, got '
                 f'logits of shape {tuple(logits.shape)}.'
             )
+        for name, needed, given in (
+            ('owners', self.needs_owners, owners),
+            ('texts', self.text_negatives, texts),
+        ):
+            if needed and given is None:
+                raise ValueError(
+                    f'ContrastiveLoss: needs {name} with positives={self.positives!r} and '
+                    f'text_negatives={self.text_negatives}, got None.'
+                )
         logits = logits.float()
         own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
         together = own if not self.needs_owners else owners[:, None] == owners[None, :]
         others = logits.new_empty(len(logits), 0)  # negatives of captions besides videos
-        if self.text_negatives and texts is not None:
+        if self.text_negatives:
             others = (texts.float() + math.log(self.text_negatives)).clamp(min=NOWHERE)
         by_text = self._rows(logits, own, together, others)
         return (by_text + self._rows(logits.T, own, together, others[:, :0])) / 2
@@ -158,5 +170,10 @@ def _correlation(x: Tensor, y: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
 
 
 def _standardise(rows: Tensor) -> Tensor:
-    """(n, E) -> the same with mean 0 and unbiased deviation 1 in each channel."""
-    return (rows - rows.mean(dim=0)) / rows.std(dim=0)
+    """(n, E) -> the same with mean 0 and unbiased deviation 1; 0 in channels without spread.
+
+    The released code divides 0 by 0 there: when all frames of a batch choose one word.
+    """
+    centred = rows - rows.mean(dim=0)
+    variance = centred.square().sum(dim=0) / max(len(rows) - 1, 1)
+    return centred / variance.clamp(min=NO_SPREAD).sqrt()

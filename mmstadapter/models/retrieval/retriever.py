@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmstadapter import weights
 
 from ..text_towers import text_mask
-from .checks import check_captions, check_numbers, check_parts, check_videos
+from .checks import check_captions, check_numbers, check_parts, check_samples, check_videos
 from .gather import GRADIENTS, gather_rows, owner_numbers
 from .in_parts import encode_in_parts
 from .scoring import score
@@ -110,7 +110,7 @@ class Retriever(BaseModel):
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         """A captions -> ids (A, L) on the model's device."""
-        return self.tokenizer(list(captions)).to(self.logit_scale.device)
+        return self.tokenizer(captions).to(self.logit_scale.device)
 
     def encode_frames(self, video: Tensor) -> tuple[Tensor]:
         """(B, 3, T, H, W) -> joint vectors of the frames, a tuple of one tensor (B, T, E)."""
@@ -149,8 +149,8 @@ class Retriever(BaseModel):
             caption). ``'tensor'``: text features and video features of the batch.
 
         Raises:
-            ValueError: for other shapes, NaN features, or in training for an item with other
-                than one caption.
+            ValueError: for other shapes, NaN features, another number of samples than videos,
+                or in training for an item with other than one caption.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
@@ -210,6 +210,7 @@ class Retriever(BaseModel):
 
     def predict(self, inputs: Tensor, data_samples: Sequence) -> list:
         """The samples with the features of their video and of all their captions."""
+        check_samples(data_samples, len(inputs))
         video = self.encode_videos(inputs)
         captions = [list(sample.captions) for sample in data_samples]
         text = self.encode_captions([text for texts in captions for text in texts])
