@@ -120,6 +120,24 @@ class TestEveryConfig:
         assert 'mmstadapter.TunedCheckpointHook' in hooks
 
 
+@pytest.mark.parametrize(
+    ('method', 'row'),
+    [
+        ('linear', 'Linear probe'),
+        ('side4video', 'Side4Video, width 48'),
+        ('stadapter', 'ST-Adapter, kernel 3 x 1 x 1'),
+    ],
+)
+def test_headers_of_the_benchmark_say_what_was_measured(method, row):
+    page = (Path(__file__).parents[2] / 'docs/benchmark.md').read_text()
+    (measured,) = re.findall(rf'\| {row} \| \w+ \| [\d,]+ \| ([\d.]+) .*\| ([\d.]+) .*\|', page)
+    for task, figure in zip(('motion', 'digit'), measured, strict=True):
+        header = ast.get_docstring(
+            ast.parse((FOLDER / f'{method}_vit-tiny_demo-{task}.py').read_text())
+        )
+        assert re.search(rf'\b{figure.removesuffix(".0")}(\.0)? %', header)
+
+
 def test_no_config_names_a_path_of_one_machine():
     for path in FOLDER.rglob('*.py'):
         assert not re.search(r"['\"]/(home|root|tmp|mnt|work)/", Path(path).read_text())
