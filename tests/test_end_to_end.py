@@ -54,10 +54,15 @@ def write_videos(folder: Path, count: int = 8) -> None:
     (folder / 'list.txt').write_text('\n'.join(lines))
 
 
-def tool(name: str, *arguments, cwd: Path) -> str:
-    """Run a shipped tool from another folder; what it printed."""
+def start(name: str, *arguments, cwd: Path) -> subprocess.CompletedProcess:
+    """Run a shipped tool from another folder."""
     command = [sys.executable, str(shipped.root() / 'tools' / name), *map(str, arguments)]
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def tool(name: str, *arguments, cwd: Path) -> str:
+    """What a shipped tool printed, which must not fail."""
+    result = start(name, *arguments, cwd=cwd)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout + result.stderr
 
@@ -103,6 +108,14 @@ def test_testing_from_the_tuned_checkpoint_gives_the_accuracy_of_training(traine
     tested = re.findall(r'acc/top1: ([\d.]+)', out)[-1]
     assert tested == re.findall(r'acc/top1: ([\d.]+)', (trained / 'out.txt').read_text())[-1]
     assert 'bad_videos: 1' in out
+
+
+def test_a_checkpoint_of_another_task_is_no_test_of_a_random_classifier(trained):
+    options = ('--cfg-options', 'model.cls_head.num_classes=3')
+    done = start('test.py', 'mine.py', 'work_dirs/mine/epoch_2.pth', *options, cwd=trained)
+    assert done.returncode != 0
+    assert 'epoch_2.pth does not belong to this model' in done.stderr
+    assert 'size mismatch for cls_head.fc_cls.weight' in done.stderr
 
 
 def test_the_published_file_predicts_like_the_checkpoint(trained):

@@ -68,6 +68,8 @@ def main() -> None:
     runner = launch.build_runner(cfg)
     if args.checkpoint == 'none':
         launch.read_pretrained(runner)
+    else:
+        launch.read_checkpoint(runner, args.checkpoint)
     runner.test()
     del runner
     launch.leave_processes()

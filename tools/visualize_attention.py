@@ -219,12 +219,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Look, draw and write."""
     args = parse_args()
-    cfg = launch.read_config(args)
-    model = launch.load_model(cfg, args.checkpoint, args.device)
     try:
+        cfg = launch.read_config(args)
+        model = launch.load_model(cfg, args.checkpoint, args.device)
         clip = read_clip(cfg, args.video, args.view)
         seen = see(model, image_model(model, cfg), clip, args.head)
-    except (TypeError, ValueError, VideoReadError) as error:
+    except (FileNotFoundError, RuntimeError, TypeError, ValueError, VideoReadError) as error:
         sys.exit(str(error))
     args.out.mkdir(parents=True, exist_ok=True)
     picture(seen).savefig(args.out / 'attention.png')

@@ -187,12 +187,12 @@ def build_loader(cfg: Config) -> DataLoader:
 def main() -> None:
     """Test, print and write."""
     args = parse_args()
-    cfg = launch.read_config(args)
-    names = read_names(args.labels, args.checkpoint)
-    model = launch.load_model(cfg, args.checkpoint, args.device)
     try:
+        cfg = launch.read_config(args)
+        names = read_names(args.labels, args.checkpoint)
+        model = launch.load_model(cfg, args.checkpoint, args.device)
         result = report(*compare(model, build_loader(cfg), args.seed), names)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
     out = args.out or Path(cfg.work_dir) / 'time_use.json'
     out.parent.mkdir(parents=True, exist_ok=True)
