@@ -109,7 +109,7 @@ class PyAVReader:
         return found
 
     def _by_order(self, wanted: list[int]) -> dict[int, np.ndarray]:
-        found, missing = {}, set(wanted)
+        found, missing, index = {}, set(wanted), -1
         with opened(self.source, self.path) as container:
             for index, frame in enumerate(self._decode(container)):
                 if index in missing:

@@ -85,11 +85,11 @@ def check_activation(
         tells: whether the source has one activation only, so that no config is needed.
 
     Raises:
-        ValueError: if the config states another activation.
+        ValueError: if the config states another activation, or is none.
     """
     file = path.with_name(config)
     if file.is_file():
-        stored = _stored_activation(json.loads(file.read_text(encoding='utf-8')), part)
+        stored = _stored_activation(file, part)
         if stored != activation:
             raise ValueError(
                 f'{path} was trained with the activation {stored!r} (says {file}), the model '
@@ -104,8 +104,15 @@ def check_activation(
         )
 
 
-def _stored_activation(config: dict, part: str) -> str:
+def _stored_activation(file: Path, part: str) -> str:
     """The activation that a config of Hugging Face or open_clip states, or its default."""
-    if 'model_cfg' in config:
-        return 'quick_gelu' if config['model_cfg'].get('quick_gelu') else 'gelu'
-    return config.get(part, config).get('hidden_act', 'quick_gelu')
+    try:
+        config = json.loads(file.read_text(encoding='utf-8'))
+        if 'model_cfg' in config:
+            return 'quick_gelu' if config['model_cfg'].get('quick_gelu') else 'gelu'
+        return config.get(part, config).get('hidden_act', 'quick_gelu')
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{file} should say with which activation the weights beside it were trained, but is '
+            f'no config of a CLIP model: {error}. Mend it or move it elsewhere.'
+        ) from None

@@ -196,6 +196,15 @@ class TestBrokenFiles:
         with pytest.raises(VideoReadError, match='x.ts: is damaged: a stream appears'):
             list(packets_of(container, 'x.ts'))
 
+    def test_frames_that_are_gone_when_decoded_again(self, video, monkeypatch):
+        reader = open_video(str(video('x.avi', codec='mpeg4')))
+        assert len(reader) == 40
+        monkeypatch.setattr(reader, '_decode', lambda container: iter([]))
+        with pytest.raises(
+            VideoReadError, match='gave 40 frames at first and 0 when decoded again'
+        ):
+            reader.read([3])
+
     def test_more_frames_asked_than_there_are(self, video):
         with pytest.raises(VideoReadError, match='has frames 0 to 39, asked for 3 to 40'):
             open_video(str(video())).read([3, 40])

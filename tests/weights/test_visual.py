@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from mmstadapter.weights import fingerprint, from_ours, load_visual
 
-from .conftest import save
+from .conftest import hf, save
 
 
 @pytest.mark.parametrize('suffix', ['.safetensors', '.pth', '.pt'])
@@ -62,6 +62,14 @@ def test_a_model_of_another_activation_is_refused(trunk, tmp_path, name, config,
         with pytest.raises(ValueError, match="activation 'gelu'.*quick_gelu"):
             load_visual(path)
         assert load_visual(path, activation='gelu')
+
+
+@pytest.mark.parametrize('content', ['', '{"vision_config"', '[1]', '3', '{"vision_config": null}'])
+def test_a_config_that_is_none_is_refused(trunk, tmp_path, content):
+    (tmp_path / 'config.json').write_text(content)
+    path = save(hf(trunk), tmp_path / 'clip.safetensors')
+    with pytest.raises(ValueError, match=r'config\.json should say .* no config of a CLIP model'):
+        load_visual(path)
 
 
 def test_a_file_that_does_not_tell_its_activation_is_warned_about(clip_file, tmp_path, logged):

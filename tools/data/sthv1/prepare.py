@@ -2,7 +2,8 @@
 
     python tools/data/sthv1/prepare.py [--root data/sthv1] [--allow-missing]
 
-README.md beside this file says what has to lie where.
+README.md beside this file says what has to lie where. The counts that are called official are
+as commonly reported.
 """
 
 import sys
@@ -13,7 +14,6 @@ from files import images_of, need, parser, read_lines, some  # noqa: E402
 from lists import Entry, Preparation, match_folders  # noqa: E402
 
 PREFIX = 'something-something-v1-'
-# As commonly reported.
 OFFICIAL = dict(train=('train', 86_017), validation=('val', 11_522), test=('test', 10_960))
 CLASSES = 174
 FEWEST = 8  # frames that training and validation ask for

@@ -2,7 +2,8 @@
 
     python tools/data/ucf101/prepare.py [--root data/ucf101] [--allow-missing]
 
-README.md beside this file says what has to lie where.
+README.md beside this file says what has to lie where. The counts that are called official are
+as commonly reported; each split has all 13,320 videos.
 """
 
 import sys
@@ -13,7 +14,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from files import form, need, parser, read_lines, some  # noqa: E402
 from lists import Entry, Preparation, class_folders  # noqa: E402
 
-# As commonly reported; each split has all 13,320 videos.
 OFFICIAL = {1: (9_537, 3_783), 2: (9_586, 3_734), 3: (9_624, 3_696)}  # training, testing
 CLASSES = 101
 SOURCE = 'unpack UCF101TrainTestSplits-RecognitionTask.zip there (see README.md).'
