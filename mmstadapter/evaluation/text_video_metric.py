@@ -104,8 +104,9 @@ class TextVideoMetric(BaseMetric):
                     f'{", ".join(lacking)}. A test data set gives video_id and captions, a '
                     "Retriever in mode 'predict' the features."
                 )
+            # Copies: pickled for another process, a row of a batch would take the batch along.
             video, text = (
-                {k: v.detach().cpu() for k, v in sample[f'{side}_features'].items()}
+                {k: v.detach().to('cpu', copy=True) for k, v in sample[f'{side}_features'].items()}
                 for side in ('video', 'text')
             )
             name, captions = str(sample['video_id']), list(sample['captions'])

@@ -48,6 +48,15 @@ def test_it_gives_the_figures_of_the_plain_function():
     assert found == pytest.approx({f'retrieval/{k}': v for k, v in expected.items()})
 
 
+def test_a_row_of_a_batch_does_not_keep_the_batch():
+    batch, metric = torch.randn(16, 8), TextVideoMetric()
+    row = dict(vector=batch[3:4])
+    sample = dict(video_id='v', captions=['c'], video_features=row, text_features=row)
+    metric.process(None, [sample])
+    ((_, _, *features, _),) = metric.results
+    assert [f['vector'].untyped_storage().nbytes() for f in features] == [32, 32]
+
+
 def test_options_reach_the_functions():
     found = evaluate(samples(), ties='optimistic', gallery='captions', cutoffs=(2,), prefix='x')
     assert {'x/t2v/R2', 'x/v2t/MnR'} <= set(found) and 'x/t2v/R1' not in found

@@ -142,7 +142,6 @@ class TestModes:
             plain(clips, samples, mode='loss')['loss_contrast'],
         )
 
-
     @pytest.mark.parametrize('positives', ['skip', 'all'])
     def test_captions_of_one_video_are_then_no_negatives_of_each_other_either(self, positives):
         losses = [
