@@ -90,7 +90,7 @@ setup(
     include_package_data=True,
     install_requires=requirements('runtime') + mmcv(),
     extras_require={name: requirements(name) for name in ('full', 'timm', 'search', 'dev')},
-    entry_points={'console_scripts': ['mmstadapter=mmstadapter.cli:main']},
+    scripts=['tools/mmstadapter'],
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

@@ -50,6 +50,17 @@ def test_help_lists_every_command_with_a_sentence(call):
     assert all(len(lines[name]) >= 2 for name in [*cli.TOOLS, 'configs'])
 
 
+def test_the_console_command_answers_without_importing_what_it_starts():
+    script = CLONE / 'tools' / 'mmstadapter'
+    code = (
+        f"import runpy, sys; sys.argv = ['mmstadapter', '--help']; runpy.run_path({str(script)!r})"
+        "; print({'torch', 'mmengine'} & set(sys.modules))"
+    )
+    lines = run(sys.executable, '-c', code).stdout.splitlines()
+    assert lines[0].startswith('usage: mmstadapter COMMAND')
+    assert lines[-1] == 'set()'
+
+
 def test_every_command_has_its_tool():
     assert len(cli.TOOLS) >= 7
     assert all((shipped.root() / 'tools' / tool).is_file() for tool in cli.TOOLS.values())

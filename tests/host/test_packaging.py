@@ -1,6 +1,7 @@
 """What an installation contains: wheel, sdist and editable install, laid out for mim."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def wheel(source, tmp_path_factory):
 
 
 def names(wheel: zipfile.ZipFile) -> set[str]:
-    return {name for name in wheel.namelist() if '.dist-info/' not in name}
+    return {name for name in wheel.namelist() if not re.search(r'\.(dist-info|data)/', name)}
 
 
 def mmcv_required_by(wheel: zipfile.ZipFile) -> list[str]:
@@ -74,6 +75,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     modules = {str(path.relative_to(CLONE)) for path in (CLONE / 'mmstadapter').rglob('*.py')}
     modules = {name for name in modules if '.mim' not in name}
     assert modules == {name for name in held if name.endswith('.py') and '.mim' not in name}
+
+
+def test_the_wheel_holds_the_console_command(wheel):
+    (command,) = [name for name in wheel.namelist() if name.endswith('.data/scripts/mmstadapter')]
+    assert wheel.read(command).startswith(b'#!python\n')  # pip names the environment's instead
 
 
 def test_the_wheel_holds_clips_vocabulary_and_its_licence(wheel):
