@@ -129,13 +129,14 @@ def _unwrap(content: Mapping) -> Mapping:
 
 def _only_tensors(content: Mapping, path: Path) -> dict[str, Tensor]:
     others = {
-        name: type(value).__name__
+        name: value.layout if isinstance(value, Tensor) else type(value).__name__
         for name, value in content.items()
-        if not isinstance(value, Tensor) or not isinstance(name, str)
+        if not (isinstance(value, Tensor) and value.layout is torch.strided)
+        or not isinstance(name, str)
     }
     if others or not content:
         raise ValueError(
-            f'read_tensors: {path} must hold tensors, or a dict of them under one of '
+            f'read_tensors: {path} must hold dense tensors by name, or a dict of them under one of '
             f'{", ".join(CONTAINERS)}; got {dict(list(others.items())[:5]) or "nothing"}.'
         )
     return {name: tensor.detach() for name, tensor in content.items()}

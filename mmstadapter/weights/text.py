@@ -35,6 +35,7 @@ def load_logit_scale(checkpoint: str | Path) -> float:
 
     Raises:
         KeyError: if the file has none, as files of one tower alone.
+        ValueError: if it is more than one number.
     """
     path = locate(checkpoint)
     tensors = open_tensors(path)
@@ -43,7 +44,12 @@ def load_logit_scale(checkpoint: str | Path) -> float:
             f'load_logit_scale: {path} has no logit_scale. Give a file with both towers, or set '
             "the retriever's temperature: OpenAI's models have ln 100 = 4.6052."
         )
-    return tensors['logit_scale'].float().item()
+    scale = tensors['logit_scale']
+    if scale.numel() != 1:
+        raise ValueError(
+            f'load_logit_scale: logit_scale of {path} must be one number, got {tuple(scale.shape)}.'
+        )
+    return scale.float().item()
 
 
 def _find_source(names: Collection[str], path: Path) -> Source:

@@ -80,7 +80,10 @@ class TestPlainFiles:
         with pytest.raises(FileNotFoundError, match='absent.pt'):
             read_tensors(tmp_path / 'absent.pt')
 
-    @pytest.mark.parametrize('content', [{'a': 3}, {}, [torch.ones(1)], {3: torch.ones(1)}])
+    @pytest.mark.parametrize(
+        'content',
+        [{'a': 3}, {}, [torch.ones(1)], {3: torch.ones(1)}, {'a': torch.ones(2).to_sparse()}],
+    )
     def test_anything_but_tensors_is_refused(self, tmp_path, content):
         torch.save(content, tmp_path / 'x.pt')
         with pytest.raises(ValueError, match='must hold'):

@@ -239,3 +239,8 @@ class TestLogitScale:
     def test_of_one_tower_alone_is_missing(self, tower, tmp_path):
         with pytest.raises(KeyError, match='has no logit_scale.*4.6052'):
             load_logit_scale(save(tower, tmp_path / 'text.safetensors'))
+
+    def test_a_temperature_that_is_no_number_is_an_error(self, tower, tmp_path):
+        path = save(openai(tower) | dict(logit_scale=torch.ones(3)), tmp_path / 'x.safetensors')
+        with pytest.raises(ValueError, match=r'x\.safetensors must be one number, got \(3,\)'):
+            load_logit_scale(path)
