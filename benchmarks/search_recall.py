@@ -2,9 +2,9 @@
 
 Writes Markdown. The index is a real one, written by the package; its features are synthetic,
 see :func:`describe`. A million vectors take 1.1 GB on the disk, the approximate stage as much
-again, and about 3 GB of memory while it is built.
+again, and about 3 GB of memory while it is built; 60,000 segments of tokens take 0.8 GB.
 
-    python benchmarks/search_recall.py [--rows N] [--folder DIR] > benchmarks/search_recall_...md
+    python benchmarks/search_recall.py [--part re-ranking] [--folder DIR] > benchmarks/...md
 """
 
 import argparse
@@ -107,8 +107,7 @@ def fill(folder: Path, world: World, rows: int, tokens: bool, queries: int) -> d
             share = -(-queries * per_shard // rows)
             chosen = torch.randperm(len(contents), generator=world.random)[:share]
             asked.append(contents[chosen])
-        if not tokens:
-            _measure('building the approximate stage', writer.build_first_stage)
+        _measure('building the approximate stage', writer.build_first_stage)
     about = torch.cat(asked)[:queries]
     return world.words(about) if tokens else dict(vector=world.told(about))
 
@@ -133,6 +132,11 @@ def one_by_one(index: VideoIndex, text: dict[str, Tensor], **options) -> tuple[l
     return found, times
 
 
+def first(text: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Some of the captions."""
+    return {name: tensor[:count] for name, tensor in text.items()}
+
+
 def pooled_part(folder: Path, rows: int, queries: int) -> None:
     """One vector a segment: the approximate stage against all."""
     world = World()
@@ -143,13 +147,12 @@ def pooled_part(folder: Path, rows: int, queries: int) -> None:
     index = VideoIndex(folder)
     opened = time.perf_counter() - begun
     truth = index.search(text, topk=max(DEPTHS), exact=True)
-    few = {name: tensor[:20] for name, tensor in text.items()}
-    _, exact_times = one_by_one(index, few, topk=10, exact=True)
+    _, exact_times = one_by_one(index, first(text, 20), topk=10, exact=True)
     cosines = world_statistics(index, text, truth)
     sizes = {p.name: p.stat().st_size for p in folder.iterdir()}
     lists_size = sum(size for name, size in sizes.items() if name.startswith('approximate'))
     print(f'# First stage: {rows:,} segments, one vector of {WIDTH} each\n')
-    print(f'{machine()}; `python benchmarks/search_recall.py`\n')
+    print(machine())
     print(cosines)
     built = TIMES['building the approximate stage']
     print(
@@ -184,22 +187,38 @@ def sweep(index: VideoIndex, vectors: Tensor, lists: int) -> tuple[Tensor, list[
 
 def tokens_part(folder: Path, rows: int, queries: int) -> None:
     """Token features: a shortlist by pooled vectors, re-ranked, against all by the full score."""
+    begun = time.perf_counter()
     text = fill(folder, World(1), rows, tokens=True, queries=queries)
+    _note(f'written in {time.perf_counter() - begun:.0f} s')
     index = VideoIndex(folder)
-    truth, exact_times = one_by_one(index, text, topk=10, exact=True)
+    approximate, index.approximate, covered, index.covered = (
+        index.approximate, None, index.covered, 0)  # fmt: skip
+    truth = index.search(text, topk=10, exact=True)  # together: each segment is read once
+    _, exact_times = one_by_one(index, first(text, 20), topk=10, exact=True)
     print(f'# Re-ranking: {rows:,} segments of {FRAMES} tokens, captions of {WORDS}\n')
+    print(machine())
     print(
-        'Recall of the shortlist that pooled vectors give (compared with all of them) and '
-        '`mmstadapter.score` re-ranks, against that score on every segment.\n'
+        'Recall of the shortlist that pooled vectors give and `mmstadapter.score` re-ranks, '
+        f'against that score on every segment; {queries} captions, one at a time.\n'
     )
-    print('| candidates | recall@1 | recall@10 | median ms |')
-    print('|---|---|---|---|')
-    for count in CANDIDATES:
+    print('| candidates | first stage | recall@1 | recall@10 | median ms |')
+    print('|---|---|---|---|---|')
+
+    def line(count: int, stage: str) -> None:
         found, times = one_by_one(index, text, topk=10, candidates=count)
         cells = [f'{recall(found, truth, k):.1f}' for k in (1, 10)]
         name = f'{count} (default)' if count == 200 else str(count)
-        print(f'| {name} | {" | ".join(cells)} | {1000 * statistics.median(times):.1f} |')
-    print(f'| all, `exact=True` | 100 | 100 | {1000 * statistics.median(exact_times):.0f} |\n')
+        median = 1000 * statistics.median(times)
+        print(f'| {name} | {stage} | {" | ".join(cells)} | {median:.1f} |', flush=True)
+
+    for count in CANDIDATES:
+        line(count, 'all compared')
+    if approximate is not None:
+        index.approximate, index.covered = approximate, covered
+        for count in CANDIDATES:
+            line(count, f'{LISTS_LOOKED_AT} of {approximate.lists.nlist} lists')
+    exact = 1000 * statistics.median(exact_times)
+    print(f'| all, `exact=True` | none | 100 | 100 | {exact:.0f} |\n')
 
 
 def world_statistics(index: VideoIndex, text: dict[str, Tensor], truth: list[list[Hit]]) -> str:
@@ -238,13 +257,13 @@ def _measure(name: str, function) -> None:
 
 
 def machine() -> str:
-    """Processor kind, threads, versions, date, memory used."""
+    """Processor kind, threads, versions, date, memory used, command."""
     faiss = load_faiss()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return (
         f'{platform.machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, '
         f'faiss-cpu {faiss.__version__}, {datetime.date.today()}, peak memory {peak:.1f} GB '
-        '(mapped files included)'
+        f'(mapped files included); `python {" ".join(sys.argv)}`\n'
     )
 
 
@@ -267,15 +286,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     add = parser.add_argument
     add('--rows', type=int, default=1_000_000)
-    add('--token-rows', type=int, default=48_000, help='segments of the re-ranking part')
-    add('--queries', type=int, default=500)
+    add('--token-rows', type=int, default=60_000, help='segments of the re-ranking part')
+    add('--queries', type=int, default=500, help='captions; at most 100 in re-ranking')
+    add('--part', choices=('first-stage', 're-ranking'), help='one of the two alone')
     add('--folder', type=Path, help='where to write the indexes [a temporary folder]')
     args = parser.parse_args()
     if load_faiss() is None:
         sys.exit("search_recall: needs faiss; pip install 'mmstadapter[search]'.")
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        pooled_part(Path(folder) / 'vectors', args.rows, args.queries)
-        tokens_part(Path(folder) / 'tokens', args.token_rows, min(100, args.queries))
+        if args.part != 're-ranking':
+            pooled_part(Path(folder) / 'vectors', args.rows, args.queries)
+        if args.part != 'first-stage':
+            tokens_part(Path(folder) / 'tokens', args.token_rows, min(100, args.queries))
 
 
 if __name__ == '__main__':

@@ -70,7 +70,7 @@ class Approximate:
         flags = self.faiss.IO_FLAG_MMAP | self.faiss.IO_FLAG_READ_ONLY
         try:
             self.lists = self.faiss.read_index(str(path), flags)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:  # the latter for sizes that cannot be
             raise VideoIndexError(f'{path}: cannot be read: {str(error).splitlines()[0]}') from None
         if self.lists.ntotal != rows:
             raise VideoIndexError(f'{path}: has {self.lists.ntotal} vectors instead of {rows}')

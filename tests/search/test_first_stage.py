@@ -132,6 +132,18 @@ class TestWithFaiss:
         index = mmstadapter.VideoIndex(tmp_path / 'i')
         assert 0 < len(index.search(dict(vector=rows[:1]), 10**12)[0]) <= 600
 
+    @pytest.mark.parametrize('kind', [RuntimeError, MemoryError])
+    def test_whatever_faiss_says_of_a_damaged_file_all_are_compared(
+        self, tmp_path, monkeypatch, kind
+    ):
+        grow(tmp_path / 'i', 600, seed=0)
+
+        def fail(*args):
+            raise kind('std::bad_alloc')
+
+        monkeypatch.setattr('faiss.read_index', fail)
+        assert mmstadapter.VideoIndex(tmp_path / 'i').approximate is None
+
     def test_an_index_made_with_it_is_searched_without_faiss(self, tmp_path, monkeypatch):
         rows = grow(tmp_path / 'i', 600, seed=0)
         monkeypatch.setattr(video_index, 'load_faiss', lambda: None)
