@@ -33,7 +33,8 @@ def similarity_matrix(
             (A, L), perhaps ``mask`` (A, L). Any float type.
         video: features of B videos, of the same kind.
         memory: bound in bytes on what is allocated beside features and result, on the CPU or
-            the device (a BLAS library's own work space comes on top).
+            the device. On top come 20 bytes a token for the order they are taken in, at most,
+            and a BLAS library's own work space.
         device: where to compute, the features' own by default. Features may be elsewhere: they
             are moved block by block.
         out: (A, B) float32 tensor to write into, for example one from ``torch.from_file`` when

@@ -157,6 +157,14 @@ def test_memory_stays_within_the_bound(kind, memory):
     assert memory / 20 < peak.peak <= memory
 
 
+def test_the_order_of_many_tokens_comes_on_top_with_20_bytes_a_token():
+    text, video = tokens(5000, 32, 8), tokens(300, 12, 8, seed=1)
+    out, memory = torch.empty(5000, 300), 2**20
+    with Peak() as peak:
+        similarity_matrix(text, video, memory, out=out)
+    assert memory < peak.peak <= memory + 20 * (5000 * 32 + 300 * 12)
+
+
 def test_a_bound_too_small_for_one_pair_says_what_is_needed():
     text, video = SIDES['padded_both']
     with pytest.raises(ValueError, match=r'memory must be at least (\d+) bytes') as error:
