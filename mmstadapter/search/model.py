@@ -86,6 +86,12 @@ class SearchModel:
         Raises:
             ValueError: if what is loaded is not what made the index.
         """
+        lacking = {'name', 'config', 'checkpoint', 'weights'} - stored.keys()
+        if lacking:
+            raise ValueError(
+                f'SearchModel: the index does not say the {", ".join(sorted(lacking))} of its '
+                'model, so nothing can be compared with its features. Index the videos again.'
+            )
         where = checkpoint or stored['checkpoint']
         model = cls(stored['config'], where, device, options, captions_only)
         model.name = stored['name']

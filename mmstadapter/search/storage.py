@@ -9,6 +9,7 @@ written beside its place and renamed. Nothing here is a pickle.
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from torch import Tensor
 
 FORMAT = 'mmstadapter-video-index-1'
 MANIFEST, LOCK, PART = 'index.json', 'lock', '.part'
+OURS = re.compile(r'lock|(index\.json|shard-\d+\.safetensors|approximate-\d+\.faiss)(\.part)?')
 ENTRIES = dict(
     root=str, seconds=int | float, features=dict | None, next=int,
     approximate=dict | None, shards=list, bad=dict, model=dict,

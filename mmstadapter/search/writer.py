@@ -12,8 +12,9 @@ from .first_stage import ABSENT, WORTHWHILE, Approximate, load_faiss, pooled
 from .storage import (
     FEATURES,
     FORMAT,
+    LOCK,
     MANIFEST,
-    PART,
+    OURS,
     POOLED,
     Shard,
     VideoIndexError,
@@ -191,12 +192,11 @@ class IndexWriter:
 
     def _clean(self) -> None:
         """Remove files that a process left behind when it was killed, and merged shards."""
-        listed = {entry['file'] for entry in self.manifest['shards']}
-        listed.add((self.manifest['approximate'] or {}).get('file'))
-        for pattern in ('shard-*', 'approximate-*', f'*{PART}'):
-            for path in self.folder.glob(pattern):
-                if path.name not in listed:
-                    path.unlink(missing_ok=True)
+        kept = {MANIFEST, LOCK, *(entry['file'] for entry in self.manifest['shards'])}
+        kept.add((self.manifest['approximate'] or {}).get('file'))
+        for path in self.folder.iterdir():
+            if OURS.fullmatch(path.name) and path.name not in kept:
+                path.unlink(missing_ok=True)
 
     def _drop(self, paths: Iterable[str]) -> None:
         gone = set(paths)
@@ -293,8 +293,7 @@ def writing(
 
 
 def _refuse_foreign(folder: Path) -> None:
-    ours = ('shard-', 'lock', 'approximate-', MANIFEST)
-    others = [path.name for path in folder.iterdir() if not path.name.startswith(ours)]
+    others = [path.name for path in folder.iterdir() if not OURS.fullmatch(path.name)]
     if others:
         raise VideoIndexError(
             f'VideoIndex: {folder} holds other files ({", ".join(sorted(others)[:3])}) and no '

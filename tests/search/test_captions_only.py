@@ -157,3 +157,8 @@ def test_a_model_of_another_class_is_built_whole(tmp_path):
     config = Config.fromfile(write_config(tmp_path)).model
     with pytest.raises(ValueError, match='no retrieval model'):
         build(dict(config.backbone), None, 'x', captions_only=True)
+
+
+def test_an_index_that_says_nothing_of_its_model_is_refused():
+    with pytest.raises(ValueError, match='does not say the checkpoint, config, weights'):
+        mmstadapter.SearchModel.of_index(dict(name='none'))

@@ -52,6 +52,28 @@ class TestWithFaiss:
             [h.start for h in hits] for hits in truth
         ]
 
+    def test_tokens_are_re_ranked_behind_it(self, tmp_path, monkeypatch):
+        generator = torch.Generator().manual_seed(3)
+        tokens = F.normalize(torch.randn(610, 5, 16, generator=generator), dim=-1)
+        weights = torch.rand(610, 5, generator=generator).softmax(-1)
+        videos, text = (dict(tokens=tokens[s], weights=weights[s]) for s in (
+            slice(0, 600), slice(600, 610)))  # fmt: skip
+        with writing(tmp_path / 'i', {}, '/videos', 1.0, say=lambda line: None) as out:
+            out.add(VideoStamp('a.mp4', 1, 0), videos, [(float(i), i + 1.0) for i in range(600)])
+            out.commit()
+            out.build_first_stage()
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        monkeypatch.setattr(first_stage, 'LISTS_LOOKED_AT', index.approximate.lists.nlist)
+        near = (first_stage.pooled(text) @ first_stage.pooled(videos).T).topk(30).indices
+        scores = mmstadapter.score(text, videos)
+        for number, hits in enumerate(index.search(text, 30, candidates=30)):
+            expected = near[number][scores[number][near[number]].argsort(descending=True)].tolist()
+            found = [int(hit.start) for hit in hits]
+            assert len(set(found) & set(expected)) >= 29  # 16 bit may swap the last ones
+            score = torch.tensor([hit.score for hit in hits])
+            torch.testing.assert_close(score, scores[number][found], atol=5e-4, rtol=0)
+            assert (score.diff() <= 0).all()
+
     def test_few_lists_find_most(self, tmp_path):
         grow(tmp_path / 'i', 2000, seed=0)
         index = mmstadapter.VideoIndex(tmp_path / 'i')

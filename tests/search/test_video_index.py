@@ -1,6 +1,7 @@
 """The index on disk: whole after every step, and found in by features."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -170,6 +171,61 @@ class TestWriting:
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'c.mp4']
         assert len(list((tmp_path / 'i').glob('shard-*'))) == 2  # the orphan is gone
 
+    def test_dying_at_any_step_of_writing_loses_nothing(self, tmp_path, monkeypatch):
+        """Add, change, drop and merge, dying before and after each change of the disk in turn."""
+        steps = [(storage.os, 'fsync'), (storage, 'save_file'), (Path, 'replace'), (Path, 'unlink')]
+        monkeypatch.setattr(writer, 'MANY', 3)
+        monkeypatch.setattr(storage.os, 'fsync', lambda file: None)  # slow, and no power fails
+
+        def run(fail_at: int) -> int:
+            count = 0
+
+            def dying(function):
+                def call(*args, **options):
+                    nonlocal count
+                    count += 1
+                    if count == fail_at:
+                        raise KeyboardInterrupt
+                    result = function(*args, **options)
+                    count += 1
+                    if count == fail_at:
+                        raise KeyboardInterrupt
+                    return result
+
+                return call
+
+            with monkeypatch.context() as patch:
+                for owner, name in steps:
+                    patch.setattr(owner, name, dying(getattr(owner, name)))
+                with writing(folder, MODEL, '/videos', 2.0, say=lambda line: None) as out:
+                    for name, seed in (('b.mp4', 7), ('c.mp4', 3), ('a.mp4', 9)):
+                        out.drop(['d.mp4'] if name == 'c.mp4' else [])
+                        add(out, name, vectors(2, seed), size=seed)
+                        out.commit()
+                    out.tidy()
+            return count
+
+        before = {'a.mp4': {0, 9}, 'b.mp4': {1, 7}, 'c.mp4': {3}, 'd.mp4': {2}}
+        fail_at, total = 1, 10
+        while fail_at <= total:
+            folder = tmp_path / str(fail_at)
+            write(folder, ('a.mp4', vectors(2)), ('b.mp4', vectors(2, 1)), ('d.mp4', vectors(2, 2)))
+            with pytest.raises(KeyboardInterrupt):
+                run(fail_at)
+            index = mmstadapter.VideoIndex(folder)
+            assert {'a.mp4', 'b.mp4'} <= set(index.videos) <= before.keys()
+            assert len(index) == 2 * len(index.videos)
+            total = run(-1) if fail_at == 1 else total
+            run(-1)
+            index = mmstadapter.VideoIndex(folder)
+            assert index.videos == ['a.mp4', 'b.mp4', 'c.mp4'] and len(index) == 6
+            for name, seed in (('a.mp4', 9), ('b.mp4', 7), ('c.mp4', 3)):
+                hit = index.search({'vector': vectors(2, seed)['vector'][1:]}, 1)[0][0]
+                assert (hit.video, hit.start) == (name, 2.0) and hit.score > 0.99
+            assert not list(folder.glob('*.part'))
+            fail_at += 1
+        assert fail_at > 40
+
     def test_a_full_disk_is_an_error_of_the_system_and_keeps_what_was_there(
         self, tmp_path, monkeypatch
     ):
@@ -319,3 +375,14 @@ class TestDamage:
         with pytest.raises(ValueError, match='thesis.tex'):
             write(tmp_path, ('a.mp4', vectors(3)))
         assert not (tmp_path / 'lock').exists()
+
+    @pytest.mark.parametrize('name', ['shard-000001.tar', 'index.json.bak', 'film.mp4.part'])
+    def test_no_file_of_others_is_removed_however_it_is_called(self, tmp_path, name):
+        (tmp_path / 'a').mkdir()
+        (tmp_path / 'a' / name).write_text('mine')
+        with pytest.raises(ValueError, match=name):
+            write(tmp_path / 'a', ('a.mp4', vectors(3)))
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        (tmp_path / 'i' / name).write_text('mine')
+        write(tmp_path / 'i', ('b.mp4', vectors(3)))
+        assert (tmp_path / 'i' / name).is_file() and (tmp_path / 'a' / name).is_file()
