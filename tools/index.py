@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> dict:
     from mmstadapter.search.storage import MANIFEST, read_manifest
 
     options = parse_options(args.cfg_options or [])
+    if not Path(args.videos).is_dir():  # before weights are fetched
+        raise NotADirectoryError(f'index: no folder {args.videos}. Give a folder of videos.')
     is_new = not (Path(args.index) / MANIFEST).is_file()
     there = {} if is_new else read_manifest(Path(args.index))
     if there and args.config is None:

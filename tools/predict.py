@@ -53,12 +53,14 @@ def main() -> None:
 
             predictor = Predictor(args.adapter, args.checkpoint, args.device, args.batch_size)
             found = predictor(args.videos, args.topk)
-    except (FileNotFoundError, RuntimeError, ValueError) as error:
+        text = json.dumps(found, indent=1)
+        sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
+        print(text if args.json == '-' else '\n'.join(map(describe, found)))
+        if args.json not in (None, '-'):
+            Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+            Path(args.json).write_text(text + '\n', encoding='utf-8')
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
-    text = json.dumps(found, indent=1, ensure_ascii=False)
-    print(text if args.json == '-' else '\n'.join(map(describe, found)))
-    if args.json not in (None, '-'):
-        Path(args.json).write_text(text + '\n', encoding='utf-8')
     sys.exit(all('error' in entry for entry in found))
 
 

@@ -211,11 +211,11 @@ class TestPredict:
             assert a['scores'] == pytest.approx(b['scores'], abs=1e-5)
 
     def test_the_command_writes_json(self, user, fitted):
-        words = ('out/adapter.safetensors', 'mine', '--json', 'found.json', '--topk', 1)
+        words = ('out/adapter.safetensors', 'mine', '--json', 'new/found.json', '--topk', 1)
         done = command('predict', *words, cwd=user)
         assert done.returncode == 0, done.stderr
         assert 'mine/day light/0.mp4: day light' in done.stdout
-        found = json.loads((user / 'found.json').read_text())
+        found = json.loads((user / 'new/found.json').read_text())
         assert len(found) == 14 and sum('error' in entry for entry in found) == 1
         assert all(len(entry['labels']) == 1 for entry in found if 'error' not in entry)
 
