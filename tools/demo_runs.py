@@ -152,17 +152,25 @@ class Run:
         """Train and test, unless both are done with these very inputs."""
         self.discard_others()
         if self.result_file().is_file():
-            self.tell(f'done before: {self.top1():.1f} %')
+            self.tell(f'done before: {self.summary()}')
             return
         verb = 'mim train mmstadapter' if self.through_mim else 'tools/train.py'
         self.tell(f'{verb} {self.config}')
         self.call([*self.command('train'), *self.options('train'), '--resume'], 'train.log')
-        self.call([*self.command('test'), *self.options('test')], 'test.log')
-        metrics = sorted((self.folder / 'test').glob('*/*.json'))[-1].read_text()
+        metrics = self.test()
         part = self.result_file().with_suffix('.part')
         part.write_text(metrics)
         os.replace(part, self.result_file())
-        self.tell(f'tested: {self.top1():.1f} %')
+        self.tell(f'tested: {self.summary()}')
+
+    def test(self) -> str:
+        """Test the trained model; its metrics as JSON."""
+        self.call([*self.command('test'), *self.options('test')], 'test.log')
+        return sorted((self.folder / 'test').glob('*/*.json'))[-1].read_text()
+
+    def summary(self) -> str:
+        """What the test gave, in words."""
+        return f'{self.top1():.1f} %'
 
     def inputs(self) -> dict:
         """What the result depends on, besides the code."""

@@ -1,7 +1,6 @@
 """The search of the demonstration: a retrieval model, an index of clips, a sentence."""
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -13,7 +12,7 @@ from demo_runs import TOOLS, Console, Run, execute
 METHOD, TASK, EPOCHS = 'side4video', 'captions', 3
 QUERY = 'the digit three moves to the left'
 SHOWN = 5
-VAL_LINE = re.compile(r'Epoch\(val\)\s+\[(\d+)\]\[.*t2v/R1: ([\d.]+).*v2t/R1: ([\d.]+)')
+VAL_LINE = re.compile(r'Epoch\(val\)\s+\[\d+\]\[.*t2v/R1: ([\d.]+).*v2t/R1: ([\d.]+)')
 MADE_BY = ('index', 'index.log', 'search.log', 'search.html')  # in the folder of the demonstration
 
 
@@ -37,22 +36,13 @@ class SearchRun(Run):
         self.work_dir = work_dir
         self.found: dict[str, float] = {}
 
-    def complete(self) -> None:
-        """Train, unless that is done with these very inputs."""
-        self.discard_others()
-        if self.result_file().is_file():
-            self.tell(f'done before: {self.summary()}')
-            return
-        verb = 'mim train mmstadapter' if self.through_mim else 'tools/train.py'
-        self.tell(f'{verb} {self.config}')
-        self.call([*self.command('train'), *self.options('train'), '--resume'], 'train.log')
+    def test(self) -> str:
+        """Recall at the end of the training, as JSON."""
         if not self.found:  # resumed after the last epoch
             log = (self.folder / 'train.log').read_text(errors='replace')
             for line in log.splitlines():
                 self.condense(line)
-        part = self.result_file().with_suffix('.part')
-        part.write_text(json.dumps(self.found))
-        os.replace(part, self.result_file())
+        return json.dumps(self.found)
 
     def options(self, verb: str) -> list[str]:
         """As of every run, and where the text tower lies."""
@@ -60,16 +50,15 @@ class SearchRun(Run):
         return [*super().options(verb), f'model.text_tower.checkpoint={checkpoint}']
 
     def condense(self, line: str) -> None:
-        """One line an epoch, and one for the test at the end."""
+        """One line an epoch; the test at the end is kept."""
         if match := VAL_LINE.search(line):
-            self.found = dict(t2v=float(match[2]), v2t=float(match[3]))
-            self.tell(f'epoch {match[1]}: {self.summary()}')
+            self.found = dict(t2v=float(match[1]), v2t=float(match[2]))
         else:
             super().condense(line)
 
     def summary(self) -> str:
         """Recall at 1 in both directions."""
-        found = self.found or json.loads(self.result_file().read_text())
+        found = json.loads(self.result_file().read_text())
         return f'R@1 {found["t2v"]:.1f} caption to video, {found["v2t"]:.1f} video to caption'
 
     def search(self) -> str:

@@ -145,7 +145,7 @@ class TestSearch:
     def test_a_trained_model_is_told_and_kept(self, retriever, monkeypatch, capsys):
         monkeypatch.setattr(retriever, 'call', lambda *_: retriever.condense(RETRIEVED))
         retriever.complete()
-        line = 'epoch 3: R@1 96.8 caption to video, 94.0 video to caption'
+        line = 'tested: R@1 96.8 caption to video, 94.0 video to caption'
         assert line in capsys.readouterr().out
         assert json.loads(retriever.result_file().read_text()) == dict(t2v=96.75, v2t=94.0)
         monkeypatch.setattr(retriever, 'call', lambda *_: pytest.fail('called a command'))
