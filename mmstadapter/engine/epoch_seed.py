@@ -13,7 +13,7 @@ from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from .batches import check_batches
 
@@ -56,8 +56,13 @@ class EpochSeedHook(Hook):
         self._saved_sampler_seed: int | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Settle the run's seed and prepare the loader; after a possible resume."""
-        check_batches('EpochSeedHook', len(runner.train_dataloader))
+        """Settle the run's seed and prepare the loader; after a possible resume.
+
+        Raises:
+            ValueError: if the loader gives no batch.
+        """
+        if not isinstance(runner.train_dataloader.dataset, IterableDataset):  # which has no length
+            check_batches('EpochSeedHook', len(runner.train_dataloader))
         shared = [runner.seed]
         broadcast_object_list(shared)  # ranks may have seeds of their own (diff_rank_seed)
         self.seed = shared[0]

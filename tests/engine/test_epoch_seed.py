@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.dataset import DefaultSampler, worker_init_fn
 from mmengine.registry import FUNCTIONS
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from mmstadapter.engine import EpochSeedHook, seed_worker
 
@@ -106,6 +106,17 @@ def test_persistent_workers_are_warned_about(caplog):
     runner = fake_runner(num_workers=1, persistent_workers=True)
     EpochSeedHook().before_train(runner)
     assert 'persistent_workers=False' in caplog.text
+
+
+def test_a_loader_whose_length_is_unknown_is_taken_as_it_is():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            yield 0
+
+    runner = fake_runner()
+    runner.train_dataloader = DataLoader(Stream())
+    EpochSeedHook().before_train(runner)
+    assert runner.train_dataloader.worker_init_fn is seed_worker
 
 
 def test_the_worker_seed_can_be_named_in_a_config():
