@@ -1,6 +1,7 @@
 """The prepare.py scripts write MMAction2's lists, or say what is missing and write nothing."""
 
 import json
+import os
 import runpy
 from pathlib import Path
 
@@ -117,6 +118,13 @@ class TestKinetics:
         touch(root / 'videos_train/other', '-abc.mp4')
         status, said = prepare('kinetics400')
         assert status == 1 and 'missing from kinetics400_train_list_videos.txt: zumba/-abc' in said
+
+    def test_a_file_name_in_another_encoding_is_named(self, prepare, root):
+        touch(root / 'videos_train/zumba', os.fsdecode('é.mp4'.encode('latin-1')))
+        touch(root / 'videos_val/zumba', 'a.mp4')
+        (root / 'videos_val/ghi_000005_000015.mkv').unlink()
+        status, said = prepare('kinetics400', '--from-folders')
+        assert status == 1 and 'zumba/\\udce9.mp4' in said and 'is no text in UTF-8' in said
 
     def test_running_again_changes_nothing(self, prepare, root):
         prepare('kinetics400')

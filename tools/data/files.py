@@ -181,9 +181,17 @@ def images_of(folder: Path) -> list[str]:
 
 
 def write(path: Path, lines: Iterable[str]) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file, whole or not at all.
+
+    Raises:
+        SystemExit: for a line that is no text, such as a file name in another encoding.
+    """
     part = path.with_name(path.name + '.part')
-    part.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+    try:
+        part.write_bytes(''.join(f'{line}\n' for line in lines).encode())
+    except UnicodeEncodeError as error:
+        around = error.object[max(0, error.start - 40) : error.end + 40]
+        raise SystemExit(f'{path} was not written: {around!r} is no text in UTF-8.') from None
     os.replace(part, path)
 
 
