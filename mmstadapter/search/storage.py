@@ -10,9 +10,8 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 FORMAT = 'mmstadapter-video-index-1'
@@ -69,6 +68,7 @@ class Shard:
     def __init__(self, path: Path, rows: int, dropped: list[int]) -> None:
         self.path, self.rows, self.dropped = path, rows, dropped
         try:
+            open(path, 'rb').close()  # safe_open says of any file it may not read that it is absent
             with safe_open(path, framework='pt') as file:
                 header = file.metadata() or {}
                 self.tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -123,28 +123,29 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor], videos: list[VideoSta
         name: (tensor.half() if name in HALF else tensor).cpu().contiguous()
         for name, tensor in tensors.items()
     }
-    with replacing(path) as unfinished:
-        try:
-            save_file(stored, unfinished, dict(format=FORMAT, videos=json.dumps(table)))
-        except SafetensorError as error:
-            raise OSError(f'VideoIndex: {path} cannot be written: {error}') from error
+    content = save(stored, dict(format=FORMAT, videos=json.dumps(table)))
+    with replacing(path) as unfinished:  # save_file has a temporary file of its own, which may stay
+        unfinished.write_bytes(content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to; the file takes its place once it is whole and on the disk."""
     unfinished = path.with_name(path.name + PART)
-    yield unfinished
-    with suppress(FileNotFoundError):
-        shutil.copymode(path.with_name(LOCK), unfinished)  # safetensors lets nobody else read
-    with open(unfinished, 'rb+') as file:
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        yield unfinished
+        with open(unfinished, 'rb+') as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # no space, for one
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

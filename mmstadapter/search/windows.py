@@ -110,9 +110,10 @@ def cut(times: np.ndarray, end: float, seconds: float) -> list[tuple[int, int, f
         seconds: length wanted; 0 for one segment.
 
     Returns:
-        First frame, number of frames, from and to in seconds of each segment that has frames.
+        First frame, number of frames, from and to in seconds of each segment that has frames;
+        never more segments than frames.
     """
-    count = max(1, round(end / seconds)) if seconds else 1
+    count = max(1, round(min(end / seconds, len(times)))) if seconds else 1
     bounds = np.linspace(0, end, count + 1)
     firsts = np.searchsorted(times, bounds[:-1] - 1e-9)
     lasts = np.append(firsts[1:], len(times))

@@ -1,11 +1,15 @@
 """The index on disk: whole after every step, and found in by features."""
 
 import json
+import signal
+import subprocess
+import sys
+import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
 from torch.nn import functional as F
 
 import mmstadapter
@@ -173,7 +177,8 @@ class TestWriting:
 
     def test_dying_at_any_step_of_writing_loses_nothing(self, tmp_path, monkeypatch):
         """Add, change, drop and merge, dying before and after each change of the disk in turn."""
-        steps = [(storage.os, 'fsync'), (storage, 'save_file'), (Path, 'replace'), (Path, 'unlink')]
+        steps = [(storage.os, 'fsync'), (Path, 'replace'), (Path, 'unlink')]
+        steps += [(Path, 'write_bytes'), (Path, 'write_text')]
         monkeypatch.setattr(writer, 'MANY', 3)
         monkeypatch.setattr(storage.os, 'fsync', lambda file: None)  # slow, and no power fails
 
@@ -226,18 +231,44 @@ class TestWriting:
             fail_at += 1
         assert fail_at > 40
 
-    def test_a_full_disk_is_an_error_of_the_system_and_keeps_what_was_there(
+    def test_a_full_disk_is_an_error_that_names_the_file_and_keeps_what_was_there(
         self, tmp_path, monkeypatch
     ):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
 
-        def full(*args):
-            raise SafetensorError('I/O error: No space left on device')
+        def full(self, content):
+            raise OSError(28, 'No space left on device')
 
-        with monkeypatch.context() as patch, pytest.raises(OSError, match='shard-000002.*No space'):
-            patch.setattr(storage, 'save_file', full)
+        with monkeypatch.context() as patch, pytest.raises(OSError, match='No space.*shard-000002'):
+            patch.setattr(Path, 'write_bytes', full)
             write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
+
+    def test_dying_within_the_writing_of_the_first_shard_leaves_a_folder_to_go_on_in(
+        self, tmp_path
+    ):
+        program = f"""
+            import resource, signal, torch
+            from mmstadapter.search.storage import VideoStamp
+            from mmstadapter.search.writer import writing
+            resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99))
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # dies of the hundredth byte
+            with writing({str(tmp_path / 'i')!r}, {{}}, '/videos', 2.0) as out:
+                out.add(VideoStamp('a', 1, 1), dict(vector=torch.eye(16)), [(0, 1)] * 16)
+                out.commit()
+        """
+        done = subprocess.run([sys.executable, '-c', textwrap.dedent(program)], capture_output=True)
+        assert done.returncode == -signal.SIGXFSZ, done.stderr.decode()[-2000:]
+        names = [path.name for path in (tmp_path / 'i').iterdir()]
+        assert sorted(names) == ['lock', 'shard-000001.safetensors.part']
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        assert not list((tmp_path / 'i').glob('*.part'))
+
+    def test_files_are_as_readable_as_others(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        (tmp_path / 'other').write_text('')
+        modes = {p.stat().st_mode for p in (*(tmp_path / 'i').iterdir(), tmp_path / 'other')}
+        assert len(modes) == 1
 
     def test_an_index_without_segments_is_begun_anew_by_any_model(self, tmp_path):
         with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
@@ -321,11 +352,15 @@ class TestDamage:
     def test_a_shard_that_may_not_be_read_is_not_indexed_again(self, tmp_path, monkeypatch):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
 
+        manifest = storage.read_manifest(tmp_path / 'i')
+
         def closed(*args, **options):
             raise PermissionError(13, 'Permission denied')
 
         with monkeypatch.context() as patch, pytest.raises(ValueError, match='shard.*denied'):
-            patch.setattr(storage, 'safe_open', closed)
+            patch.setattr('builtins.open', closed)
+            patch.setattr(writer, 'locked', lambda folder: nullcontext())
+            patch.setattr(writer, 'read_manifest', lambda folder: manifest)
             write(tmp_path / 'i', ('b.mp4', vectors(3)))
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
 

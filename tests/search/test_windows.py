@@ -36,6 +36,12 @@ class TestCut:
         assert cut(np.arange(5) / 10, 0.5, 10) == [(0, 5, 0.0, 0.5)]
         assert cut(np.arange(500) / 10, 50.0, 0) == [(0, 500, 0.0, 50.0)]
 
+    @pytest.mark.parametrize('seconds', [1e-3, 1e-12, 5e-324])
+    def test_there_are_no_more_parts_than_frames(self, seconds):
+        times = np.arange(50) / 10
+        parts = cut(times, 5.0, seconds)
+        assert [part[:2] for part in parts] == [(number, 1) for number in range(50)]
+
     def test_parts_hold_every_frame_once(self):
         times = np.sort(np.random.default_rng(0).uniform(0, 60, 99))
         times -= times[0]
