@@ -181,10 +181,18 @@ class BertAdamCase:
     Args:
         info: the case's description, from its json.
         tensors: the case's numbers.
+
+    Raises:
+        ValueError: for another of the schedules of the released optimizer.
     """
 
     def __init__(self, info: dict, tensors: dict[str, Tensor]) -> None:
         self.info, self.tensors = info, tensors
+        if info['schedule'] != 'warmup_cosine':
+            raise ValueError(
+                "BertAdamCase: the released recipes' schedule is warmup_cosine, the only one here, "
+                f'got {info["schedule"]}.'
+            )
 
     def lines(self) -> Iterator[Line]:
         """Learning rates, parameters and clipped gradients of every step."""
@@ -196,12 +204,14 @@ class BertAdamCase:
             lr=0.0,
             betas=(self.info['b1'], self.info['b2']),
             eps=self.info['eps'],
-            max_grad_norm=self.info['max_grad_norm'],
+            max_grad_norm=max(self.info['max_grad_norm'], 0.0) or None,  # theirs: -1 for none
         )
         for step, rates in enumerate(self.info['lr_per_step']):
-            factor = engine.bert_adam.bert_warmup_cosine(
-                step / self.info['t_total'], self.info['warmup']
-            )
+            factor = 1.0
+            if self.info['t_total'] != -1:  # theirs for no schedule
+                factor = engine.bert_adam.bert_warmup_cosine(
+                    step / self.info['t_total'], self.info['warmup']
+                )
             ours = [factor * group['lr'] for group in groups]
             yield compare(f'step{step}/lr', 'act', torch.tensor(ours), torch.tensor(rates))
             for group, rate in zip(optimizer.param_groups, ours, strict=True):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmstadapter.parity import read_case
+from mmstadapter.parity.retrieval import BertAdamCase
 from mmstadapter.parity.training import TrainingCase
 
 FILES = sorted((Path(__file__).parents[1] / 'reference/retrieval_training').glob('*.safetensors'))
@@ -27,6 +28,19 @@ def test_training_has_the_decorrelation_term_where_the_case_had_it(cdcr, weight)
     path = next(path for path in FILES if path.stem == 'H_end_to_end_1')
     info = json.loads(path.with_suffix('.json').read_text())
     assert TrainingCase(info | dict(cdcr=cdcr), {}).model.contrast.decorrelation == weight
+
+
+@pytest.mark.parametrize(
+    'change', [dict(max_grad_norm=-1), dict(t_total=-1), dict(schedule='warmup_linear')], ids=str
+)
+def test_other_settings_of_the_released_optimizer_are_taken_or_refused(change):
+    case = read_case(next(path for path in FILES if path.stem == 'G_bertadam'))
+    if 'schedule' in change:
+        with pytest.raises(ValueError, match='warmup_cosine, the only one here, got warmup_linear'):
+            BertAdamCase(case.info | change, case.tensors)
+    else:  # computed, and not what the file holds
+        lines = list(BertAdamCase(case.info | change, case.tensors).lines())
+        assert not all(line.holds for line in lines)
 
 
 def test_norms_of_gradients_are_compared_too():
