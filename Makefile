@@ -17,7 +17,7 @@ SHIPPED := $(shell find mmstadapter configs tools -type f \
 .PHONY: help install demo benchmark test slow lint format clean
 
 help:
-	@echo 'make demo      train, test and search on moving digits, with a table and a picture (10 min)'
+	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
 	@echo 'make benchmark the methods of the paper on it, three seeds, into docs/ (up to an hour)'
 	@echo 'make test      run the tests; make slow runs the long ones too'
 	@echo 'make lint      ruff check, ruff format --check, mypy; make format rewrites'

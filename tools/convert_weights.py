@@ -1,8 +1,8 @@
 """Rename a weights file from one origin's names to another's; nothing in it is executed.
 
-    python tools/convert_weights.py --from st-adapter --to mmstadapter SRC DST
-    python tools/convert_weights.py --from openai-clip --to hf-clip openai/ViT-B-16 DST
-    python tools/convert_weights.py --from openai-clip-text --to mmstadapter openai/ViT-B-16 DST
+    mmstadapter convert --from st-adapter --to mmstadapter SRC DST
+    mmstadapter convert --from openai-clip --to hf-clip openai/ViT-B-16 DST
+    mmstadapter convert --from openai-clip-text --to mmstadapter openai/ViT-B-16 DST
 
 SRC is a file or a known name, DST ends in .safetensors or .pth. CLIP files (openai-clip,
 open_clip, hf-clip, eva-clip) hold an image tower: `mmstadapter` then means a file for

@@ -1,6 +1,6 @@
 """Compare our models with numbers that the authors' code produced.
 
-    python tools/parity.py FILE_OR_FOLDER ... [--quiet]
+    mmstadapter parity FILE_OR_FOLDER ... [--quiet]
 
 Each case is a pair `<case>.safetensors` and `<case>.json`: the official state dict, an
 input, and what the official code computed from them. Our model is built from the stored
@@ -51,7 +51,9 @@ def certify(path: Path, quiet: bool = False) -> bool:
 
 def main() -> int:
     """Certify every case named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('paths', nargs='+', metavar='FILE_OR_FOLDER')
     parser.add_argument('--quiet', action='store_true', help='print only what fails')
     args = parser.parse_args()

@@ -1,6 +1,6 @@
 """Write the tuned part of a trained checkpoint as one safetensors file.
 
-    python tools/publish_adapter.py CONFIG CHECKPOINT OUT.safetensors [--labels FILE]
+    mmstadapter publish CONFIG CHECKPOINT OUT.safetensors [--labels FILE]
 
 The file holds adapters, classifier and statistics, and in its metadata the method, the
 config, the trunk's fingerprint, the label names and the preprocessing. It loads wherever
@@ -21,10 +21,12 @@ from mmstadapter.engine.tuned_checkpoint import write_adapter
 
 def main() -> None:
     """Load the checkpoint onto its trunk and write the adapter file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
-    parser.add_argument('out', type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='path of the config it was trained with, or a shipped name')
+    parser.add_argument('checkpoint', help='the trained checkpoint')
+    parser.add_argument('out', type=Path, help='the .safetensors file to write')
     parser.add_argument('--labels', type=Path, help='label names, one a line')
     parser.add_argument('--force', action='store_true', help='replace an existing file')
     args = parser.parse_args()
@@ -32,11 +34,14 @@ def main() -> None:
         parser.error(f'OUT must end in .safetensors, got {args.out}')
     if args.out.exists() and not args.force:
         parser.error(f'{args.out} exists; use --force to replace it')
-    config = Config.fromfile(shipped.find_config(args.config))
-    init_default_scope(config.get('default_scope', 'mmaction'))
-    model = MODELS.build(config.model)
-    model.init_weights()
-    load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    try:
+        config = Config.fromfile(shipped.find_config(args.config))
+        init_default_scope(config.get('default_scope', 'mmaction'))
+        model = MODELS.build(config.model)
+        model.init_weights()
+        load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    except (FileNotFoundError, RuntimeError) as error:
+        parser.exit(1, f'{error}\n')
     metadata = {}
     if args.labels:
         if not hasattr(model, 'cls_head'):
