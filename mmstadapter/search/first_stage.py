@@ -99,8 +99,8 @@ class Approximate:
         return torch.from_numpy(cosines), torch.from_numpy(rows)
 
     @staticmethod
-    def write(path: Path, shards: Sequence[Shard], seed: int = 0) -> int:
-        """Build the lists of all rows of the shards; gives the number of lists.
+    def write(path: Path, shards: Sequence[Shard], seed: int = 0) -> None:
+        """Build the lists of all rows of the shards.
 
         Raises:
             ImportError: without faiss.
@@ -117,7 +117,6 @@ class Approximate:
             lists.add(block)
         with replacing(path) as unfinished:
             faiss.write_index(lists, str(unfinished))
-        return count
 
     @staticmethod
     def extend(old: Path, new: Path, shards: Sequence[Shard]) -> None:

@@ -49,6 +49,7 @@ class VideoIndex:
         root: folder of the videos.
         seconds: length of a segment as asked for; 0 means whole videos.
         model: what the index says about the model that made it.
+        bad: why files below the root could not be decoded, by path.
 
     Raises:
         FileNotFoundError: no index there.
