@@ -273,6 +273,14 @@ class TestHostileFiles:
         status, said = prepare('vatex')
         assert status == 1 and f'{file} is no text in UTF-8' in said
 
+    def test_an_id_that_occurs_twice_is_named(self, prepare, root, notes):
+        (root / 'annotations/vatex_data.json').write_text('{"a": {"enCap": []}, "a": {}}')
+        assert "is no json file: 'a' occurs more than once" in prepare('vatex')[1]
+        videos = [dict(videoID=self.IDS[0], enCap=[text]) for text in 'xy']
+        notes(**{'vatex_training_v1.0__json': videos, 'vatex_validation_v1.0__json': []})
+        status, said = prepare('vatex')
+        assert status == 1 and f"'{self.IDS[0]}' occurs more than once" in said
+
     @pytest.mark.parametrize('content', ['', '{"a":', '[1'])
     def test_a_damaged_json_file_is_named(self, prepare, root, content):
         (root / 'annotations/vatex_data.json').write_text(content)

@@ -107,6 +107,13 @@ class TestKinetics:
             'lacks the columns label, youtube_id, time_start, time_end' in prepare('kinetics400')[1]
         )
 
+    def test_a_video_that_two_lines_mean_is_noted(self, prepare, root):
+        with (root / 'annotations/kinetics_train.csv').open('a') as file:
+            file.write('zumba,d_f,20,30,train\n')
+        status, said = prepare('kinetics400')
+        assert status == 0
+        assert 'note: 1 of them are listed more than once: air_drumming/d_f.webm' in said
+
     def test_a_time_that_is_none_is_refused(self, prepare, root):
         text(root / 'annotations/validate.csv', self.HEADER + 'zumba,ghi,five,15,val\n')
         status, said = prepare('kinetics400')

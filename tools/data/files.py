@@ -83,12 +83,26 @@ def read_json(path: Path):
     """The content of a json file.
 
     Raises:
-        SystemExit: if it is damaged.
+        SystemExit: if it is damaged, or names something twice.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=each_once)
     except ValueError as error:
         raise SystemExit(f'{path} is no json file: {error}') from None
+
+
+def each_once(pairs: Iterable[tuple]) -> dict:
+    """A dictionary of pairs.
+
+    Raises:
+        ValueError: if a key occurs more than once: the last would silently win.
+    """
+    found: dict = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f'{key!r} occurs more than once')
+        found[key] = value
+    return found
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -119,10 +119,14 @@ class Preparation:
         self.lists[file], self.missing[file] = found, missing
         beside = '' if official in (None, len(entries)) else f' (official: {official:,})'
         classes = len({line[-1] for line in found if len(line) > 1})
+        times = Counter(line[0] for line in found)
+        twice = [path for path, count in times.items() if count > 1]
         print(
             f'{file}: {len(entries):,} listed{beside}, {len(found):,} found, '
             f'{len(missing):,} missing, {classes} of {len(self.labels)} classes'
         )
+        if twice:
+            print(f'  note: {len(twice):,} of them are listed more than once: {some(twice)}')
 
     def finish(self, label_file: str) -> None:
         """Write the lists and the names of the classes.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from captions import Preparation, parser  # noqa: E402
-from files import form, need, read_json, read_lines  # noqa: E402
+from files import each_once, form, need, read_json, read_lines  # noqa: E402
 
 # https://github.com/danieljf24/hybrid_space/blob/master/dataset/README.md, on the split of HGR
 OFFICIAL = dict(train=(25_991, 259_910), val=(1_500, 15_000), test=(1_500, 15_000))
@@ -23,7 +23,7 @@ def read_captions(notes: Path) -> dict[str, list[str]]:
     if all((notes / name).exists() for name in PUBLIC):
         videos = [video for name in PUBLIC for video in read_json(notes / name)]
         with form(notes / PUBLIC[0], '[{"videoID": ..., "enCap": [...]}]'):
-            return {video['videoID']: video['enCap'] for video in videos}
+            return each_once((video['videoID'], video['enCap']) for video in videos)
     path = need(notes / 'vatex_data.json', f'or {" and ".join(PUBLIC)}: {SOURCE}')
     with form(path, '{video: {"enCap": [...]}}'):
         return {name: video['enCap'] for name, video in read_json(path).items()}
