@@ -152,6 +152,12 @@ class TestEveryBackbone:
         model = build(case)['backbone']
         assert [len(model(toy_clips(1, num_frames=t))) for t in (1, 3, 8)] == [1, 1, 1]
 
+    @torch.no_grad()
+    def test_what_it_makes_is_on_the_device_of_the_clips(self, case):
+        model = build(case)['backbone'].to('meta')  # which refuses other devices, as a GPU does
+        for mode in (True, False):
+            assert model.train(mode)(toy_clips().to('meta')).device.type == 'meta'
+
     def test_under_16_bit_autocast_the_feature_is_nearly_that_of_float32(self, case):
         model = build(case)['backbone']
         clips = toy_clips()

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -94,6 +95,18 @@ class TestModes:
         model = build(similarity=SIMILARITIES['mean'])
         text, video = model(toy_clips(3), caption_samples(3))
         assert text['vector'].shape == video['vector'].shape == (3, 16)
+
+    @pytest.mark.parametrize('name', SIMILARITIES)
+    def test_what_it_makes_is_on_the_device_of_the_videos(self, name, monkeypatch):
+        # Meta tensors refuse those of other devices, as a GPU does; they have no autocast, no values.
+        monkeypatch.setattr('torch.autocast', lambda *_, **__: nullcontext())
+        monkeypatch.setattr('mmstadapter.models.retrieval.retriever.check_numbers', lambda *_: None)
+        model = build(similarity=SIMILARITIES[name]).to('meta')
+        with torch.no_grad():
+            losses = model(toy_clips(BATCH).to('meta'), caption_samples(BATCH), mode='loss')
+            (sample,) = model(toy_clips(1).to('meta'), caption_samples(1), mode='predict')
+        made = [*losses.values(), *sample.text_features.values(), *sample.video_features.values()]
+        assert {tensor.device.type for tensor in made} == {'meta'}
 
     def test_one_view_a_video_is_taken_as_the_pipeline_packs_it(self):
         model, clips = build().eval(), toy_clips(2)
