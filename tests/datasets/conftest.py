@@ -150,7 +150,7 @@ def prepare(tmp_path):
 
     def run(name: str, *arguments: str) -> tuple[int, str]:
         command = [sys.executable, TOOLS / name / 'prepare.py', '--root', tmp_path, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert 'Traceback' not in done.stderr, done.stderr
         return done.returncode, done.stdout + done.stderr
 

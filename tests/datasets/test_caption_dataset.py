@@ -73,7 +73,7 @@ class TestItems:
 
     def test_samples_carry_captions_as_text_to_the_batch(self, folder):
         data = dataset(folder, test_mode=True)
-        (batch,) = DataLoader(data, 3, num_workers=1, collate_fn=pseudo_collate, timeout=60)
+        (batch,) = DataLoader(data, 3, num_workers=1, collate_fn=pseudo_collate, timeout=300)
         assert [s.captions for s in batch['data_samples']] == list(CAPTIONS.values())
         assert [s.video_id for s in batch['data_samples']] == list(CAPTIONS)
         assert {tuple(video.shape) for video in batch['inputs']} == {(1, 3, 2, 64, 96)}

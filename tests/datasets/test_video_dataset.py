@@ -79,7 +79,7 @@ class TestBrokenVideosInTraining:
     def test_notes_travel_from_loader_processes(self, folder):
         data = dataset(folder)
         assert data[0] is not None  # what was decoded here before must not block the processes
-        loader = DataLoader(data, 4, num_workers=2, collate_fn=pseudo_collate, timeout=60)
+        loader = DataLoader(data, 4, num_workers=2, collate_fn=pseudo_collate, timeout=300)
         (batch,) = list(loader)
         noted = [sample.get('bad_videos', []) for sample in batch['data_samples']]
         assert [bool(notes) for notes in noted] == [False, True, False, False]
