@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmstadapter import engine, models, weights
 from mmstadapter.models.retrieval.similarity import Similarity
 
-from .case import Line, compare
+from .case import Line, compare, compare_statistics
 
 
 class SimilarityCase:
@@ -62,10 +62,8 @@ class SimilarityCase:
             stride = strides.get(name, 1)
             yield compare(key, 'grad', grad[::stride] if grad.ndim else grad, self.tensors[key])
         for name, stat in self.info.get('gradstat', {}).items():
-            grad = self._gradient(name, features).double()
-            sums = torch.stack([grad.norm(), grad.sum()])
-            theirs = torch.tensor(stat, dtype=torch.float64)
-            yield compare(f'train/gradstat/{name}', 'gradstat', sums, theirs)
+            grad = self._gradient(name, features)
+            yield compare_statistics(f'train/gradstat/{name}', grad, stat)
 
     def _gradient(self, name: str, features: dict[str, Tensor]) -> Tensor:
         """Our gradient of what a file calls `name`."""

@@ -86,7 +86,7 @@ class Side4VideoCase(ModelCase):
             self.load()
             nn.init.zeros_(self.model['backbone'].side.up)
             frames = self.model.eval()['backbone'](self.video)
-            yield compare('plain_clip_frames', 'logits', frames, self.tensors['plain_clip_frames'])
+            yield compare('plain_clip_frames', 'act', frames, self.tensors['plain_clip_frames'])
 
     def activations(self) -> dict[str, Tensor]:
         """Trunk layers, stem, projections, branches and side blocks under the official names."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..models.text_towers import CLIPText, CLIPTokenizer, EVAText, clip_tokenizer, text_mask
 from ..weights import SOURCES
-from .case import Line, compare
+from .case import Line, compare, compare_statistics
 
 
 class TokenizerCase:
@@ -121,9 +121,7 @@ class CLIPTextCase:
             name = key.removeprefix('grad/')
             yield compare(key, 'grad', grads[name][:: strides.get(name, 1)], self.tensors[key])
         for name, stat in self.info['gradstat'].items():
-            sums = torch.stack([grads[name].double().norm(), grads[name].double().sum()])
-            theirs = torch.tensor(stat, dtype=torch.float64)
-            yield compare(f'gradstat/{name}', 'gradstat', sums, theirs)
+            yield compare_statistics(f'gradstat/{name}', grads[name], stat)
 
 
 class EVATextCase(CLIPTextCase):
