@@ -98,7 +98,7 @@ class TestModes:
 
     @pytest.mark.parametrize('name', SIMILARITIES)
     def test_what_it_makes_is_on_the_device_of_the_videos(self, name, monkeypatch):
-        # Meta tensors refuse those of other devices, as a GPU does; they have no autocast, no values.
+        # Meta tensors refuse those of others, as a GPU does; they have no autocast, no values.
         monkeypatch.setattr('torch.autocast', lambda *_, **__: nullcontext())
         monkeypatch.setattr('mmstadapter.models.retrieval.retriever.check_numbers', lambda *_: None)
         model = build(similarity=SIMILARITIES[name]).to('meta')
