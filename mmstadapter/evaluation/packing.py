@@ -84,13 +84,12 @@ class Packed:
     ) -> Tile:
         """Copy the valid tokens of some items to the device as float32."""
         items, length, floored = part
-        places = items[:, None] * self.tokens.shape[1] + self.order[items, :length]
-        places = places.T if items_last else places
-        tokens, weights = (
-            feature.flatten(0, 1).index_select(0, places.flatten()).to(device).float()
-            for feature in (self.tokens, self.weights[..., None])
-        )
-        return Tile(items, tokens.view(*places.shape, -1), weights.view(places.shape), floored)
+        rows, places = items[:, None], self.order[items, :length]
+        if items_last:
+            rows, places = rows.T, places.T.contiguous()
+        # Indexed where they lie: flattened first, features cut out of larger ones would be copied.
+        tokens, weights = (f[rows, places].to(device).float() for f in (self.tokens, self.weights))
+        return Tile(items, tokens, weights, floored)
 
 
 def pack(features: Mapping[str, Tensor], name: str) -> Packed:

@@ -140,16 +140,19 @@ def is_tensor(leaf) -> bool:
 
 
 @pytest.mark.parametrize('memory', [2 * 2**20, 16 * 2**20])
-@pytest.mark.parametrize('kind', ['vectors', 'padded', 'half', 'short'])
+@pytest.mark.parametrize('kind', ['vectors', 'padded', 'half', 'cut out', 'short'])
 def test_memory_stays_within_the_bound(kind, memory):
     pairs = dict(
         vectors=lambda: (vectors(3000, 64), vectors(2000, 64, seed=1)),
         padded=lambda: (tokens(600, 32, 64), tokens(500, 12, 64, seed=1)),
         short=lambda: (tokens(3000, 2, 64), tokens(2000, 1, 64, seed=1)),
     )
-    text, video = pairs['padded' if kind == 'half' else kind]()
+    text, video = pairs['padded' if kind in ('half', 'cut out') else kind]()
     if kind == 'half':
         text, video = ({k: v.half() for k, v in side.items()} for side in (text, video))
+    if kind == 'cut out':  # of features with more tokens
+        whole = torch.cat([text['tokens'], torch.zeros_like(text['tokens'])], dim=1)
+        text['tokens'] = whole[:, : text['tokens'].shape[1]]
     items = [side.get('vector', side.get('tokens', None)) for side in (text, video)]
     out = torch.empty(len(items[0]), len(items[1]))
     with Peak() as peak:
