@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mmstadapter.parity.case import compare, compare_statistics
+
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path(__file__).parent / 'reference/parity'
 
@@ -82,6 +84,14 @@ def test_other_constructor_arguments_fail_the_certificate(parity, case, change):
     case.with_suffix('.json').write_text(json.dumps(info))
     status, out = parity(case)
     assert status == 1 and 'FAIL' in out
+
+
+def test_tolerances_grow_with_what_rounding_grows_with():
+    few, many = torch.ones(640), torch.ones(16 * 640)
+    allowed = [compare_statistics('g', g, [g.norm(), g.sum()]).tolerance for g in (few / 9, many)]
+    assert allowed == pytest.approx([5e-4 * 640 / 9, 4 * 5e-4 * 16 * 640])
+    lines = [compare('b', 'buffer', v, v) for v in (torch.tensor(0.5), torch.tensor(8.0))]
+    assert [line.tolerance for line in lines] == pytest.approx([1e-6, 8e-6])
 
 
 def test_an_unknown_source_is_reported_and_fails(parity, case):
