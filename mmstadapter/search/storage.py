@@ -76,7 +76,7 @@ class Shard:
             whole = all(len(self.tensors[name]) == rows for name in {*TIMES, *self.tensors})
             whole &= not rows or 0 <= int(self.tensors['video'].min())
             whole &= not rows or int(self.tensors['video'].max()) < len(self.videos)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (OSError, RuntimeError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise VideoIndexError(
                 f'{path}: this part of the index cannot be read: {error}'
             ) from error

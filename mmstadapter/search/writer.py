@@ -172,8 +172,9 @@ class IndexWriter:
                 kept.append(entry)
             except VideoIndexError as error:
                 cause = error.__cause__
-                if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
-                    raise  # the disk or its permissions, no reason to do all that work again
+                is_there = not isinstance(cause, FileNotFoundError)
+                if is_there and isinstance(cause, OSError | RuntimeError):
+                    raise  # permissions, disk, memory: no reason to do all that work again
                 self.say(f'{error}. Its videos are indexed again.')
         self.manifest['shards'] = kept
         if not self._stage_is_whole([entry['file'] for entry in kept]):

@@ -340,6 +340,20 @@ class TestDamage:
         assert 'indexed again' in said[0]
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['b.mp4']
 
+    def test_a_shard_that_is_merged_away_while_it_is_opened_is_no_damage(
+        self, tmp_path, monkeypatch
+    ):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        original = storage.safe_open
+
+        def replaced_before(path, framework):
+            monkeypatch.setattr(storage, 'safe_open', original)
+            write(tmp_path / 'i', ('b.mp4', vectors(3, seed=1)))
+            raise RuntimeError('unable to open file <shard-000001.safetensors> in read-only mode')
+
+        monkeypatch.setattr(storage, 'safe_open', replaced_before)
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'b.mp4']
+
     def test_a_damaged_shard_stays_until_the_index_is_without_it(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
         (path,) = (tmp_path / 'i').glob('shard-*')
