@@ -63,7 +63,7 @@ class SimilarityCase:
             yield compare(key, 'grad', grad[::stride] if grad.ndim else grad, self.tensors[key])
         for name, stat in self.info.get('gradstat', {}).items():
             grad = self._gradient(name, features)
-            yield compare_statistics(f'train/gradstat/{name}', grad, stat)
+            yield from compare_statistics(f'train/gradstat/{name}', grad, stat)
 
     def _gradient(self, name: str, features: dict[str, Tensor]) -> Tensor:
         """Our gradient of what a file calls `name`."""

@@ -23,6 +23,7 @@ class Side4VideoCase(ModelCase):
 
     def __init__(self, info: dict, tensors: dict[str, Tensor]) -> None:
         self.eva = 'eva_vit_model' in info['source']
+        self.act_kind = 'act_post_norm' if self.eva else 'act'
         self.retrieval = 'Retrieval/' in info['source']
         super().__init__(info, tensors, self._source())
         self.output = 'frames' if self.retrieval else 'logits'
@@ -86,7 +87,9 @@ class Side4VideoCase(ModelCase):
             self.load()
             nn.init.zeros_(self.model['backbone'].side.up)
             frames = self.model.eval()['backbone'](self.video)
-            yield compare('plain_clip_frames', 'act', frames, self.tensors['plain_clip_frames'])
+            yield compare(
+                'plain_clip_frames', self.act_kind, frames, self.tensors['plain_clip_frames']
+            )
 
     def activations(self) -> dict[str, Tensor]:
         """Trunk layers, stem, projections, branches and side blocks under the official names."""

@@ -121,7 +121,7 @@ class CLIPTextCase:
             name = key.removeprefix('grad/')
             yield compare(key, 'grad', grads[name][:: strides.get(name, 1)], self.tensors[key])
         for name, stat in self.info['gradstat'].items():
-            yield compare_statistics(f'gradstat/{name}', grads[name], stat)
+            yield from compare_statistics(f'gradstat/{name}', grads[name], stat)
 
 
 class EVATextCase(CLIPTextCase):

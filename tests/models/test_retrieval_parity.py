@@ -46,7 +46,9 @@ def test_other_settings_of_the_released_optimizer_are_taken_or_refused(change):
 def test_norms_of_gradients_are_compared_too():
     case = read_case(next(path for path in FILES if path.stem == 'C_wti_5_strided_gradients'))
     case.info['gradstat']['video_feat'][0] += 0.01
-    assert [line.name for line in case.lines() if not line.holds] == ['train/gradstat/video_feat']
+    assert [line.name for line in case.lines() if not line.holds] == [
+        'train/gradstat/video_feat norm'
+    ]
 
 
 def test_a_changed_number_is_noticed():
