@@ -1,6 +1,6 @@
 """Show what an adapter for video adds, on moving digits, from nothing to a table and a picture.
 
-    python tools/demo.py            # about six minutes on two idle cores
+    python tools/demo.py            # five to six minutes on two idle cores
 
 Makes the data set and the tiny image model, then trains and tests a linear probe and an
 ST-Adapter on two tasks, through `mim train` and `mim test`, and a Side4Video retrieval model, with
