@@ -3,6 +3,7 @@
 from .fetch import locate
 from .files import open_tensors, read_tensors
 from .lazy import LazyTensors
+from .numbers import require_numbers
 from .saving import save_lazily
 from .sources import SOURCES, from_ours, to_ours
 from .text import load_logit_scale, load_text
@@ -21,6 +22,7 @@ __all__ = [
     'locate',
     'open_tensors',
     'read_tensors',
+    'require_numbers',
     'save_lazily',
     'to_ours',
 ]
