@@ -58,9 +58,8 @@ class TestReleasedNumbers:
     def test_a_key_bias_would_change_nothing(self, released):
         trunk, stored = released
         x, attn = trunk.embed(stored['input'].float()), trunk.blocks[0].attn
-        shift = torch.randn(4, 1, 8)
-        keys = iter([True, False])  # `mix` is given the keys first
-        shifted = attn(x, mix=lambda t: t + shift if next(keys) else t)
+        shift = torch.randn(x.shape[-1])
+        shifted = attn(x, mix=lambda q, k, v: (q, k + shift, v))
         torch.testing.assert_close(shifted, attn(x), rtol=0, atol=1e-5)
 
 

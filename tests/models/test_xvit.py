@@ -18,42 +18,43 @@ def build(**options) -> XViT:
 def numbered(num_frames: int = 3) -> torch.Tensor:
     """Keys of two clips, one head, one token, eight channels that hold the frame's number."""
     frames = torch.arange(1.0, num_frames + 1).repeat(2)
-    return frames[:, None, None, None].expand(-1, 1, 1, 8)
+    return frames[:, None, None].expand(-1, 1, 8)
 
 
 def test_a_quarter_comes_from_the_next_a_quarter_from_the_previous_frame():
-    out = mix_frames(numbered(), num_frames=3)[:, 0, 0]
+    out = mix_frames(numbered(), num_frames=3, num_heads=1)[:, 0]
     clip = [[2, 2, 0, 0, 1, 1, 1, 1], [3, 3, 1, 1, 2, 2, 2, 2], [0, 0, 2, 2, 3, 3, 3, 3]]
     assert out.tolist() == clip + clip
 
 
 def test_a_single_frame_has_nothing_but_its_own_channels():
-    out = mix_frames(numbered(1), num_frames=1)[0, 0, 0]
+    out = mix_frames(numbered(1), num_frames=1, num_heads=1)[0, 0]
     assert out.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 def test_of_a_clip_that_stands_still_the_inner_frames_are_unchanged():
-    x = torch.randn(1, 2, 5, 8).repeat(4, 1, 1, 1)
-    assert torch.equal(mix_frames(x, num_frames=4)[1:3], x[1:3])
+    x = torch.randn(1, 5, 16).repeat(4, 1, 1)
+    assert torch.equal(mix_frames(x, num_frames=4, num_heads=2)[1:3], x[1:3])
 
 
 def test_attention_that_mixes_nothing_is_the_image_models_to_the_bit():
     block, x = fill(CLIPBlock(16, 2)), torch.randn(4, 5, 16)
-    assert torch.equal(block.attend(x, mix=lambda k: k), block.attend(x))
+    assert torch.equal(block.attend(x, mix=lambda q, k, v: (q, k, v)), block.attend(x))
 
 
 def test_a_frame_reaches_its_neighbours_and_no_further_in_one_block():
     block, x = fill(CLIPBlock(16, 2)), torch.randn(6, 5, 16)
     changed = x.clone()
     changed[2] += torch.randn(5, 16)
-    a, b = (block.attend(y, mix=lambda k: mix_frames(k, 6)) for y in (x, changed))
+    mix = lambda q, k, v: (q, mix_frames(k, 6, 2), mix_frames(v, 6, 2))  # noqa: E731
+    a, b = (block.attend(y, mix=mix) for y in (x, changed))
     difference = (a - b).abs().amax(dim=(1, 2))
     assert [bool(d > 0) for d in difference] == [False, True, True, True, False, False]
 
 
 def test_one_query_gives_the_class_token_of_the_whole_block():
     block, x = fill(CLIPBlock(16, 2)), torch.randn(4, 5, 16)
-    mix = lambda k: mix_frames(k, 4)  # noqa: E731
+    mix = lambda q, k, v: (q, mix_frames(k, 4, 2), mix_frames(v, 4, 2))  # noqa: E731
     whole = block.attend(x, mix=mix)[:, :1]
     torch.testing.assert_close(block.attend(x, num_queries=1, mix=mix), whole)
 

@@ -12,7 +12,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops.elementwise import LayerNorm, linear
+from ..ops.elementwise import LayerNorm
+from ..ops.linear import Linear
 from ..ops.positions import time_positions
 from ..trunks.clip_vit import Attention
 from .st_adapter import select_blocks
@@ -37,14 +38,14 @@ class TemporalAttention(nn.Module):
         super().__init__()
         self.ln = LayerNorm(embed_dims)
         self.attn = Attention(embed_dims, num_heads)
-        self.fc = nn.Linear(embed_dims, embed_dims)
+        self.fc = Linear(embed_dims, embed_dims)
         nn.init.zeros_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor, num_frames: int, prefix: int = 1) -> Tensor:
         """(B·T, prefix+N, D) -> same, with T = num_frames and clip-major rows."""
         places = rearrange(x[:, prefix:], '(b t) n d -> (b n) t d', t=num_frames)
-        u = linear(self.attn(self.ln(places)), self.fc.weight, self.fc.bias)
+        u = self.fc(self.attn(self.ln(places)))
         u = rearrange(u, '(b n) t d -> (b t) n d', n=x.shape[1] - prefix)
         return torch.cat([x[:, :prefix], x[:, prefix:] + u], dim=1)
 

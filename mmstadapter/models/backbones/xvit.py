@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..ops.depthwise import shift
-from ..ops.elementwise import LayerNorm, linear
+from ..ops.elementwise import LayerNorm
+from ..ops.linear import Linear
 from ..ops.positions import time_positions
 from ..trunks.clip_vit import CLIPBlock
 
 
-def mix_frames(x: Tensor, num_frames: int, shift_div: int = 4) -> Tensor:
+def mix_frames(x: Tensor, num_frames: int, num_heads: int, shift_div: int = 4) -> Tensor:
     """Keys or values, part of whose channels come from the next and the previous frame.
 
     Space-time mixing (Bulat et al., section 3.2) with a window of three frames: of every
@@ -28,19 +29,20 @@ def mix_frames(x: Tensor, num_frames: int, shift_div: int = 4) -> Tensor:
     previous frame's, the rest the frame's own. Beyond the clip's ends they are zero.
 
     Args:
-        x: (B·T, heads, L, d), clip-major.
+        x: (B·T, L, heads·d), clip-major.
         num_frames: T.
+        num_heads: heads.
         shift_div: 4 in the released code: a quarter, a quarter, a half.
 
     Returns:
-        (B·T, heads, L, d).
+        (B·T, L, heads·d).
     """
+    x = rearrange(x, '(b t) l (h d) -> b t h l d', t=num_frames, h=num_heads)
     fold = x.shape[-1] // shift_div
-    x = rearrange(x, '(b t) h l d -> b t h l d', t=num_frames)
     x = torch.cat(
         [shift(x[..., :fold], 1), shift(x[..., fold : 2 * fold], -1), x[..., 2 * fold :]], dim=-1
     )
-    return rearrange(x, 'b t h l d -> (b t) h l d')
+    return rearrange(x, 'b t h l d -> (b t) l (h d)')
 
 
 @MODELS.register_module()
@@ -88,7 +90,7 @@ class XViT(BaseModule):
         self.cls_token = nn.Parameter(torch.zeros(dims))
         self.temporal = CLIPBlock(dims, num_heads or max(1, dims // 64))
         self.ln = LayerNorm(dims)
-        self.fc = nn.Linear(dims, dims)
+        self.fc = Linear(dims, dims)
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
@@ -96,13 +98,18 @@ class XViT(BaseModule):
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         time = time_positions(self.time_embed, num_frames).to(x.dtype)
         x = x + time.repeat(len(x) // num_frames, 1)[:, None]
-        mix = partial(mix_frames, num_frames=num_frames, shift_div=self.shift_div)
+        mix = partial(self.mix, num_frames=num_frames)
         *blocks, last = self.trunk.blocks
         for block in blocks:
             x = block.feed_forward(block.attend(x, mix=mix))
         x = last.feed_forward(last.attend(x, num_queries=self.trunk.readout_tokens, mix=mix))
         frames = self.trunk.final_norm(self.trunk.readout(x))
         return self.pool(rearrange(frames, '(b t) d -> b t d', t=num_frames))
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, num_frames: int) -> tuple[Tensor, ...]:
+        """Keys and values of a block, mixed over frames, each (B·T, L, D)."""
+        heads = self.trunk.blocks[0].attn.num_heads
+        return q, *(mix_frames(x, num_frames, heads, self.shift_div) for x in (k, v))
 
     def pool(self, frames: Tensor) -> Tensor:
         """Features of the frames (B, T, D) -> (B, D), read by a class token over time.
@@ -112,4 +119,4 @@ class XViT(BaseModule):
         cls = self.cls_token.to(frames.dtype).expand(len(frames), 1, -1)
         x = self.temporal.attend(torch.cat([cls, frames], dim=1), num_queries=1)
         x = self.ln(self.temporal.feed_forward(x)[:, 0])
-        return F.gelu(linear(x, self.fc.weight, self.fc.bias))
+        return F.gelu(self.fc(x))

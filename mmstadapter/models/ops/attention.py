@@ -1,65 +1,62 @@
-"""Self-attention over one fused matrix, and the weights that fused kernels do not hand out."""
+"""Attention of all heads at once, and the weights that fused kernels do not hand out."""
 
 from collections.abc import Callable
 
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
-from .elementwise import linear
+from .linear import QKV, InProjection, is_plain
 
-Mix = Callable[[Tensor], Tensor]
+Mix = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
-def self_attention(
+def queries_keys_values(
+    layer: nn.Module,
     x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
     num_heads: int,
     num_queries: int | None = None,
-    mix: Mix | None = None,
-    causal: bool = False,
-) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v, before the output map.
+    bias: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What attention is made of.
 
     Args:
+        layer: D -> 3·D, rows of q, then k, then v, a head a contiguous slice of d = D / heads:
+            a `QKV`, or whatever has taken its place.
         x: tokens (M, L, D).
-        weight: (3·D, D), rows of q, then k, then v; a head is a contiguous slice.
-        bias: (3·D,).
-        num_heads: heads of d = D / num_heads channels.
+        num_heads: heads.
         num_queries: how many of the first tokens look at all; ``None``: every one.
-        mix: changes keys and values, each (M, heads, L, d), before they are looked at.
-        causal: whether a token sees only itself and earlier ones.
+        bias: (3·D,), added to what the layer gives.
 
     Returns:
-        (M, Q, D), Q = num_queries or L.
+        q (M, heads, Q, d), k and v (M, heads, L, d), Q = num_queries or L.
     """
-    dims = x.shape[-1]
-    if num_queries is None:
-        qkv = linear(x, weight, bias)
+    plain = is_plain(layer, QKV, InProjection)
+    if num_queries is None or not plain:
+        qkv = layer(x, bias=bias) if plain else plus(layer(x), bias)
         q, k, v = rearrange(qkv, 'm l (three h d) -> three m h l d', three=3, h=num_heads)
-    else:
-        q = linear(x[:, :num_queries], weight[:dims], bias[:dims])
-        kv = linear(x, weight[dims:], bias[dims:])
-        q = rearrange(q, 'm l (h d) -> m h l d', h=num_heads)
-        k, v = rearrange(kv, 'm l (two h d) -> two m h l d', two=2, h=num_heads)
-    if mix is not None:
-        k, v = mix(k), mix(v)
-    x = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    return rearrange(x, 'm h l d -> m l (h d)')
-
-
-def first_token_attention(x: Tensor, weight: Tensor, bias: Tensor, num_heads: int) -> Tensor:
-    """How much the first token looks at each. (M, L, D) -> (M, heads, L), rows sum to one.
-
-    ``weight`` and ``bias`` are those of `self_attention`.
-    """
+        return q if num_queries is None else q[:, :, :num_queries], k, v
     dims = x.shape[-1]
-    q = linear(x[:, :1], weight[:dims], bias[:dims])
-    keys = slice(dims, 2 * dims)
-    k = linear(x, weight[keys], bias[keys])
-    q, k = (rearrange(t, 'm l (h d) -> m h l d', h=num_heads) for t in (q, k))
-    return attention_weights(q, k).squeeze(2)
+    q = layer(x[:, :num_queries], rows=slice(0, dims), bias=bias)
+    kv = layer(x, rows=slice(dims, 3 * dims), bias=bias)
+    return split_heads(q, num_heads), *rearrange(
+        kv, 'm l (two h d) -> two m h l d', two=2, h=num_heads
+    )
+
+
+def plus(x: Tensor, bias: Tensor | None) -> Tensor:
+    """X with a bias, if there is one, in x's type. (..., n) -> (..., n)."""
+    return x if bias is None else x + bias.to(x.dtype)
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """(M, L, heads·d) -> (M, heads, L, d)."""
+    return rearrange(x, 'm l (h d) -> m h l d', h=num_heads)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """(M, heads, L, d) -> (M, L, heads·d)."""
+    return rearrange(x, 'm h l d -> m l (h d)')
 
 
 def attention_weights(q: Tensor, k: Tensor) -> Tensor:
@@ -74,3 +71,64 @@ def attention_weights(q: Tensor, k: Tensor) -> Tensor:
     """
     scores = q.float() @ k.float().transpose(-2, -1)
     return (scores * q.shape[-1] ** -0.5).softmax(dim=-1)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention; a subclass has the layers, under its model's names.
+
+    Args:
+        embed_dims: width D.
+        num_heads: heads of D / num_heads channels.
+        causal: whether a token sees only itself and earlier ones (text towers).
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, causal: bool = False) -> None:
+        super().__init__()
+        if embed_dims % num_heads:
+            raise ValueError(
+                f'{type(self).__name__}: embed_dims must be a multiple of num_heads, got '
+                f'{embed_dims} and {num_heads}.'
+            )
+        self.num_heads, self.causal = num_heads, causal
+
+    def forward(
+        self,
+        x: Tensor,
+        num_queries: int | None = None,
+        mix: Mix | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """W_o softmax(q k^T / sqrt(d) + bias) v with q, k, v = mix(W_q x, W_k x, W_v x).
+
+        (M, L, D) -> (M, Q, D), Q = num_queries or L; ``mix`` and ``bias``: see `Block.attend`.
+        """
+        q, k, v = self.project(x, num_queries)
+        if mix is not None:
+            mixed = mix(*map(join_heads, (q, k, v)))
+            q, k, v = (split_heads(t, self.num_heads) for t in mixed)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=self.causal)
+        return self.layer_out(join_heads(x))
+
+    def project(self, x: Tensor, num_queries: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of the heads; see `queries_keys_values`."""
+        return queries_keys_values(self.layer_in, x, self.num_heads, num_queries, self.bias_in)
+
+    @property
+    def bias_in(self) -> Tensor | None:
+        """(3·D,), added to what ``layer_in`` gives, where that has no bias of its own."""
+        return None
+
+    @property
+    def layer_in(self) -> nn.Module:
+        """D -> 3·D, the layer before the heads."""
+        raise TypeError(f'{type(self).__name__} must provide `layer_in`.')
+
+    @property
+    def layer_out(self) -> nn.Module:
+        """D -> D, the layer after the heads."""
+        raise TypeError(f'{type(self).__name__} must provide `layer_out`.')
+
+    def first_token(self, x: Tensor) -> Tensor:
+        """How much the first token looks at each. (M, L, D) -> (M, heads, L), rows sum to one."""
+        q, k, _ = self.project(x, num_queries=1)
+        return attention_weights(q, k).squeeze(2)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from ..pretrained import Pretrained
+from .block import Change
 
 TUNE = ('none', 'bias', 'norm', 'last_<n>', 'all')
 
@@ -48,8 +49,11 @@ class Trunk(Pretrained):
         """The layers, in order; each offers ``attend``, ``feed_forward`` and a call."""
         raise TypeError(f'{type(self).__name__} must provide `blocks`.')
 
-    def embed(self, frames: Tensor) -> Tensor:
-        """(M, 3, H, W) -> (M, num_prefix_tokens + h*w, D)."""
+    def embed(self, frames: Tensor, pre: Change | None = None) -> Tensor:
+        """norm(pre(tokens + positions)). (M, 3, H, W) -> (M, num_prefix_tokens + h*w, D).
+
+        A trunk without a norm there gives pre(tokens + positions).
+        """
         raise TypeError(f'{type(self).__name__} must provide `embed`.')
 
     def readout(self, x: Tensor) -> Tensor:

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
-from ..ops.attention import Mix, first_token_attention, self_attention
+from ..ops.attention import Mix, SelfAttention
 from ..ops.elementwise import LayerNorm, linear, quick_gelu
+from ..ops.linear import InProjection, Linear, PatchConv
 from .base import Trunk
+from .block import Block, Change, through
 from .sizes import check_frames, resample_positions, resolve_arch, resolve_size
 
 BASE = dict(embed_dims=768, num_layers=12, num_heads=12, output_dims=512)
@@ -27,38 +29,52 @@ ARCHS: dict[str, dict] = {
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(quick_gelu=quick_gelu, gelu=F.gelu)
 
 
-class Attention(nn.Module):
+class Attention(SelfAttention):
     """Multi-head self-attention with OpenAI's parameter names.
 
     Args:
         embed_dims: width D.
-        num_heads: heads of D / num_heads channels each.
+        num_heads: heads of D / num_heads channels.
         causal: whether a token sees only itself and earlier ones (text towers).
     """
 
     def __init__(self, embed_dims: int, num_heads: int, causal: bool = False) -> None:
-        super().__init__()
-        if embed_dims % num_heads:
-            raise ValueError(
-                f'Attention: embed_dims must be a multiple of num_heads, got {embed_dims} and '
-                f'{num_heads}.'
-            )
-        self.num_heads, self.causal = num_heads, causal
+        super().__init__(embed_dims, num_heads, causal)
         self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dims, embed_dims))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * embed_dims))
-        self.out_proj = nn.Linear(embed_dims, embed_dims)
+        self.in_proj = InProjection(self)
+        self.out_proj = Linear(embed_dims, embed_dims)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, num_queries: int | None = None, mix: Mix | None = None) -> Tensor:
-        """(M, L, D) -> (M, Q, D); see `self_attention`."""
-        weight, bias = self.in_proj_weight, self.in_proj_bias
-        x = self_attention(x, weight, bias, self.num_heads, num_queries, mix, self.causal)
-        return linear(x, self.out_proj.weight, self.out_proj.bias)
+    def state_dict(self, *args, prefix: str = '', **kwargs) -> dict[str, Tensor]:
+        """OpenAI's names alone, also where a layer in place of ``in_proj`` took over its weight."""
+        content = super().state_dict(*args, prefix=prefix, **kwargs)
+        for name in self._taken_over():
+            del content[prefix + name]
+        return content
 
-    def first_token(self, x: Tensor) -> Tensor:
-        """How much the first token looks at each. (M, L, D) -> (M, heads, L), rows sum to one."""
-        return first_token_attention(x, self.in_proj_weight, self.in_proj_bias, self.num_heads)
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        for name, ours in self._taken_over().items():
+            if prefix + ours in state_dict:
+                state_dict[prefix + name] = state_dict[prefix + ours]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _taken_over(self) -> dict[str, str]:
+        """Second names of ``in_proj_weight`` and ``in_proj_bias``, such as Float8Linear gives."""
+        ours = {id(p): name for name, p in self.named_parameters(recurse=False)}
+        layer = self.in_proj.named_parameters(prefix='in_proj')
+        return {name: ours[id(p)] for name, p in layer if id(p) in ours}
+
+    @property
+    def layer_in(self) -> nn.Module:
+        """``in_proj``, D -> 3·D."""
+        return self.in_proj
+
+    @property
+    def layer_out(self) -> nn.Module:
+        """``out_proj``, D -> D."""
+        return self.out_proj
 
 
 class MLP(nn.Module):
@@ -67,16 +83,15 @@ class MLP(nn.Module):
     def __init__(self, embed_dims: int, feedforward_dims: int, activation: str) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[activation]
-        self.c_fc = nn.Linear(embed_dims, feedforward_dims)
-        self.c_proj = nn.Linear(feedforward_dims, embed_dims)
+        self.c_fc = Linear(embed_dims, feedforward_dims)
+        self.c_proj = Linear(feedforward_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        x = self.activation(linear(x, self.c_fc.weight, self.c_fc.bias))
-        return linear(x, self.c_proj.weight, self.c_proj.bias)
+        return self.c_proj(self.activation(self.c_fc(x)))
 
 
-class CLIPBlock(nn.Module):
+class CLIPBlock(Block):
     """Pre-norm transformer block of CLIP: attention, then MLP, each on the residual.
 
     Args:
@@ -99,24 +114,37 @@ class CLIPBlock(nn.Module):
         self.ln_2 = LayerNorm(embed_dims)
         self.mlp = MLP(embed_dims, 4 * embed_dims, activation)
 
-    def attend(self, x: Tensor, num_queries: int | None = None, mix: Mix | None = None) -> Tensor:
-        """Add the attention branch to x. (M, L, D) -> (M, Q, D), Q = num_queries or L.
+    def attend(
+        self,
+        x: Tensor,
+        num_queries: int | None = None,
+        *,
+        pre: Change | None = None,
+        mix: Mix | None = None,
+        bias: Tensor | None = None,
+        post: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(attention(pre(ln_1(x)))), (M, L, D) -> (M, Q, D); see `Block`."""
+        # The stream is taken first: so gradients are added up in one order, seams or not.
+        stream, y = x[:, :num_queries], through(pre, self.ln_1(x))
+        return stream + through(post, self.attn(y, num_queries, mix, bias))
 
-        ``mix``: see `self_attention`.
-        """
-        return x[:, :num_queries] + self.attn(self.ln_1(x), num_queries, mix)
+    def feed_forward(
+        self,
+        x: Tensor,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+        beside: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(mlp(pre(ln_2(x)))) + beside(ln_2(x)), (M, L, D) -> same; see `Block`."""
+        y = self.ln_2(x)
+        x = x + through(post, self.mlp(through(pre, y)))
+        return x if beside is None else x + beside(y)
 
     def class_attention(self, x: Tensor) -> Tensor:
         """How much the class token looks at each token. (M, L, D) -> (M, heads, L)."""
         return self.attn.first_token(self.ln_1(x))
-
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """Add the MLP branch to x. (M, L, D) -> (M, L, D)."""
-        return x + self.mlp(self.ln_2(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(M, L, D) -> (M, L, D)."""
-        return self.feed_forward(self.attend(x))
 
 
 class Transformer(nn.Module):
@@ -171,7 +199,7 @@ class CLIPViT(Trunk):
         self.embed_dims = dims = arch['embed_dims']
         size = arch['img_size'] if img_size is None else img_size
         self.img_size, self.grid = resolve_size('CLIPViT', size, self.patch_size)
-        self.conv1 = nn.Conv2d(3, dims, self.patch_size, self.patch_size, bias=False)
+        self.conv1 = PatchConv(3, dims, self.patch_size, self.patch_size, bias=False)
         self.class_embedding = nn.Parameter(dims**-0.5 * torch.randn(dims))
         tokens = 1 + self.grid[0] * self.grid[1]
         self.positional_embedding = nn.Parameter(dims**-0.5 * torch.randn(tokens, dims))
@@ -199,18 +227,14 @@ class CLIPViT(Trunk):
         yield from self.ln_post.parameters()
         yield from (p for n, p in self.named_parameters() if n == 'proj')
 
-    def embed(self, frames: Tensor) -> Tensor:
-        """(M, 3, H, W) -> (M, 1+N, D): patches, class token, positions, norm."""
+    def embed(self, frames: Tensor, pre: Change | None = None) -> Tensor:
+        """ln_pre(pre([class token; patches] + positions)). (M, 3, H, W) -> (M, 1+N, D)."""
         self.require_weights()
         check_frames('CLIPViT', frames, self.img_size)
-        weight = self.conv1.weight
-        if weight.dtype != frames.dtype and not torch.is_autocast_enabled(frames.device.type):
-            weight = weight.to(frames.dtype)
-        x = F.conv2d(frames, weight, stride=self.patch_size)
-        x = rearrange(x, 'm d h w -> m (h w) d')
+        x = rearrange(self.conv1(frames), 'm d h w -> m (h w) d')
         cls = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
         x = torch.cat([cls, x], dim=1) + self.positional_embedding.to(x.dtype)
-        return self.ln_pre(x)
+        return self.ln_pre(through(pre, x))
 
     def final_norm(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), CLIP's ``ln_post``."""

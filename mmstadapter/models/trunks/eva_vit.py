@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
-from ..ops.attention import Mix, first_token_attention, self_attention
-from ..ops.elementwise import LayerNorm, linear
+from ..ops.attention import Mix, SelfAttention
+from ..ops.elementwise import LayerNorm
+from ..ops.linear import QKV, Linear, PatchConv
 from .base import Trunk
+from .block import Block, Change, through
 from .sizes import check_frames, resample_positions, resolve_arch, resolve_size
 
 ARCHS: dict[str, dict] = {
@@ -31,11 +33,11 @@ EPS = 1e-6  # of every norm
 INIT_STD = 0.02
 
 
-class EVAAttention(nn.Module):
-    """Multi-head self-attention without a bias for the keys, under EVA's names.
+class EVAAttention(SelfAttention):
+    """Multi-head self-attention under EVA's names.
 
-    A key bias would add the same to a query's score with every token, which softmax takes
-    out again.
+    Keys have no bias: it would add the same to a query's score with every token, which
+    softmax takes out again.
 
     Args:
         embed_dims: width D.
@@ -43,32 +45,27 @@ class EVAAttention(nn.Module):
     """
 
     def __init__(self, embed_dims: int, num_heads: int) -> None:
-        super().__init__()
-        if embed_dims % num_heads:
-            raise ValueError(
-                f'EVAAttention: embed_dims must be a multiple of num_heads, got {embed_dims} and '
-                f'{num_heads}.'
-            )
-        self.num_heads = num_heads
+        super().__init__(embed_dims, num_heads)
         self.q_bias = nn.Parameter(torch.zeros(embed_dims))
         self.v_bias = nn.Parameter(torch.zeros(embed_dims))
-        self.qkv = nn.Linear(embed_dims, 3 * embed_dims, bias=False)
-        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.qkv = QKV(embed_dims, 3 * embed_dims, bias=False)
+        self.proj = Linear(embed_dims, embed_dims)
 
     @property
-    def bias(self) -> Tensor:
+    def layer_in(self) -> nn.Module:
+        """``qkv``, D -> 3·D."""
+        return self.qkv
+
+    @property
+    def bias_in(self) -> Tensor:
         """Of queries, keys (none) and values, (3·D,)."""
         rest = 2 * len(self.q_bias)  # autocast refuses to concatenate another 16-bit type
         return F.pad(self.q_bias, (0, rest)) + F.pad(self.v_bias, (rest, 0))
 
-    def forward(self, x: Tensor, num_queries: int | None = None, mix: Mix | None = None) -> Tensor:
-        """(M, L, D) -> (M, Q, D); see `self_attention`."""
-        x = self_attention(x, self.qkv.weight, self.bias, self.num_heads, num_queries, mix)
-        return linear(x, self.proj.weight, self.proj.bias)
-
-    def first_token(self, x: Tensor) -> Tensor:
-        """How much the first token looks at each. (M, L, D) -> (M, heads, L), rows sum to one."""
-        return first_token_attention(x, self.qkv.weight, self.bias, self.num_heads)
+    @property
+    def layer_out(self) -> nn.Module:
+        """``proj``, D -> D."""
+        return self.proj
 
 
 class EVAMLP(nn.Module):
@@ -76,16 +73,15 @@ class EVAMLP(nn.Module):
 
     def __init__(self, embed_dims: int, mlp_dims: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(embed_dims, mlp_dims)
-        self.fc2 = nn.Linear(mlp_dims, embed_dims)
+        self.fc1 = Linear(embed_dims, mlp_dims)
+        self.fc2 = Linear(mlp_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        x = F.gelu(linear(x, self.fc1.weight, self.fc1.bias))
-        return linear(x, self.fc2.weight, self.fc2.bias)
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
-class EVABlock(nn.Module):
+class EVABlock(Block):
     """Post-norm transformer block: the norm is on each branch, not on the residual.
 
     Args:
@@ -101,24 +97,36 @@ class EVABlock(nn.Module):
         self.norm2 = LayerNorm(embed_dims, EPS)
         self.mlp = EVAMLP(embed_dims, mlp_dims)
 
-    def attend(self, x: Tensor, num_queries: int | None = None, mix: Mix | None = None) -> Tensor:
-        """Add the attention branch to x. (M, L, D) -> (M, Q, D), Q = num_queries or L.
+    def attend(
+        self,
+        x: Tensor,
+        num_queries: int | None = None,
+        *,
+        pre: Change | None = None,
+        mix: Mix | None = None,
+        bias: Tensor | None = None,
+        post: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(norm1(attention(pre(x)))), (M, L, D) -> (M, Q, D); see `Block`."""
+        # The stream is taken first: so gradients are added up in one order, seams or not.
+        stream, y = x[:, :num_queries], through(pre, x)
+        return stream + through(post, self.norm1(self.attn(y, num_queries, mix, bias)))
 
-        ``mix``: see `self_attention`.
-        """
-        return x[:, :num_queries] + self.norm1(self.attn(x, num_queries, mix))
+    def feed_forward(
+        self,
+        x: Tensor,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+        beside: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(norm2(mlp(pre(x)))) + beside(x), (M, L, D) -> same; see `Block`."""
+        y = x + through(post, self.norm2(self.mlp(through(pre, x))))
+        return y if beside is None else y + beside(x)
 
     def class_attention(self, x: Tensor) -> Tensor:
         """How much the class token looks at each token. (M, L, D) -> (M, heads, L)."""
         return self.attn.first_token(x)
-
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """Add the MLP branch to x. (M, L, D) -> (M, L, D)."""
-        return x + self.norm2(self.mlp(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(M, L, D) -> (M, L, D)."""
-        return self.feed_forward(self.attend(x))
 
 
 class PatchEmbed(nn.Module):
@@ -126,7 +134,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, embed_dims: int, patch_size: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, embed_dims, patch_size, patch_size)
+        self.proj = PatchConv(3, embed_dims, patch_size, patch_size)
 
 
 @MODELS.register_module()
@@ -185,7 +193,7 @@ class EVAViT(Trunk):
         self._modules['blocks'] = nn.ModuleList(blocks)  # a property of `Trunk`
         self.norm = LayerNorm(dims, EPS)
         if with_proj:
-            self.head = nn.Linear(dims, arch['output_dims'])
+            self.head = Linear(dims, arch['output_dims'])
 
     @torch.no_grad()
     def _start_random(self) -> None:
@@ -209,17 +217,14 @@ class EVAViT(Trunk):
         if hasattr(self, 'head'):
             yield from self.head.parameters()
 
-    def embed(self, frames: Tensor) -> Tensor:
-        """(M, 3, H, W) -> (M, 1+N, D): patches, class token, positions; no norm."""
+    def embed(self, frames: Tensor, pre: Change | None = None) -> Tensor:
+        """pre([class token; patches] + positions), no norm. (M, 3, H, W) -> (M, 1+N, D)."""
         self.require_weights()
         check_frames('EVAViT', frames, self.img_size)
-        weight, bias = self.patch_embed.proj.weight, self.patch_embed.proj.bias
-        if weight.dtype != frames.dtype and not torch.is_autocast_enabled(frames.device.type):
-            weight, bias = weight.to(frames.dtype), bias.to(frames.dtype)
-        x = F.conv2d(frames, weight, bias, stride=self.patch_size).to(frames.dtype)
+        x = self.patch_embed.proj(frames).to(frames.dtype)
         x = rearrange(x, 'm d h w -> m (h w) d')
         cls = self.cls_token.to(x.dtype).expand(len(x), -1, -1)
-        return torch.cat([cls, x], dim=1) + self.pos_embed.to(x.dtype)
+        return through(pre, torch.cat([cls, x], dim=1) + self.pos_embed.to(x.dtype))
 
     def final_norm(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), EVA's ``norm``."""
@@ -236,7 +241,7 @@ class EVAViT(Trunk):
         """(..., D) -> (..., E), EVA's ``head``."""
         if not hasattr(self, 'head'):
             raise self._without_projection()
-        return linear(x, self.head.weight, self.head.bias)
+        return self.head(x)
 
     def read_pretrained(self, checkpoint: str) -> Mapping[str, Tensor]:
         """The image tower of an EVA-CLIP file."""

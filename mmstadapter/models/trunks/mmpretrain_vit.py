@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
+from .block import Change, through
 from .wrapped import PREFIX, WrappedBlock, WrappedViT, beside, call
 
 TYPES = ('VisionTransformer', 'mmpretrain.VisionTransformer')
@@ -24,17 +25,29 @@ IGNORED = ('head.*', 'neck.*', 'data_preprocessor.*', 'target_generator.*', 'mom
 class MMPretrainBlock(WrappedBlock):
     """MMPretrain's ``TransformerEncoderLayer``: pre-norm, layer scale inside its parts."""
 
-    def attention_branch(self, x: Tensor) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
-        return call(self.block.attn, self.attention_input(x))
+        return call(self.block.attn, through(pre, self.attention_input(x)))
 
     def attention_input(self, x: Tensor) -> Tensor:
         """The tokens after the first norm. (M, L, D) -> same."""
         return call(self.block.ln1, x)
 
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """X + MLP branch. (M, L, D) -> (M, L, D)."""
-        return call(self.block.ffn, call(self.block.ln2, x), identity=x)
+    def feed_forward(
+        self,
+        x: Tensor,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+        beside: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
+        y = call(self.block.ln2, x)
+        if post is None:
+            x = call(self.block.ffn, through(pre, y), identity=x)
+        else:
+            x = x + post(call(self.block.ffn, through(pre, y), identity=0))
+        return x if beside is None else x + beside(y)
 
 
 @MODELS.register_module()
@@ -87,7 +100,7 @@ class MMPretrainViT(WrappedViT):
         for norm in (getattr(self.vit, n) for n in ('ln1', 'ln2') if hasattr(self.vit, n)):
             yield from norm.parameters()
 
-    def embed(self, frames: Tensor) -> Tensor:
+    def embed(self, frames: Tensor, pre: Change | None = None) -> Tensor:
         """(M, 3, H, W) -> (M, prefix+N, D): patches, class token, positions, pre-norm."""
         self.check_frames(frames)
         vit = self.vit
@@ -95,7 +108,7 @@ class MMPretrainViT(WrappedViT):
         if vit.cls_token is not None:
             x = torch.cat([beside(x, vit.cls_token).expand(len(x), -1, -1), x], dim=1)
         x = vit.drop_after_pos(x + beside(x, vit.pos_embed))
-        return call(vit.pre_norm, x)
+        return call(vit.pre_norm, through(pre, x))
 
     def readout(self, x: Tensor) -> Tensor:
         """The image's feature, (M, L, D) -> (M, D): see the class."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from .block import Change, through
 from .wrapped import WrappedBlock, call
 
 
@@ -19,21 +20,29 @@ class TimmBlock(WrappedBlock):
         super().__init__(block)
         self.vit, self.index = vit, index
 
-    def attention_branch(self, x: Tensor) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
         block = self.block
-        x = call(block.attn, self.attention_input(x), **self.rotary())
+        x = call(block.attn, through(pre, self.attention_input(x)), **self.rotary())
         return block.drop_path1(self.scale(x, 1))
 
     def attention_input(self, x: Tensor) -> Tensor:
         """The tokens after the first norm. (M, L, D) -> same."""
         return call(self.block.norm1, x)
 
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """X + MLP branch. (M, L, D) -> (M, L, D)."""
-        block = self.block
-        branch = call(block.mlp, call(block.norm2, x))
-        return x + block.drop_path2(self.scale(branch, 2))
+    def feed_forward(
+        self,
+        x: Tensor,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+        beside: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
+        block, y = self.block, call(self.block.norm2, x)
+        branch = self.scale(call(block.mlp, through(pre, y)), 2)
+        x = x + through(post, block.drop_path2(branch))
+        return x if beside is None else x + beside(y)
 
     def scale(self, x: Tensor, branch: int) -> Tensor:
         """Layer scale of branch 1 (attention) or 2 (MLP), where the block has one."""
@@ -56,31 +65,60 @@ class TimmBlock(WrappedBlock):
 class TimmPostNormBlock(TimmBlock):
     """timm's ``ResPostBlock`` and ``EvaBlockPostNorm``: each branch ends with its norm."""
 
-    def attention_branch(self, x: Tensor) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
         block = self.block
-        return block.drop_path1(call(block.norm1, call(block.attn, x, **self.rotary())))
+        x = call(block.attn, through(pre, x), **self.rotary())
+        return block.drop_path1(call(block.norm1, x))
 
     def attention_input(self, x: Tensor) -> Tensor:
         """The tokens as they are: the norm comes after the attention."""
         return x
 
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """X + MLP branch. (M, L, D) -> (M, L, D)."""
+    def feed_forward(
+        self,
+        x: Tensor,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+        beside: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
         block = self.block
-        return x + block.drop_path2(call(block.norm2, call(block.mlp, x)))
+        branch = block.drop_path2(call(block.norm2, call(block.mlp, through(pre, x))))
+        y = x + through(post, branch)
+        return y if beside is None else y + beside(x)
 
 
 class TimmParallelBlock(TimmBlock):
     """timm's ``ParallelThingsBlock``: several attentions side by side, then several MLPs."""
 
-    def attention_branch(self, x: Tensor) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attentions add to x."""
+        self.refuse(pre=pre)
         return torch.stack([call(branch, x) for branch in self.block.attns]).sum(dim=0)
 
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """X + MLP branches. (M, L, D) -> (M, L, D)."""
-        return x + torch.stack([call(branch, x) for branch in self.block.ffns]).sum(dim=0)
+    def feed_forward(
+        self,
+        x: Tensor,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+        beside: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(MLP branches), (M, L, D) -> same; see `Block`."""
+        self.refuse(pre=pre, beside=beside)
+        branch = torch.stack([call(branch, x) for branch in self.block.ffns]).sum(dim=0)
+        return x + through(post, branch)
+
+    @staticmethod
+    def refuse(**seams: Change | None) -> None:
+        """Raise for seams that lie behind a norm of which this block has several."""
+        for name in (name for name, change in seams.items() if change is not None):
+            raise TypeError(
+                f'TimmParallelBlock: no place for {name}: each of the parallel branches has a '
+                'norm of its own. Take a trunk with one attention and one MLP a block.'
+            )
 
 
 # By the name of timm's class, so that this file needs no timm.

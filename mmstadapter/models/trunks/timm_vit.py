@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
+from .block import Change, through
 from .timm_blocks import WRAPPERS
 from .wrapped import PREFIX, WrappedViT, beside, call
 
@@ -80,7 +81,7 @@ class TimmViT(WrappedViT):
         for module in (module for module in after if module is not None):
             yield from module.parameters()
 
-    def embed(self, frames: Tensor) -> Tensor:
+    def embed(self, frames: Tensor, pre: Change | None = None) -> Tensor:
         """(M, 3, H, W) -> (M, prefix+N, D): patches, class token, registers, positions, norm."""
         self.check_frames(frames)
         vit = self.vit
@@ -93,7 +94,7 @@ class TimmViT(WrappedViT):
             x = torch.cat([*prefix, x + table], dim=1)
         else:
             x = torch.cat([*prefix, x], dim=1) + table
-        return call(vit.norm_pre, vit.pos_drop(x))
+        return call(vit.norm_pre, through(pre, vit.pos_drop(x)))
 
     def readout(self, x: Tensor) -> Tensor:
         """The image's feature, (M, L, D) -> (M, D): see the class."""

@@ -7,6 +7,7 @@ from torch.func import functional_call
 
 from ..ops.attention import attention_weights
 from .base import Trunk
+from .block import Change, through
 
 PREFIX = 'vit.'  # what our names have before the library's
 PLAIN_ATTENTION = ('Attention', 'MultiheadAttention')  # timm's, MMPretrain's
@@ -32,15 +33,23 @@ class WrappedBlock:
         """(M, L, D) -> (M, L, D), attention and MLP in turn."""
         return self.feed_forward(self.attend(x))
 
-    def attend(self, x: Tensor, num_queries: int | None = None) -> Tensor:
-        """X + attention branch. (M, L, D) -> (M, Q, D), Q = num_queries or L.
+    def attend(
+        self,
+        x: Tensor,
+        num_queries: int | None = None,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(attention branch), ``pre`` inside the branch; see `Block`.
 
         The library's attention knows no queries apart from its tokens, so all are computed
-        and the first Q handed on.
+        and the first Q handed on. Nor can one get between its layers: no ``mix``, no ``bias``.
         """
-        return x[:, :num_queries] + self.attention_branch(x)[:, :num_queries]
+        branch = self.attention_branch(x, pre)[:, :num_queries]
+        return x[:, :num_queries] + through(post, branch)
 
-    def attention_branch(self, x: Tensor) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
         raise TypeError(f'{type(self).__name__} must provide `attention_branch`.')
 
@@ -70,8 +79,15 @@ class WrappedBlock:
         )
         return attention_weights(q, k).squeeze(2)
 
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """X + MLP branch. (M, L, D) -> (M, L, D)."""
+    def feed_forward(
+        self,
+        x: Tensor,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+        beside: Change | None = None,
+    ) -> Tensor:
+        """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
         raise TypeError(f'{type(self).__name__} must provide `feed_forward`.')
 
 

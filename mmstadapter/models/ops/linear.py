@@ -1,0 +1,95 @@
+"""Linear maps as modules that are called, for weights stored in any floating type."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
+
+from .elementwise import linear
+
+HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
+
+
+def is_plain(layer: nn.Module, *types: type[nn.Module]) -> bool:
+    """Whether a lean form may look through a layer instead of calling it.
+
+    So it may where the layer is of one of the given types itself, nobody listens to its calls
+    and its weights are plain tensors. Whatever a tool has replaced, wrapped, hooked,
+    parametrised, quantised or sharded is called.
+
+    Args:
+        layer: the layer.
+        types: our own types that the form knows; a subclass is another type.
+    """
+    if type(layer) not in types or 'forward' in layer.__dict__:
+        return False
+    if _has_any_global_hook() or any(getattr(layer, hooks) for hooks in HOOKS):
+        return False
+    weights = (getattr(layer, name, None) for name in ('weight', 'bias'))
+    return all(type(w) in (nn.Parameter, Tensor, type(None)) for w in weights)
+
+
+class Linear(nn.Linear):
+    """``nn.Linear`` whose weights may be stored in another type than the input has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out), in x's type or autocast's."""
+        return linear(x, self.weight, self.bias)
+
+
+class PatchConv(nn.Conv2d):
+    """The convolution that cuts an image into patches; its weights as in `Linear`."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(M, 3, H, W) -> (M, D, h, w)."""
+        weight: Tensor = self.weight
+        bias: Tensor | None = self.bias
+        if weight.dtype != frames.dtype and not torch.is_autocast_enabled(frames.device.type):
+            weight = weight.to(frames.dtype)
+            bias = None if bias is None else bias.to(frames.dtype)
+        return self._conv_forward(frames, weight, bias)
+
+
+class QKV(Linear):
+    """Queries, keys and values by one matrix: a linear map that can give some of its outputs.
+
+    An attention calls it for all three, or, where few tokens look, for the queries of those
+    and then for the keys and values of all. A layer put in its place is asked for all.
+    """
+
+    def forward(self, x: Tensor, rows: slice | None = None, bias: Tensor | None = None) -> Tensor:
+        """(..., D) -> (..., 3·D), or (..., n) for n rows of the matrix.
+
+        Args:
+            x: (..., D).
+            rows: of the matrix; ``None``: all.
+            bias: (3·D,), of a layer that has none of its own.
+        """
+        weight, bias = self.weight, self.bias if bias is None else bias
+        if rows is not None:
+            weight, bias = weight[rows], None if bias is None else bias[rows]
+        return linear(x, weight, bias)
+
+
+class InProjection(QKV):
+    """`QKV` whose weight and bias are its attention's ``in_proj_weight`` and ``in_proj_bias``.
+
+    OpenAI's names put these two beside the output map, not inside a layer. So the attention
+    owns them and this layer, which it calls, reads and sets them there: names stay, and
+    whoever looks for linear layers finds one, with a weight, at ``attn.in_proj``.
+
+    Args:
+        owner: the attention; held in a tuple, so that it is no part of this layer.
+    """
+
+    def __init__(self, owner: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.owner = (owner,)
+        self.out_features, self.in_features = owner.in_proj_weight.shape
+
+    weight = property(lambda self: self.owner[0].in_proj_weight)
+    bias = property(lambda self: self.owner[0].in_proj_bias)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in ('weight', 'bias'):
+            return setattr(self.owner[0], f'in_proj_{name}', value)
+        return super().__setattr__(name, value)

@@ -1,0 +1,81 @@
+"""The two verbs of a block, and the seams at which a method puts its own parts into them."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from ..ops.attention import Mix
+
+Change = Callable[[Tensor], Tensor]
+
+
+def through(change: Change | None, x: Tensor) -> Tensor:
+    """``change(x)``, or x itself where nothing is put."""
+    return x if change is None else change(x)
+
+
+class Block(nn.Module):
+    """Attention and MLP, each added to the residual stream x.
+
+    Whether the norm comes first on a branch or last is the block's own affair. A seam that
+    is left out costs nothing: nothing is computed, and nothing kept, for it.
+    """
+
+    def attend(
+        self,
+        x: Tensor,
+        num_queries: int | None = None,
+        *,
+        pre: Change | None = None,
+        mix: Mix | None = None,
+        bias: Tensor | None = None,
+        post: Change | None = None,
+    ) -> Tensor:
+        """Add the attention branch.
+
+            pre-norm:   x + post(attention(pre(norm(x))))
+            post-norm:  x + post(norm(attention(pre(x))))
+            attention(y) = W_o softmax(q k^T / sqrt(d) + bias) v
+            q, k, v = mix(W_q y, W_k y, W_v y)
+
+        Args:
+            x: tokens (M, L, D).
+            num_queries: Q, how many of the first tokens look at all; ``None``: all L.
+            pre: y -> y, (M, L, D), before the attention.
+            mix: (q, k, v) -> (q, k, v), all heads side by side, q (M, Q, D), k and v
+                (M, L, D): to read them, to change them, or to give other keys and values.
+            bias: of the logits, broadcastable to (M, heads, Q, L).
+            post: y -> y, (M, Q, D), on the branch.
+
+        Returns:
+            (M, Q, D).
+        """
+        raise TypeError(f'{type(self).__name__} must provide `attend`.')
+
+    def feed_forward(
+        self,
+        x: Tensor,
+        *,
+        pre: Change | None = None,
+        post: Change | None = None,
+        beside: Change | None = None,
+    ) -> Tensor:
+        """Add the MLP branch.
+
+            pre-norm:   x + post(mlp(pre(norm(x)))) + beside(norm(x))
+            post-norm:  x + post(norm(mlp(pre(x)))) + beside(x)
+
+        Args:
+            x: tokens (M, L, D).
+            pre: y -> y, before the MLP.
+            post: y -> y, on the branch.
+            beside: y -> what a second branch adds, from what the first is given before ``pre``.
+
+        Returns:
+            (M, L, D).
+        """
+        raise TypeError(f'{type(self).__name__} must provide `feed_forward`.')
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, L, D) -> (M, L, D), both."""
+        return self.feed_forward(self.attend(x))
