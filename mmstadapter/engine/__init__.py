@@ -2,6 +2,7 @@
 
 from .amp import AmpOptimWrapper
 from .bert_adam import BertAdam, BertWarmupCosineLR, NamedGroupsConstructor
+from .checkpoint_files import load_from_local
 from .drawing import DrawingHook
 from .epoch_seed import EpochSeedHook, seed_worker
 from .finite_loss import FiniteLossHook
@@ -26,5 +27,6 @@ __all__ = [
     'TunedOptimWrapperConstructor',
     'WarmupCosineLR',
     'count_parameters',
+    'load_from_local',
     'seed_worker',
 ]

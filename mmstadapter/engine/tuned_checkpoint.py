@@ -5,12 +5,10 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmaction.registry import HOOKS
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -125,15 +123,3 @@ def read_adapter(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if key in header:
             header[key] = json.loads(header[key])
     return tensors, header
-
-
-@CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$', force=True)
-def load_from_safetensors(filename: str, map_location: Any = None) -> dict:
-    """Let MMEngine load a .safetensors file wherever it takes a checkpoint."""
-    if not Path(filename).is_file():
-        raise FileNotFoundError(f'{filename} can not be found.')
-    device = str(map_location) if isinstance(map_location, str | torch.device) else 'cpu'
-    with safe_open(filename, framework='pt', device=device) as file:
-        header = dict(file.metadata() or {})
-        tensors = OrderedDict((key, file.get_tensor(key)) for key in file.keys())
-    return dict(state_dict=tensors, meta=dict(adapter=header))

@@ -81,7 +81,12 @@ class _Records:
             if default is None:
                 raise pickle.UnpicklingError(f'the archive lacks {name}')
             return default
-        return self.archive.read(self.folder + name)
+        return self._bytes(self.archive.getinfo(self.folder + name))
+
+    def _bytes(self, info: zipfile.ZipInfo) -> bytes:
+        """A member, no longer than its entry says, whatever its compressed bytes unpack to."""
+        with self.archive.open(info) as member:
+            return member.read(info.file_size)
 
     def storage(self, key: str, dtype: torch.dtype, count: int) -> Tensor:
         """A member as a flat tensor of ``count`` elements."""
@@ -89,7 +94,7 @@ class _Records:
             return torch.empty(0, dtype=dtype)
         info = self.archive.getinfo(f'{self.folder}data/{key}')
         if info.compress_type != zipfile.ZIP_STORED:
-            return torch.frombuffer(bytearray(self.archive.read(info)), dtype=dtype, count=count)
+            return torch.frombuffer(bytearray(self._bytes(info)), dtype=dtype, count=count)
         if count * dtype.itemsize > info.file_size:
             raise pickle.UnpicklingError(f'data/{key} holds less than {count} values of {dtype}')
         header = self.memory[info.header_offset : info.header_offset + 30]

@@ -104,7 +104,7 @@ class TestPlainFiles:
             read_tensors(tmp_path / 'x.pt')
 
     def test_what_the_system_refuses_stays_an_error_of_the_system(self, tmp_path, monkeypatch):
-        (tmp_path / 'x.pt').write_bytes(b'')
+        torch.save({'a': torch.ones(1)}, tmp_path / 'x.pt')
         refused = PermissionError(13, 'Permission denied', str(tmp_path / 'x.pt'))
         monkeypatch.setattr(torch, 'load', Mock(side_effect=refused))
         with pytest.raises(PermissionError, match=r'x\.pt'):
