@@ -1,32 +1,20 @@
 """A folder of class folders of videos: what is in it, what can be read, how it is split."""
 
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..datasets.files import DELIMITER, shown, sorted_out, why_not, why_not_listed, write_lines
 from ..datasets.fraction import balanced_fraction
 from ..datasets.packets import VideoReadError
 from ..datasets.readers import open_video
+from .layout import class_folders, find_parts, folders_in
 
-SUFFIXES = frozenset(
-    '.3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv'.split()
-)
-PARTS = ('train', 'val')
-DELIMITER = '\t'  # between path and label in the lists: names may hold spaces
 CHECKED_FRAMES = 8  # decoded of every video, evenly spaced
-
-
-def is_video(path: Path) -> bool:
-    """Whether a file's name says that it is a video."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file()
-
-
-def videos_below(folder: Path) -> list[Path]:
-    """The videos in a folder and the folders in it, sorted."""
-    return sorted(path for path in folder.rglob('*') if is_video(path))
 
 
 @dataclass(frozen=True)
@@ -41,56 +29,76 @@ class Video:
 
 
 class VideoFolder:
-    """The videos of ``root/<class>/...`` or of ``root/{train,val}/<class>/...``.
+    """The videos of ``root/<class>/...`` or of ``root/{train,val,test}/<class>/...``.
 
     Class folders may hold folders. Labels are the class folders' names in alphabetic order.
+    ``Train``, ``training``, ``valid``, ``validation``, ``dev``, ``testing`` ... are known as well;
+    one of ``val`` and ``test`` may be absent.
 
     Args:
         root: the folder.
+        layout: ``'classes'`` if the folders in it are the classes, whatever they look like.
+
+    Attributes:
+        parts: videos of 'train', 'val' and 'test', or of ''.
+        left_out: files that are not taken for videos, or lie in no class folder, and why.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: fewer than two classes, a class folder without videos, or a class in
-            ``val`` that ``train`` does not have.
+        ValueError: fewer than two classes, a class folder without videos, a class in ``val`` or
+            ``test`` that ``train`` does not have, or folders that can be read in two ways.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, layout: str = 'auto') -> None:
         self.root = Path(root).resolve()
         if not self.root.is_dir():
             raise FileNotFoundError(
                 f'VideoFolder: no folder {root}. Give a folder of class folders.'
             )
-        self.is_split = _folders(self.root) == sorted(PARTS)
-        first = self.root / 'train' if self.is_split else self.root
-        self.labels = _folders(first)
+        folders = find_parts(self.root, layout)
+        self.is_split = '' not in folders
+        self.labels = folders_in(next(iter(folders.values())))
         if len(self.labels) < 2:
             raise ValueError(
-                f'VideoFolder: {first} needs a folder of videos for each class, at least two; it '
-                f'has {self.labels or "none"}. Sort the videos into folders named as the classes.'
+                f'VideoFolder: {next(iter(folders.values()))} needs a folder of videos for each '
+                f'class, at least two; it has {self.labels or "none"}. Sort the videos into '
+                'folders named as the classes.'
             )
-        self._refuse_other_classes()
-        parts = PARTS if self.is_split else ('',)
-        self.parts = {part: self._list(part) for part in parts}
+        self.left_out: dict[str, str] = {}
+        for folder in {self.root, *folders.values()}:
+            self._leave_out(path for path in folder.iterdir() if not path.is_dir())
+        self.parts = {
+            part: self._list(folders[part], names) for part, names in class_folders(folders).items()
+        }
 
-    def _refuse_other_classes(self) -> None:
-        others = set(_folders(self.root / 'val')) - set(self.labels) if self.is_split else set()
-        if others:
-            raise ValueError(
-                f'VideoFolder: {self.root}/val has classes that {self.root}/train lacks: '
-                f'{", ".join(sorted(others))}. Give both the same class folders.'
-            )
+    @property
+    def first(self) -> str:
+        """The part that is trained on, or all."""
+        return 'train' if self.is_split else ''
 
-    def _list(self, part: str) -> list[Video]:
-        folder, videos, empty = self.root / part, [], []
-        for label, name in enumerate(self.labels):
-            found = videos_below(folder / name) if (folder / name).is_dir() else []
-            if not found and (part != 'val' or (folder / name).is_dir()):
-                empty.append(name)
-            videos += [Video(str(path.relative_to(self.root)), label) for path in found]
+    def _leave_out(self, paths: Iterable[Path]) -> None:
+        for path in sorted(paths):
+            self.left_out[self._name(path)] = why_not(path) or 'in no class folder'
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.root))
+
+    def _list(self, folder: Path, names: list[str]) -> list[Video]:
+        videos, empty = [], []
+        for label, name in enumerate(names):
+            if not name:  # a class of train that is not tested
+                continue
+            found, others = sorted_out(folder / name)
+            if not found:
+                empty.append(shown(name))
+            videos += [Video(self._name(path), label) for path in found]
+            self.left_out |= {self._name(path): reason for path, reason in others.items()}
         if empty or not videos:
+            listed = [f'\n  {shown(path)}: {why}' for path, why in self.left_out.items()]
+            where = f'the class folders {", ".join(empty)} of {folder}' if empty else folder
             raise ValueError(
-                f'VideoFolder: no videos in the class folders {", ".join(empty)} of {folder}. '
-                f'Remove the folders or add videos ({" ".join(sorted(SUFFIXES))}).'
+                f'VideoFolder: no videos in {where}. Remove the folders or add videos.'
+                f'{"".join(listed[:20])}'
             )
         return videos
 
@@ -111,20 +119,20 @@ class VideoFolder:
                 seen = list(pool.map(lambda video: self._look_at(video, every_frame), videos))
                 bad += [video for video in seen if video.reason]
                 self.parts[part] = [video for video in seen if not video.reason]
-        left = Counter(video.label for video in self.parts['train' if self.is_split else ''])
+        left = Counter(video.label for video in self.parts[self.first])
         gone = [name for label, name in enumerate(self.labels) if not left[label]]
         if gone or not all(self.parts.values()):
-            listed = '\n  '.join(f'{video.path}: {video.reason}' for video in bad[:20])
+            listed = '\n  '.join(f'{shown(video.path)}: {video.reason}' for video in bad[:20])
+            empty = [part for part, videos in self.parts.items() if not videos]
             raise ValueError(
-                f'VideoFolder: no video of {", ".join(gone) or "val"} can be read. Mend them or '
-                f'remove the folder; {len(bad)} cannot be read in all:\n  {listed}'
+                f'VideoFolder: no video of {", ".join(map(shown, gone or empty))} can be read. '
+                f'Mend them or remove the folder; {len(bad)} cannot be read in all:\n  {listed}'
             )
         return bad
 
     def _look_at(self, video: Video, every_frame: bool) -> Video:
         path = str(self.root / video.path)
-        if any(sign in video.path for sign in '\t\r\n'):
-            reason = 'its name holds a tab or a line break, which a list cannot; rename it'
+        if reason := why_not_listed(video.path):
             return Video(video.path, video.label, reason=reason)
         try:
             reader = open_video(path)
@@ -142,14 +150,16 @@ class VideoFolder:
         """The videos of 'train' and 'val', the latter the same share of each class.
 
         The choice depends on the videos' names, the classes and the seed alone. A class has at
-        least one video in training, and one in validation if it has two. Folders ``train`` and
-        ``val`` are taken as they are.
+        least one video in training, and one in validation if it has two. Folders ``train``,
+        ``val`` and ``test`` are taken as they are: with all three there is a part 'test' as well,
+        and a lone ``test`` is 'val'.
 
         Raises:
             ValueError: if the fraction is not in (0, 1), or nothing is left to validate on.
         """
         if self.is_split:
-            return dict(self.parts)
+            parts = dict(self.parts)
+            return parts if 'val' in parts else dict(train=parts['train'], val=parts['test'])
         if not 0 < val_fraction < 1:
             raise ValueError(
                 f'VideoFolder: val_fraction must be a share of the videos in (0, 1), got '
@@ -170,7 +180,7 @@ class VideoFolder:
                 'VideoFolder: no class has two readable videos, so none is left to validate on. '
                 'Add videos.'
             )
-        parts: dict[str, list[Video]] = {'train': [], 'val': []}
+        parts = {'train': [], 'val': []}
         for i, video in enumerate(videos):
             parts['val' if i in chosen else 'train'].append(video)
         return parts
@@ -178,12 +188,4 @@ class VideoFolder:
 
 def write_list(path: Path, videos: list[Video]) -> None:
     """An annotation file, "path<tab>label" a line."""
-    lines = [f'{video.path}{DELIMITER}{video.label}' for video in videos]
-    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-
-
-def _folders(folder: Path) -> list[str]:
-    """Names of the visible folders in a folder, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith('.'))
+    write_lines(path, (f'{video.path}{DELIMITER}{video.label}' for video in videos))

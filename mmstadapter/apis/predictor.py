@@ -1,5 +1,6 @@
 """Predict with an adapter file: videos in, label names and scores out."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Any
 import torch
 from mmaction.registry import MODELS
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_state_dict
 
+from ..datasets.files import in_numbers, sorted_out
 from ..datasets.packets import VideoReadError
 from ..engine.tuned_checkpoint import read_adapter
 from .device import choose_device
-from .own_videos import videos_below
 from .stored_config import stored_config
 
 HINT = (
@@ -133,17 +135,20 @@ class Predictor:
 
 
 def expand(videos: Iterable[str | Path]) -> list[str]:
-    """Paths with each folder replaced by the videos in it.
+    """Paths with each folder replaced by the videos in it; what else is in it is logged.
 
     Raises:
         ValueError: if a folder holds none.
     """
     files: list[str] = []
     for video in map(Path, videos):
-        below = [str(path) for path in videos_below(video)] if video.is_dir() else [str(video)]
+        below, others = sorted_out(video) if video.is_dir() else ([video], {})
+        left = f'left out: {in_numbers(others.values())}' if others else ''
         if not below:
-            raise ValueError(f'Predictor: no videos in the folder {video}.')
-        files += below
+            raise ValueError(f'Predictor: no videos in the folder {video}. {left}')
+        if others:
+            print_log(f'{video}: {left}', 'current', logging.WARNING)
+        files += map(str, below)
     return files
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .own_videos import DELIMITER, Video
+from ..datasets.files import DELIMITER
+from .own_videos import Video
 
 # arch -> config to inherit, known name of the weights, most clips a step that 16 GB take
 ARCHS = {

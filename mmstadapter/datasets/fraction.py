@@ -38,7 +38,7 @@ def balanced_fraction(
 
     def rank(index: int) -> bytes:
         name = PurePosixPath(names[index]).with_suffix('')
-        return sha256(f'{seed} {name}'.encode()).digest()
+        return sha256(f'{seed} {name}'.encode(errors='surrogateescape')).digest()
 
     chosen = []
     for members in classes.values():

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
+from mmengine.fileio import exists
 
 from .frame_folder import FrameFolder, check_template
 from .readers import READERS, open_video
@@ -61,7 +62,7 @@ class VideoInit(BaseTransform):
 
     def _file(self, results: dict):
         filename = str(results['filename'])
-        if not Path(filename).suffix:
+        if not Path(filename).suffix and not exists(filename, self.backend_args):
             filename += '.mp4'  # as DecordInit has it: lists may leave .mp4 out
         return open_video(filename, self.reader, self.num_threads, self.backend_args)
 

@@ -5,9 +5,10 @@ import os.path as osp
 import torch
 from mmaction.datasets import VideoDataset as HostVideoDataset
 from mmengine.dataset import Compose
-from mmengine.fileio import exists, list_from_file
+from mmengine.fileio import exists
 
 from ..registry import CHILDREN
+from .files import read_lines
 from .fraction import balanced_fraction
 from .repeated import RepeatedPipeline
 from .replacement import ReplacesBadVideos
@@ -87,14 +88,11 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
                 hint = 'Call mmstadapter.launch.choose_split(cfg) before building from this config.'
             name = type(self).__name__
             raise FileNotFoundError(f'{name}: no annotation file {self.ann_file}. {hint}')
-        try:  # utf-8-sig: a byte order mark is no part of the first path
-            lines = list_from_file(self.ann_file, encoding='utf-8-sig')
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f'{type(self).__name__}: {self.ann_file} is no text in UTF-8: {error}'
-            ) from None
-        numbered = enumerate(lines, start=1)
-        data_list = [self._parse(line.strip(), n) for n, line in numbered if line.strip()]
+        try:
+            numbered = enumerate(read_lines(self.ann_file), start=1)
+        except ValueError as error:
+            raise ValueError(f'{type(self).__name__}: {error}') from None
+        data_list = [self._parse(self._trim(line), n) for n, line in numbered if line.strip()]
         if not data_list:
             raise ValueError(f'{type(self).__name__}: annotation file {self.ann_file} is empty.')
         return self._choose(data_list)
@@ -114,6 +112,10 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
         labels = [item['label'] for item in data_list]
         chosen = balanced_fraction(names, labels, self.fraction, self.fraction_seed)
         return [data_list[index] for index in chosen]
+
+    def _trim(self, line: str) -> str:
+        """Without what cannot belong to a name: delimiters at the end, spaces between columns."""
+        return line.strip(' \t') if self.delimiter in (None, ' ') else line.rstrip(self.delimiter)
 
     def _parse(self, line: str, number: int) -> dict:
         filename, *labels = line.split(self.delimiter)

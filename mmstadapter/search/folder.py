@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..apis.own_videos import is_video
+from ..datasets.files import in_numbers, why_not
 from ..datasets.packets import VideoReadError
 from .ahead import Progress, ahead
 from .model import SearchModel
@@ -99,7 +99,9 @@ def index_videos(
             'index_videos: seconds must be a number from 0, batch_size and num_threads from 1, got '
             f'{seconds}, {batch_size}, {num_threads}.'
         )
-    found, closed = _stamps(root)
+    found, closed, others = _stamps(root)
+    if others:
+        say(f'left out: {in_numbers(others)}')
     if not found:
         raise ValueError(
             f'index_videos: no videos in {root}, so nothing is changed. Is the disk mounted?'
@@ -118,10 +120,10 @@ def index_videos(
     return report
 
 
-def _stamps(root: Path) -> tuple[dict[str, VideoStamp], list[str]]:
-    """The videos by path below the root, sorted; the folders that cannot be read."""
+def _stamps(root: Path) -> tuple[dict[str, VideoStamp], list[str], list[str]]:
+    """The videos by path, sorted; folders that cannot be read; why other files are no videos."""
     closed: set[Path] = set()
-    found = {}
+    found, others = {}, []
 
     def note(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # gone since it was listed
@@ -130,7 +132,9 @@ def _stamps(root: Path) -> tuple[dict[str, VideoStamp], list[str]]:
     for folder, _, files in os.walk(root, onerror=note):
         for path in (Path(folder, file) for file in files):
             try:
-                if is_video(path):
+                if reason := why_not(path):
+                    others.append(reason)
+                else:
                     name, state = path.relative_to(root).as_posix(), path.stat()
                     found[name] = VideoStamp(name, state.st_size, state.st_mtime_ns)
             except FileNotFoundError:
@@ -139,7 +143,8 @@ def _stamps(root: Path) -> tuple[dict[str, VideoStamp], list[str]]:
                 closed.add(path.parent)
     if root in closed:
         raise PermissionError(f'index_videos: the folder {root} cannot be read.')
-    return dict(sorted(found.items())), sorted(p.relative_to(root).as_posix() for p in closed)
+    folders = sorted(path.relative_to(root).as_posix() for path in closed)
+    return dict(sorted(found.items())), folders, others
 
 
 def _refuse_others(

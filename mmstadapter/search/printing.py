@@ -2,10 +2,9 @@
 
 from unicodedata import east_asian_width
 
+from ..datasets.files import shown
 
-def shown(name: str) -> str:
-    r"""A file's name with what does not print, such as '\n' or bytes that are no text, escaped."""
-    return ''.join(x if x.isprintable() else ascii(x)[1:-1] for x in name)
+__all__ = ['clock', 'shown', 'tail']
 
 
 def clock(seconds: float) -> str:

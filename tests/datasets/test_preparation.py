@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmstadapter.apis.own_videos import SUFFIXES
+from mmstadapter.datasets.files import SUFFIXES
 
 from .conftest import TOOLS, touch
 

@@ -199,3 +199,19 @@ class TestAccuracy:
     def test_without_losses_all_is_the_hosts(self):
         ours = self.evaluate('mmstadapter.VideoAccMetric', lost=False)
         assert ours == self.evaluate('AccMetric', lost=False)
+
+
+def test_blanks_around_a_line_belong_to_no_name_where_blanks_separate(folder):
+    (folder / 'list.txt').write_text('  0.mp4 0 \t\r\n\n2.mp4 2\n')
+    assert [info['label'] for info in dataset(folder).load_data_list()] == [0, 2]
+    (folder / 'list.txt').write_text(' 0.mp4\t0\t\n')
+    (only,) = dataset(folder, delimiter='\t').load_data_list()
+    assert only == dict(filename=f'{folder}/ 0.mp4', label=0)
+
+
+def test_a_file_without_a_suffix_is_read_and_a_list_may_leave_mp4_out(folder):
+    (folder / '2.mp4').rename(folder / 'download')
+    (folder / 'list.txt').write_text('download 2\n3 3\n')
+    samples = [dataset(folder)[index] for index in (0, 1)]
+    assert [sample['data_samples'].gt_label.item() for sample in samples] == [2, 3]
+    assert not any('bad_videos' in sample for sample in samples)

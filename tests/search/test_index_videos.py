@@ -106,6 +106,12 @@ class TestIndexVideos:
         assert report.bad['bright.mp4'] == 'is damaged' and report.segments == 2
         assert 'bright.mp4' not in mmstadapter.VideoIndex(tmp_path / 'index').videos
 
+    def test_a_file_without_a_suffix_is_read_and_what_is_no_video_is_counted(self, run, videos):
+        shutil.copy(videos / 'short.mp4', videos / 'dQw4w9XgXcQ')
+        (videos / 'notes.txt').touch()
+        assert run().videos == 4
+        assert any('left out: ' in line and '1 .txt is no video' in line for line in run.said)
+
     def test_an_empty_folder_takes_nothing_out(self, run, videos, tmp_path):
         run()
         shutil.rmtree(videos)

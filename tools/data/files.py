@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 IMAGES = {'.jpeg', '.jpg', '.png', '.webp'}
-SUFFIXES = set(  # DiDeMo has .m2ts and .3gp; the same as `mmstadapter fit` and `index` take
-    '.3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv'.split()
+SUFFIXES = set(  # the same as `mmstadapter fit` and `index` take
+    '.264 .265 .3g2 .3gp .amv .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .hevc .ivf .m1v .m2t '
+    '.m2ts .m2v .m4v .mj2 .mjpeg .mjpg .mk3d .mkv .mod .mov .mp4 .mpe .mpeg .mpg .mpv .mts .mxf '
+    '.nut .ogm .ogv .qt .rm .rmvb .tod .tp .trp .ts .vob .vro .webm .wmv .wtv .y4m'.split()
 )
 SHOWN = 5
 # Dictionaries and what they are made with. Anything else a pickle names could be a command.
