@@ -11,7 +11,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 export OMP_NUM_THREADS ?= 1
 export PYTHONUNBUFFERED = 1
 
-SHIPPED := $(shell find mmstadapter configs tools -type f \
+SHIPPED := $(shell find mmstadapter mmstadapter_cli.py configs tools -type f \
 	-not -name '*.pyc' -not -path 'mmstadapter/.mim/*')
 
 .PHONY: help install demo benchmark test slow lint format clean
@@ -45,11 +45,11 @@ $(VENV)/.package: $(VENV)/.needs setup.py pyproject.toml MANIFEST.in model-index
 	@touch $@
 
 demo: install
-	$(BIN)/python tools/demo.py
+	$(BIN)/mmstadapter demo
 
 # Goes on where it was stopped. BENCHMARK_ARGS='--methods bitfit --seeds 0' chooses runs.
 benchmark: install
-	$(BIN)/python tools/benchmark.py $(BENCHMARK_ARGS)
+	$(BIN)/mmstadapter benchmark $(BENCHMARK_ARGS)
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow'

@@ -87,10 +87,11 @@ setup(
     ],
     python_requires='>=3.11,<3.13',
     packages=find_packages(include=['mmstadapter', 'mmstadapter.*']),
+    py_modules=['mmstadapter_cli'],
     include_package_data=True,
     install_requires=requirements('runtime') + mmcv(),
     extras_require={name: requirements(name) for name in ('full', 'timm', 'search', 'dev')},
-    scripts=['tools/mmstadapter'],
+    entry_points={'console_scripts': ['mmstadapter = mmstadapter_cli:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

@@ -24,8 +24,8 @@ mmstadapter configs
 mim search mmstadapter --field config 2> /dev/null
 
 step 'a small data set and a briefly trained image model'
-python "$SHIPPED/tools/data/moving_digits/prepare.py" --size small
-python "$SHIPPED/tools/data/moving_digits/pretrain.py" --steps 20
+mmstadapter prepare moving_digits --size small
+mmstadapter prepare tiny_clip --steps 20
 
 SHORT=(--cfg-options train_cfg.max_epochs=2 train_cfg.val_interval=2)
 NAME=stadapter_vit-tiny_demo-motion

@@ -280,7 +280,7 @@ def join_processes(cfg: Config) -> bool:
     config names: MMEngine 0.10.7 selects a CUDA device first, and then gives
     DistributedDataParallel device ids, which CPU modules must not have. A group that exists is
     used as it is, and an explicit ``model_wrapper_cfg`` wins over MMEngine's defaults. Called by
-    our tools before the runner is built; does nothing on a GPU, where MMEngine joins them.
+    our commands before the runner is built; does nothing on a GPU, where MMEngine joins them.
     Can go when MMEngine honours ``dist_cfg.backend`` on CPUs.
     """
     if cfg.get('launcher') != 'pytorch' or get_device() != 'cpu':

@@ -1,4 +1,4 @@
-"""What the tools share: reading a config, building a runner, loading a trained model."""
+"""What the commands share: reading a config, building a runner, loading a trained model."""
 
 import argparse
 import gc
@@ -52,7 +52,7 @@ def choose_split(cfg: Config) -> None:
     """Write the config's ``split`` wherever an ``ann_file`` of its loaders says ``{split}``.
 
     A data set with several splits (UCF101, HMDB51) is then chosen by one field. Whoever builds
-    a runner without our tools calls this first.
+    a runner without our commands calls this first.
     """
 
     def fill(value) -> None:

@@ -1,6 +1,8 @@
 """Shared by all tests: MMAction2's scope, as its runner sets it, and one start of chance."""
 
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,10 @@ import torch
 from mmengine.registry import init_default_scope
 
 import mmstadapter  # noqa: F401  (mends the host packages)
+
+# Processes that tests start import this clone's package, wherever they run.
+CLONE = str(Path(__file__).parents[1])
+os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [CLONE, os.environ.get('PYTHONPATH')]))
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import pytest
 import torch
 from mmaction.apis import inference_recognizer, init_recognizer
 
-from mmstadapter import shipped
 from mmstadapter.testing import TINY_ARCH, write_clip_file
 
 USER_CONFIG = """
@@ -55,13 +54,13 @@ def write_videos(folder: Path, count: int = 8) -> None:
 
 
 def start(name: str, *arguments, cwd: Path) -> subprocess.CompletedProcess:
-    """Run a shipped tool from another folder."""
-    command = [sys.executable, str(shipped.root() / 'tools' / name), *map(str, arguments)]
+    """Run a command from another folder."""
+    command = [sys.executable, '-m', 'mmstadapter', name, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
 def tool(name: str, *arguments, cwd: Path) -> str:
-    """What a shipped tool printed, which must not fail."""
+    """What a command printed, which must not fail."""
     result = start(name, *arguments, cwd=cwd)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout + result.stderr
@@ -79,7 +78,7 @@ def trained(tmp_path_factory):
     arch = ', '.join(f'{k}={v}' for k, v in TINY_ARCH.items())
     config = USER_CONFIG.format(arch=arch, checkpoint=checkpoint, data=data)
     (folder / 'mine.py').write_text(config)
-    (folder / 'out.txt').write_text(tool('train.py', 'mine.py', cwd=folder))
+    (folder / 'out.txt').write_text(tool('train', 'mine.py', cwd=folder))
     return folder
 
 
@@ -104,7 +103,7 @@ def test_the_checkpoint_holds_the_tuned_part_alone(trained):
 
 
 def test_testing_from_the_tuned_checkpoint_gives_the_accuracy_of_training(trained):
-    out = tool('test.py', 'mine.py', 'work_dirs/mine/epoch_2.pth', cwd=trained)
+    out = tool('test', 'mine.py', 'work_dirs/mine/epoch_2.pth', cwd=trained)
     tested = re.findall(r'acc/top1: ([\d.]+)', out)[-1]
     assert tested == re.findall(r'acc/top1: ([\d.]+)', (trained / 'out.txt').read_text())[-1]
     assert 'bad_videos: 1' in out
@@ -112,7 +111,7 @@ def test_testing_from_the_tuned_checkpoint_gives_the_accuracy_of_training(traine
 
 def test_a_checkpoint_of_another_task_is_no_test_of_a_random_classifier(trained):
     options = ('--cfg-options', 'model.cls_head.num_classes=3')
-    done = start('test.py', 'mine.py', 'work_dirs/mine/epoch_2.pth', *options, cwd=trained)
+    done = start('test', 'mine.py', 'work_dirs/mine/epoch_2.pth', *options, cwd=trained)
     assert done.returncode != 0
     assert 'epoch_2.pth does not belong to this model' in done.stderr
     assert 'size mismatch for cls_head.fc_cls.weight' in done.stderr
@@ -123,7 +122,7 @@ def test_the_published_file_predicts_like_the_checkpoint(trained):
     (trained / 'labels.txt').write_text('lighter\ndarker\n')
     checkpoint = trained / 'work_dirs/mine/epoch_2.pth'
     labels = ('--labels', trained / 'labels.txt')
-    tool('publish_adapter.py', 'mine.py', checkpoint, out, *labels, cwd=trained)
+    tool('publish', 'mine.py', checkpoint, out, *labels, cwd=trained)
     assert out.stat().st_size < 100_000
     video = str(trained / 'data/0.mp4')
     scores = []

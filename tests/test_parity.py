@@ -1,15 +1,14 @@
 """Our models give the numbers of the authors' code; the certificate notices when not."""
 
-import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mmstadapter.commands import parity as command
 from mmstadapter.parity.case import compare, compare_statistics
 
 ROOT = Path(__file__).parents[1]
@@ -18,21 +17,15 @@ REFERENCE = Path(__file__).parent / 'reference/parity'
 
 @pytest.fixture(scope='module')
 def tool():
-    """tools/parity.py as a module."""
-    spec = importlib.util.spec_from_file_location('parity_tool', ROOT / 'tools/parity.py')
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return command
 
 
 @pytest.fixture
-def parity(tool, monkeypatch, capsys):
+def parity(tool, capsys):
     """Run the tool with arguments; gives its exit status and what it printed."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['parity.py', *map(str, arguments)])
-        status = tool.main()
+        status = tool.main(list(map(str, arguments)))
         return status, capsys.readouterr().out
 
     return run

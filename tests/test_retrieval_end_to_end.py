@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmstadapter import shipped
 from mmstadapter.testing import TINY_ARCH, TINY_TEXT_ARCH, TINY_WORDS, write_clip_file
 
 from .datasets.conftest import write_video
@@ -45,10 +44,10 @@ CAPTIONS = {
 
 
 def tool(name: str, *arguments, cwd: Path, processes: int = 1) -> str:
-    """Run a shipped tool from another folder; what it printed."""
+    """Run a command from another folder; what it printed."""
     launch = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
     start = launch if processes > 1 else []
-    command = [sys.executable, *start, str(shipped.root() / 'tools' / name), *map(str, arguments)]
+    command = [sys.executable, *start, '-m', 'mmstadapter', name, *map(str, arguments)]
     if processes > 1:
         command += ['--launcher', 'pytorch']
     environment = os.environ | dict(OMP_NUM_THREADS='1')
@@ -91,13 +90,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(folder):
     """What was printed while training two epochs of twelve pairs on two processes."""
-    return tool('train.py', 'mine.py', cwd=folder, processes=2)
+    return tool('train', 'mine.py', cwd=folder, processes=2)
 
 
 @pytest.fixture(scope='module')
 def tested(trained, folder):
     """What was printed while testing the last checkpoint on one process."""
-    return tool('test.py', 'mine.py', 'work_dirs/mine/epoch_2.pth', cwd=folder)
+    return tool('test', 'mine.py', 'work_dirs/mine/epoch_2.pth', cwd=folder)
 
 
 def test_training_takes_the_released_optimizer_groups(trained):
@@ -120,7 +119,7 @@ def test_the_checkpoint_lacks_the_frozen_trunk_alone(trained, folder):
 
 def test_a_resumed_run_is_bit_equal_to_one_in_one_go(trained, folder):
     start = folder / 'work_dirs/mine/epoch_1.pth'
-    tool('train.py', 'mine.py', '--resume', start, '--work-dir', 'again', cwd=folder, processes=2)
+    tool('train', 'mine.py', '--resume', start, '--work-dir', 'again', cwd=folder, processes=2)
     one, other = (
         torch.load(folder / place / 'epoch_2.pth', weights_only=False)
         for place in ('work_dirs/mine', 'again')
@@ -146,5 +145,5 @@ def test_a_broken_video_is_reported_and_never_found(trained, tested):
 
 
 def test_zero_shot_needs_no_checkpoint(folder):
-    out = tool('test.py', 'zero.py', 'none', cwd=folder)
+    out = tool('test', 'zero.py', 'none', cwd=folder)
     assert 'retrieval/v2t/MnR' in figures(out)

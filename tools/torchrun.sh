@@ -2,6 +2,10 @@
 
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PYTHON=${PYTHON:-python}
+# In a clone, its package is taken, installed or not.
+if [ -f "$TOOLS/../mmstadapter/__init__.py" ]; then
+    export PYTHONPATH="$(dirname "$TOOLS")${PYTHONPATH:+:$PYTHONPATH}"
+fi
 
 # run_on PROCESSES TOOL [ARGUMENTS]: one machine on a free port, or one of NNODES machines.
 run_on() {

@@ -38,7 +38,7 @@ class Fit:
         parts: the videos of 'train' and 'val'.
         bad: the videos that cannot be used.
         recipe: how to train.
-        options: KEY=VALUE settings passed on to the tools.
+        options: KEY=VALUE settings passed on to `train` and `test`.
     """
 
     folder: VideoFolder
@@ -149,15 +149,15 @@ class Fit:
         return '\n'.join([*lines, *self.recipe.reasons, f'config: {self.work_dir / CONFIG}'])
 
     def commands(self) -> dict[str, list[str]]:
-        """The package's tools that train and test, as they are called."""
+        """The package's commands that train and test, as they are called."""
         config = str(self.work_dir / CONFIG)
         options = ['--cfg-options', *self.options] if self.options else []
         checkpoint = self.last.read_text().strip() if self.last.is_file() else '<last checkpoint>'
         dump = ['--dump', str(self.work_dir / 'predictions.pkl')]
-        test = [_tool('test'), config, checkpoint, '--work-dir', str(self.work_dir / 'test')]
+        test = [*_command('test'), config, checkpoint, '--work-dir', str(self.work_dir / 'test')]
         return dict(
-            train=[sys.executable, _tool('train'), config, '--resume', *options],
-            test=[sys.executable, *test, *dump, *options],
+            train=[*_command('train'), config, '--resume', *options],
+            test=[*test, *dump, *options],
         )
 
     def run(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Fit:
             The summary that ``confusion.json`` holds.
 
         Raises:
-            RuntimeError: if a tool fails; its own message is above.
+            RuntimeError: if a command fails; its own message is above.
         """
         for name in ('train', 'test'):
             done = subprocess.run(self.commands()[name])
@@ -233,5 +233,5 @@ def _refuse_other_classes(config: Config, count: int) -> None:
         )
 
 
-def _tool(name: str) -> str:
-    return str(shipped.root() / 'tools' / f'{name}.py')
+def _command(name: str) -> list[str]:
+    return [sys.executable, '-m', 'mmstadapter', name]

@@ -22,7 +22,7 @@ class CaptionDataset(ReplacesBadVideos, BaseActionDataset):
     """Captioned videos: one caption an item in training, one video an item in testing.
 
     The annotation file is one json object, video by video: ``{"path": ["caption", ...], ...}``,
-    paths relative to ``data_prefix``; ``tools/data/{msrvtt,msvd,vatex,didemo}/prepare.py`` write
+    paths relative to ``data_prefix``; ``mmstadapter prepare {msrvtt,msvd,vatex,didemo}`` writes
     it from the public files. A path names a video file, or a folder of frames if the pipeline has
     ``VideoInit(filename_tmpl='img_{:05}.jpg')``; with ``start_index=1`` for files from 1 on.
 
@@ -90,7 +90,7 @@ def read_captions(path: str) -> dict[str, list[str]]:
     if not exists(path):
         raise FileNotFoundError(
             f'CaptionDataset: no annotation file {path}. Set ann_file (and data_root) to a json '
-            'file {"video path": ["caption", ...]}; tools/data/<data set>/prepare.py writes it.'
+            'file {"video path": ["caption", ...]}; `mmstadapter prepare DATASET` writes it.'
         )
     try:
         content = get_text(path, encoding='utf-8-sig')  # with or without a byte order mark
@@ -130,5 +130,5 @@ def _refuse(path: str, what: str, names: list[str]) -> None:
         shown = ', '.join(names[:SHOWN]) + (' ...' if len(names) > SHOWN else '')
         raise ValueError(
             f'CaptionDataset: {len(names)} videos of {path} {what}: {shown}. Mend the file, or '
-            'write it again by tools/data/<data set>/prepare.py.'
+            'write it again by `mmstadapter prepare DATASET`.'
         )

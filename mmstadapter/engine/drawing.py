@@ -19,7 +19,7 @@ MIN_WIDTH = 480  # so that the text fits under small frames
 class DrawingHook(Hook):
     """Writes or shows a strip of frames with the label and the best three scores.
 
-    For `tools/test.py --show-dir` and `--show`. MMAction2's ``VisualizationHook`` cannot draw
+    For `mmstadapter test --show-dir` and `--show`. MMAction2's ``VisualizationHook`` cannot draw
     video: it takes a clip (views, 3, T, H, W) for frames and hands its visualizer an argument
     that this does not have.
 

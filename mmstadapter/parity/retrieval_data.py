@@ -1,18 +1,19 @@
 """Cases of retrieval data: which frames of a video, and which caption with which video."""
 
+import io
 import json
 import pickle
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from mmstadapter import datasets, shipped
+from mmstadapter import datasets
 
 from .case import Line
 
@@ -68,7 +69,7 @@ def sample(setting: dict) -> list[int]:
 class PairingCase:
     """Captions and videos of toy annotation files, through our preparation and data set.
 
-    The files are written as the public ones, ``tools/data/<name>/prepare.py`` runs on them, and
+    The files are written as the public ones, ``mmstadapter prepare`` runs on them, and
     `CaptionDataset` reads what it wrote.
     """
 
@@ -138,11 +139,12 @@ def prepare(name: str, root: Path, videos: list[str] | dict) -> None:
     for video in videos:
         (root / 'frames' / video).mkdir(parents=True)
         (root / 'frames' / video / 'img_00001.jpg').touch()
-    script = shipped.root() / 'tools' / 'data' / name / 'prepare.py'
-    command = [sys.executable, str(script), '--root', str(root), '--frames', '--allow-missing']
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f'{script} failed on toy files: {done.stdout}{done.stderr}')
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            import_module(f'mmstadapter.preparation.{name}').prepare(root, True, True)
+    except SystemExit as error:
+        raise RuntimeError(f'{name} failed on toy files: {said.getvalue()}{error}') from error
 
 
 def dataset(root: Path, split: str, **options) -> datasets.CaptionDataset:

@@ -10,7 +10,7 @@ import pytest
 
 from mmstadapter import CaptionDataset
 
-from .conftest import TOOLS, touch
+from .conftest import PAGES, touch
 
 NAMES = ['msrvtt', 'msvd', 'vatex', 'didemo']
 
@@ -313,9 +313,9 @@ class TestEveryDataSet:
     def test_a_lost_file_is_named(self, prepare, name, tmp_path):
         touch(tmp_path / 'videos', 'a.mp4')
         status, said = prepare(name)
-        assert status == 1 and 'annotations' in said and 'README.md' in said
+        assert status == 1 and 'annotations' in said and f'prepare {name} --help' in said
 
     def test_the_page_says_what_lies_where(self, name):
-        page = (TOOLS / name / 'README.md').read_text()
-        assert f'python tools/data/{name}/prepare.py' in page
+        page = (PAGES / name / 'README.md').read_text()
+        assert f'mmstadapter prepare {name}' in page
         assert f'data/{name}' in page and 'annotations' in page and '--frames' in page

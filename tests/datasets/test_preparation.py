@@ -1,15 +1,15 @@
-"""The prepare.py scripts write MMAction2's lists, or say what is missing and write nothing."""
+"""`mmstadapter prepare` writes MMAction2's lists, or say what is missing and write nothing."""
 
 import json
 import os
-import runpy
 from pathlib import Path
 
 import pytest
 
 from mmstadapter.datasets.files import SUFFIXES
+from mmstadapter.preparation import files
 
-from .conftest import TOOLS, touch
+from .conftest import PAGES, touch
 
 
 def text(path: Path, content: str) -> None:
@@ -17,8 +17,8 @@ def text(path: Path, content: str) -> None:
     path.write_text(content)
 
 
-def test_the_scripts_know_the_same_containers_as_the_package():
-    assert runpy.run_path(str(TOOLS / 'files.py'))['SUFFIXES'] == SUFFIXES
+def test_it_knows_the_same_containers_as_the_package():
+    assert files.SUFFIXES == SUFFIXES
 
 
 def lists(root: Path) -> dict[str, list[str]]:
@@ -347,8 +347,6 @@ class TestEveryDataSet:
         assert status == 1 and folder in said and 'is missing' in said
 
     def test_the_page_says_what_lies_where(self, name):
-        page = (TOOLS / name / 'README.md').read_text()
-        script = (TOOLS / name / 'prepare.py').read_text()
-        assert f'python tools/data/{name}/prepare.py' in page
-        assert f'data/{name}' in page and 'label_map' in page
-        assert 'annotations' in page and 'annotations' in script
+        page = (PAGES / name / 'README.md').read_text()
+        assert f'mmstadapter prepare {name}' in page
+        assert f'data/{name}' in page and 'label_map' in page and 'annotations' in page

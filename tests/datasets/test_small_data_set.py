@@ -36,11 +36,11 @@ load_from = 'k400.safetensors'
 
 @pytest.fixture
 def call(tmp_path):
-    """Runs a tool in ``tmp_path``; gives what it printed."""
+    """Runs a command in ``tmp_path``; gives what it printed."""
 
     def run(*words) -> str:
-        environment = os.environ | {'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
-        command = [sys.executable, ROOT / words[0], *words[1:]]
+        environment = os.environ | {'OMP_NUM_THREADS': '1'}
+        command = [sys.executable, '-m', 'mmstadapter', *map(str, words)]
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
@@ -89,19 +89,19 @@ def test_from_files_to_a_score(call, tmp_path):
     write_clip_file(tmp_path / 'clip.safetensors', ARCH)
     kinetics_adapter(tmp_path)
 
-    said = call('tools/data/ucf101/prepare.py')
+    said = call('prepare', 'ucf101')
     assert 'ucf101_val_split_2_videos.txt: 2 listed (official: 3,734), 2 found' in said
-    said = call('tools/train.py', 'mine.py', '--cfg-options', 'split=2')
+    said = call('train', 'mine.py', '--cfg-options', 'split=2')
     assert 'size mismatch for cls_head.fc_cls.weight' in said
 
     folder = tmp_path / 'work_dirs/mine_split2'
     checkpoint = folder / 'epoch_2.pth'  # two steps an epoch
     assert checkpoint.is_file() and not (folder / 'epoch_3.pth').exists()
-    call('tools/publish_adapter.py', 'mine.py', checkpoint, 'ucf.safetensors')
+    call('publish', 'mine.py', checkpoint, 'ucf.safetensors')
     tensors, _ = read_adapter(tmp_path / 'ucf.safetensors')
     assert (tensors['backbone.after_attn.0.fc1.bias'] - 3).abs().max() < 0.01  # from Kinetics
     # AdamW moves by the rate: 5e-5, a tenth of the recipe's, in the second step, half in the third
     assert 2e-5 < tensors['backbone.after_attn.0.conv.weight'].abs().max() < 1.5e-4
     assert tensors['cls_head.fc_cls.weight'].shape == (2, 32)
-    said = call('tools/test.py', 'mine.py', checkpoint, '--cfg-options', 'split=2')
+    said = call('test', 'mine.py', checkpoint, '--cfg-options', 'split=2')
     assert re.search(r'acc/top1: (0\.0|0\.5|1\.0)000', said)

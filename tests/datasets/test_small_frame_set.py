@@ -47,9 +47,9 @@ def test_from_frames_to_a_score(call, tmp_path):  # noqa: F811
     (tmp_path / 'mine.py').write_text(CONFIG)
     write_clip_file(tmp_path / 'clip.safetensors', ARCH)
 
-    said = call('tools/data/sthv1/prepare.py')
+    said = call('prepare', 'sthv1')
     assert '1 of sthv1_train_list_frames.txt have fewer than 8 frames: 3 (6)' in said
-    said = call('tools/train.py', 'mine.py')
+    said = call('train', 'mine.py')
     assert '1 of 6 folders' in said and 'left out: data/sthv1/rawframes/3' in said
     assert 'Epoch(train) [1][3/3]' in said  # 5 folders, 2 a step
 
@@ -58,5 +58,5 @@ def test_from_frames_to_a_score(call, tmp_path):  # noqa: F811
     assert state['backbone.side.stem.norm.num_batches_tracked'] == 3
     bad = json.loads((folder / 'bad_videos_train_rank0.json').read_text())
     assert list(bad) == ['data/sthv1/rawframes/5']
-    said = call('tools/test.py', 'mine.py', folder / 'epoch_1.pth')
+    said = call('test', 'mine.py', folder / 'epoch_1.pth')
     assert re.search(r'Epoch\(test\) \[2/2\] .*acc/top1: (0\.0|0\.5|1\.0)000', said)

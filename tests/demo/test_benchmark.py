@@ -4,16 +4,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import benchmark
-import benchmark_page
-import benchmark_runs
 import pytest
 import torch
-from benchmark_runs import CAPTIONS, METHODS, RETRIEVERS, TASKS, Plan, methods_of
 from mmaction.registry import DATA_SAMPLERS, DATASETS, METRICS
 from mmengine.config import Config
 
 from mmstadapter import shipped
+from mmstadapter.commands.benchmark import main, parse_args
+from mmstadapter.demo import benchmark, benchmark_page, benchmark_runs
+from mmstadapter.demo.benchmark_runs import CAPTIONS, METHODS, RETRIEVERS, TASKS, Plan, methods_of
+from mmstadapter.preparation import tiny_clip, words
 
 DOCS = Path(__file__).parents[2] / 'docs'
 RESULTS = json.loads((DOCS / 'benchmark.json').read_text())
@@ -122,8 +122,6 @@ def test_a_search_reads_captions_and_both_towers_from_one_file(plan):
 
 
 def test_the_configs_words_are_those_of_the_data_and_its_text_tower():
-    import words
-
     cfg = Config.fromfile(shipped.config('stadapter_vit-tiny_demo-captions.py'))
     assert tuple(cfg.tokenizer.words) == words.WORDS
     arch = dict(cfg.text_tower.arch)
@@ -169,7 +167,7 @@ def test_a_finished_run_is_taken_and_one_with_other_inputs_is_not(plan):
 
 
 def test_the_most_telling_runs_come_first_and_all_fit_an_hour():
-    plans = benchmark.plan_runs(benchmark.parse_args([]))
+    plans = benchmark.plan_runs(parse_args([]))
     assert len(plans) == (len(METHODS) * len(TASKS) + len(RETRIEVERS)) * 3
     first = ('linear', 'side4video', *KERNELS)
     assert {(p.method, p.task) for p in plans[:18]} == {(m, 'motion') for m in first}
@@ -202,12 +200,11 @@ def test_the_page_names_seeds_that_lie_far_apart():
     assert 'kernel 3 x 3 x 3 on motion (75.0 to 99.0)' in benchmark_page.page([close, far])
 
 
-def test_the_report_is_written_from_what_is_finished(plan, tmp_path, monkeypatch):
+def test_the_report_is_written_from_what_is_finished(plan, tmp_path):
     finish(plan, top1=50.0)
     folder = tmp_path / 'docs'
     arguments = ['--report', '--data-root', plan.data_root, '--work-dir', plan.work_dir]
-    monkeypatch.setattr('sys.argv', ['benchmark.py', *arguments, '--docs', str(folder)])
-    benchmark.main()
+    main([*arguments, '--docs', str(folder)])
     assert len(json.loads((folder / 'benchmark.json').read_text())) == 1
     assert (folder / 'benchmark.png').stat().st_size > 10_000
 
@@ -215,9 +212,7 @@ def test_the_report_is_written_from_what_is_finished(plan, tmp_path, monkeypatch
 @pytest.fixture(scope='module')
 def data_root(small_set) -> Path:
     """The small set with an image model that has learnt nothing."""
-    from pretrain import pretrain
-
-    pretrain(small_set / 'clip_tiny.safetensors', steps=2)
+    tiny_clip.prepare(small_set / 'clip_tiny.safetensors', steps=2)
     return small_set
 
 

@@ -4,13 +4,12 @@ import json
 from collections import Counter
 
 import numpy as np
-import prepare
 import pytest
-import scenes
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 
 from mmstadapter import CaptionDataset, open_video, shipped
+from mmstadapter.preparation import moving_digits, scenes
 
 
 def labels_of(path) -> Counter:
@@ -29,7 +28,7 @@ class TestScenes:
         assert first == [51, 53, 47, 48, 49, 46, 48, 57, 50, 51]
 
     def test_full_size_is_balanced(self):
-        train, val = (list(prepare.plan(split, 'full')) for split in ('train', 'val'))
+        train, val = (list(moving_digits.plan(split, 'full')) for split in ('train', 'val'))
         assert (len(train), len(val)) == (800, 400)
         for part, each in ((train, 100), (val, 50)):
             assert set(Counter(s.motion for _, s, _ in part).values()) == {each}
@@ -38,7 +37,7 @@ class TestScenes:
         assert len({name for name, _, _ in train + val}) == 1200
 
     def test_training_scenes_are_independent_and_validation_scenes_are_pairs(self):
-        train, val = (list(prepare.plan(split, 'full')) for split in ('train', 'val'))
+        train, val = (list(moving_digits.plan(split, 'full')) for split in ('train', 'val'))
         assert len({key for _, _, key in train}) == 800
         assert set(Counter(key for _, _, key in val).values()) == {2}
         assert not {key for _, _, key in train} & {key for _, _, key in val}
@@ -51,7 +50,7 @@ class TestScenes:
 
     def test_there_are_80_captions_one_for_digit_and_motion(self):
         assert len(set(scenes.every_caption())) == 80
-        grey = [s.caption for _, s, _ in prepare.plan('val', 'full') if s.colour == 'grey']
+        grey = [s.caption for _, s, _ in moving_digits.plan('val', 'full') if s.colour == 'grey']
         assert sorted(grey) == sorted(scenes.every_caption())
 
     def test_motions_go_where_their_names_say(self):
@@ -73,9 +72,9 @@ class TestScenes:
 
 class TestFiles:
     def test_both_directions_decode_to_the_same_frames(self, small_set):
-        assert prepare.count_unequal_pairs(small_set) == 0
-        right = prepare.read_video(small_set / 'videos/val/five_grey_right.mp4')
-        left = prepare.read_video(small_set / 'videos/val/five_grey_left.mp4')
+        assert moving_digits.count_unequal_pairs(small_set) == 0
+        right = moving_digits.read_video(small_set / 'videos/val/five_grey_right.mp4')
+        left = moving_digits.read_video(small_set / 'videos/val/five_grey_left.mp4')
         assert right.shape == (24, 32, 32, 3)
         np.testing.assert_array_equal(right, left[::-1])
         assert not np.array_equal(right, left)
@@ -83,14 +82,14 @@ class TestFiles:
     def test_our_reader_sees_what_decord_sees(self, small_set):
         path = small_set / 'videos/val/five_grey_right.mp4'
         ours = open_video(str(path)).read([1, 22])
-        np.testing.assert_array_equal(ours, prepare.read_video(path)[[1, 22]])
+        np.testing.assert_array_equal(ours, moving_digits.read_video(path)[[1, 22]])
 
     def test_files_look_like_the_rendered_scene(self, small_set):
-        name, scene, key = next(prepare.plan('val', 'small'))
+        name, scene, key = next(moving_digits.plan('val', 'small'))
         rng = np.random.default_rng((0, *key))
         originals = scenes.split_glyphs()['val'][scene.digit]
         clip = scenes.film(scene, originals[rng.integers(len(originals))], rng)
-        decoded = prepare.read_video(small_set / 'videos' / name)
+        decoded = moving_digits.read_video(small_set / 'videos' / name)
         assert np.abs(clip.astype(float) - decoded).mean() < 8  # chroma is stored at half size
 
     def test_lists_name_every_video_once_with_balanced_labels(self, small_set):
@@ -128,8 +127,8 @@ class TestStoppedRuns:
     def test_nothing_is_listed_before_all_is_there_and_a_second_run_completes(
         self, tmp_path, monkeypatch
     ):
-        monkeypatch.setitem(prepare.SIZES, 'tiny', (('red',), 1))
-        write, written = prepare.write_video, []
+        monkeypatch.setitem(moving_digits.SIZES, 'tiny', (('red',), 1))
+        write, written = moving_digits.write_video, []
 
         def stop_after_three(path, clip):
             if len(written) == 3:
@@ -137,27 +136,27 @@ class TestStoppedRuns:
             write(path, clip)
             written.append(path)
 
-        monkeypatch.setattr(prepare, 'write_video', stop_after_three)
+        monkeypatch.setattr(moving_digits, 'write_video', stop_after_three)
         with pytest.raises(KeyboardInterrupt):
-            prepare.prepare(tmp_path, 'tiny')
+            moving_digits.prepare(tmp_path, 'tiny')
         assert not list(tmp_path.glob('*.txt'))
         times = {path: path.stat().st_mtime_ns for path in written}
-        monkeypatch.setattr(prepare, 'write_video', write)
-        assert prepare.prepare(tmp_path, 'tiny') is True
+        monkeypatch.setattr(moving_digits, 'write_video', write)
+        assert moving_digits.prepare(tmp_path, 'tiny') is True
         assert len(list(tmp_path.glob('videos/*/*.mp4'))) == 160
         assert times == {path: path.stat().st_mtime_ns for path in written}
-        assert prepare.prepare(tmp_path, 'tiny') is False
+        assert moving_digits.prepare(tmp_path, 'tiny') is False
 
     def test_a_video_that_went_missing_is_made_again_alike(self, small_set):
         path = small_set / 'videos/train/nine_grey_up_0.mp4'
         before = path.read_bytes()
         path.unlink()
-        assert prepare.prepare(small_set, 'small') is True
+        assert moving_digits.prepare(small_set, 'small') is True
         assert path.read_bytes() == before
 
     def test_another_data_set_is_not_mixed_in(self, small_set):
         with pytest.raises(SystemExit, match='holds another data set'):
-            prepare.prepare(small_set, 'small', seed=1)
+            moving_digits.prepare(small_set, 'small', seed=1)
 
 
 class TestPipeline:

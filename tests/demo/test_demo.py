@@ -4,14 +4,13 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import demo
-import demo_runs
-import demo_search
 import pytest
-from demo_runs import Console, Run, StepFailed, execute
-from demo_search import SearchRun
+
+from mmstadapter.demo import demonstration, picture, search
+from mmstadapter.demo import runs as demo_runs
+from mmstadapter.demo.runs import Console, Run, StepFailed, execute
+from mmstadapter.demo.search import SearchRun
 
 PYTHON = sys.executable
 TRAIN = (
@@ -57,7 +56,7 @@ def test_an_epoch_is_one_line(runs, capsys):
 def test_the_table_shows_both_tasks_and_the_bound(runs):
     for run, top1 in zip(runs, (0.5, 0.945, 0.9975, 0.95), strict=True):
         finish(run, top1, '776' if run.method == 'linear' else '38,984')
-    rows = demo.table(runs).splitlines()[2:]
+    rows = demonstration.table(runs).splitlines()[2:]
     assert rows == [
         '| linear probe, mean of frames | 776 | 50.0 | 94.5 |',
         '| ST-Adapter | 38,984 | 99.8 | 95.0 |',
@@ -107,7 +106,7 @@ def test_one_failure_stops_the_others(runs, monkeypatch):
 
     monkeypatch.setattr(Run, 'command', command)
     with pytest.raises(StepFailed, match='ended with status 3'):
-        demo.run_all(runs, 2)
+        demonstration.run_all(runs, 2)
     assert all(run.process is None or run.process.wait(10) is not None for run in runs)
 
 
@@ -117,21 +116,19 @@ def test_starting_afresh_deletes_results_and_nothing_else(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (data / 'notes.md').touch()
-    demo.remove_results(data, work)
+    demonstration.remove_results(data, work)
     assert (data / 'videos').exists(), 'a folder without our recipe is not ours'
     (data / 'recipe.json').write_text('{}')
-    demo.remove_results(data, work)
+    demonstration.remove_results(data, work)
     left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*') if p.is_file())
     assert left == ['data/notes.md', 'work/mine/y']
 
 
 def test_the_picture_can_be_drawn(runs, small_set, tmp_path, monkeypatch):
-    import demo_picture
-
     for run in runs:
         finish(run, 0.5, '776')
-    monkeypatch.setattr(demo_picture, 'EXAMPLE', 'three_grey')
-    demo_picture.draw(runs, small_set, demo.BOUND, tmp_path / 'result.png')
+    monkeypatch.setattr(picture, 'EXAMPLE', 'three_grey')
+    picture.draw(runs, small_set, demonstration.BOUND, tmp_path / 'result.png')
     assert (tmp_path / 'result.png').stat().st_size > 20_000
 
 
@@ -172,14 +169,14 @@ class TestSearch:
         called = []
 
         def run(command, log, on_line):
-            called.append(Path(command[1]).stem)
+            called.append(command[3])
             on_line('a line of the log')
             on_line('0.897     0:00.0    0:01.0  three_blue_left.mp4')
 
-        monkeypatch.setattr(demo_search, 'execute', run)
+        monkeypatch.setattr(search, 'execute', run)
         command, *hits = retriever.search().splitlines()
         assert called == ['index', 'search']
-        assert "search 'the digit three moves to the left' --index" in command.replace('.py', '')
+        assert "search 'the digit three moves to the left' --index" in command
         assert hits == ['0.897     0:00.0    0:01.0  three_blue_left.mp4']
 
     def test_what_it_made_is_deleted_and_nothing_else(self, tmp_path):
@@ -188,14 +185,13 @@ class TestSearch:
             path.parent.mkdir()
             path.touch()
         (tmp_path / 'search.html').touch()
-        demo_search.remove(tmp_path)
+        search.remove(tmp_path)
         assert [p.name for p in tmp_path.iterdir()] == ['mine']
 
 
 @pytest.mark.slow
 def test_the_demonstration_reaches_its_figures(tmp_path):
-    script = Path(demo.__file__)
-    subprocess.run([PYTHON, str(script)], cwd=tmp_path, check=True)
+    subprocess.run([PYTHON, '-m', 'mmstadapter', 'demo'], cwd=tmp_path, check=True)
     rows = (tmp_path / 'work_dirs' / 'demo' / 'result.md').read_text().splitlines()[2:4]
     (linear, linear_digit), (adapter, adapter_digit) = (
         [float(cell) for cell in row.split('|')[3:5]] for row in rows

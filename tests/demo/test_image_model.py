@@ -1,23 +1,21 @@
 """The tiny CLIP: words, training, and the file it leaves."""
 
 import numpy as np
-import pretrain
 import pytest
-import scenes
 import torch
-import words
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from safetensors.torch import load_file
 
 from mmstadapter import shipped
+from mmstadapter.preparation import scenes, tiny_clip, words
 
 
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
     """A model of three steps."""
     path = tmp_path_factory.mktemp('model') / 'clip_tiny.safetensors'
-    pretrain.pretrain(path, steps=3, batch_size=4)
+    tiny_clip.prepare(path, steps=3, batch_size=4)
     return path
 
 
@@ -41,7 +39,7 @@ class TestWords:
 
 class TestTraining:
     def test_sizes_are_those_of_the_benchmark(self):
-        model = pretrain.TinyCLIP()
+        model = tiny_clip.TinyCLIP()
         counts = [
             sum(p.numel() for p in tower.parameters()) for tower in (model.visual, model.text)
         ]
@@ -54,21 +52,21 @@ class TestTraining:
         assert np.abs(still - back).mean() < 1.1 * scenes.NOISE
 
     def test_equal_captions_are_positives(self):
-        model = pretrain.TinyCLIP()
+        model = tiny_clip.TinyCLIP()
         images = torch.nn.functional.normalize(torch.ones(2, 64), dim=-1)
         with torch.no_grad():
-            same = pretrain.contrast(model, images, ['the digit one grows'] * 2)
+            same = tiny_clip.contrast(model, images, ['the digit one grows'] * 2)
         assert same.item() == pytest.approx(np.log(2), abs=1e-5)
 
     def test_a_few_steps_lower_the_loss(self, capsys):
         torch.manual_seed(0)
-        pretrain.train(pretrain.TinyCLIP(), steps=30, batch_size=16, seed=0)
+        tiny_clip.train(tiny_clip.TinyCLIP(), steps=30, batch_size=16, seed=0)
         lines = capsys.readouterr().out.splitlines()
         losses = [float(line.split('loss ')[1].split()[0]) for line in lines]
         assert losses[-1] < losses[0]
 
     def test_the_rate_rises_then_falls_to_zero(self):
-        rates = [pretrain.rate(step, 100) for step in range(101)]
+        rates = [tiny_clip.rate(step, 100) for step in range(101)]
         assert rates[9] == max(rates) == 1
         assert rates[100] == pytest.approx(0)
 
@@ -94,6 +92,6 @@ class TestFile:
 
     def test_a_file_that_is_there_is_kept(self, made, capsys):
         before = made.stat().st_mtime_ns
-        pretrain.pretrain(made, steps=3, batch_size=4)
+        tiny_clip.prepare(made, steps=3, batch_size=4)
         assert made.stat().st_mtime_ns == before
         assert 'there already' in capsys.readouterr().out

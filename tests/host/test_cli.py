@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmstadapter import cli, shipped
+from mmstadapter_cli import COMMANDS, config_path, main
 
 CLONE = Path(__file__).parents[2]
 
@@ -21,89 +21,97 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Calls the command in this process; gives what it printed, or the process it started."""
+def call(capsys):
+    """Calls the command in this process; gives what it printed."""
 
-    class Started(Exception):
-        pass
-
-    def execv(program, arguments):
-        raise Started(arguments)
-
-    def call(*arguments: str):
-        monkeypatch.setattr(sys, 'argv', ['mmstadapter', *arguments])
-        try:
-            cli.main()
-        except Started as started:
-            return started.args[0]
+    def call(*arguments: str) -> str:
+        status = main(list(arguments))
+        assert not status, status
         return capsys.readouterr().out
 
-    monkeypatch.setattr(os, 'execv', execv)
     return call
 
 
-def test_help_lists_every_command_with_a_sentence(call):
-    text = call('--help')
-    assert text == call()
-    lines = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line[:2] == '  '}
-    assert set(cli.TOOLS) | {'configs'} <= set(lines)
-    assert all(len(lines[name]) >= 2 for name in [*cli.TOOLS, 'configs'])
+class TestOverview:
+    def test_it_lists_every_command_with_a_sentence(self, call):
+        text = call('--help')
+        assert text == call() == call('help')
+        lines = {x.split()[0]: x.split()[1:] for x in text.splitlines() if x[:2] == '  '}
+        assert set(COMMANDS) | {'--version'} == set(lines)
+        assert all(len(lines[name]) >= 2 for name in COMMANDS)
+
+    def test_every_module_of_the_commands_is_listed(self):
+        modules = {path.stem for path in (CLONE / 'mmstadapter/commands').glob('[a-z]*.py')}
+        assert modules == {name.replace('-', '_') for name in COMMANDS}
+
+    def test_an_unknown_command_is_answered_with_the_closest(self):
+        assert "no command 'trian'. Did you mean train" in main(['trian'])
 
 
-def test_the_console_command_answers_without_importing_what_it_starts():
-    script = CLONE / 'tools' / 'mmstadapter'
+@pytest.mark.parametrize('command', COMMANDS)
+class TestHelp:
+    def test_it_names_the_command_and_shows_an_example(self, command, capsys):
+        with pytest.raises(SystemExit) as end:
+            main([command, '--help'])
+        said = capsys.readouterr().out
+        assert end.value.code == 0
+        assert said.startswith(f'usage: mmstadapter {command} ')
+        assert f'\n    mmstadapter {command}' in said
+
+    def test_help_of_a_command_is_its_own(self, command, capsys):
+        with pytest.raises(SystemExit):
+            main(['help', command])
+        assert capsys.readouterr().out.startswith(f'usage: mmstadapter {command} ')
+
+
+def test_overview_and_every_help_come_without_importing_the_package():
     code = (
-        f"import runpy, sys; sys.argv = ['mmstadapter', '--help']; runpy.run_path({str(script)!r})"
-        "; print({'torch', 'mmengine'} & set(sys.modules))"
+        'import contextlib, os, sys, mmstadapter_cli as cli\n'
+        'with contextlib.redirect_stdout(open(os.devnull, "w")):\n'
+        '    cli.main(["--help"])\n'
+        '    cli.main(["configs"])\n'
+        '    for name in cli.COMMANDS:\n'
+        '        with contextlib.suppress(SystemExit):\n'
+        '            cli.main([name, "--help"])\n'
+        'print({"torch", "mmengine", "mmstadapter"} & set(sys.modules))'
     )
-    lines = run(sys.executable, '-c', code).stdout.splitlines()
-    assert lines[0].startswith('usage: mmstadapter COMMAND')
-    assert lines[-1] == 'set()'
+    assert run(sys.executable, '-c', code).stdout == 'set()\n'
 
 
-def test_every_command_has_its_tool():
-    assert len(cli.TOOLS) >= 7
-    assert all((shipped.root() / 'tools' / tool).is_file() for tool in cli.TOOLS.values())
+def test_configs_lists_the_shipped_names_with_their_first_line(call):
+    line = next(x for x in call('configs').splitlines() if x.startswith('stadapter_vit-b_k400.py'))
+    assert 'ST-Adapter 12x384, CLIP ViT-B/16, 8 frames, Kinetics-400' in line
 
 
-def test_configs_lists_the_shipped_names(call):
-    assert 'stadapter_vit-b_k400.py' in call('configs').splitlines()
+def test_configs_takes_words_of_names_and_descriptions(call):
+    found = call('configs', 'SIDE4VIDEO', 'msr-vtt').splitlines()
+    assert found and all(line.startswith('side4video_') for line in found)
+    assert len(found) < len(call('configs').splitlines())
 
 
-def test_a_shipped_name_becomes_its_path(call):
-    python, tool, config, *options = call(
-        'train', 'stadapter_vit-b_k400.py', '--cfg-options', 'model.type=x.py'
-    )
-    assert python == sys.executable
-    assert Path(tool).name == 'train.py'
-    assert Path(config).is_file()
-    assert options == ['--cfg-options', 'model.type=x.py']
+def test_configs_says_where_nothing_matches(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['configs', 'stadaptor'])
+    assert end.value.code == 1
+    assert 'No recipe holds stadaptor' in capsys.readouterr().err
 
 
-def test_a_path_stays_a_path(call, tmp_path):
+def test_a_shipped_name_becomes_its_path_and_a_path_stays_one(tmp_path):
     mine = tmp_path / 'mine.py'
     mine.write_text('')
-    assert call('test', str(mine), 'last.pth')[2:] == [str(mine), 'last.pth']
+    assert Path(config_path('stadapter_vit-b_k400.py')).is_file()
+    assert config_path(str(mine)) == str(mine)
 
 
-def test_the_words_of_a_search_are_no_configs(call):
-    assert call('search', 'somebody', 'types', 'hello.py')[2:] == ['somebody', 'types', 'hello.py']
-
-
-@pytest.mark.parametrize(
-    ('words', 'answer'),
-    [
-        (['trian'], "no command 'trian'. Did you mean train"),
-        (['train', 'stadapter_vit-b_k40.py'], 'Did you mean stadapter_vit-b_k400.py'),
-    ],
-)
-def test_unknown_names_are_answered_with_the_closest(call, words, answer):
-    with pytest.raises(SystemExit, match=answer.replace('?', r'\?')):
-        call(*words)
+@pytest.mark.parametrize('command', ['train', 'test', 'publish', 'count'])
+def test_a_mistyped_config_is_answered_with_the_closest(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, 'stadapter_vit-b_k40.py', 'x.pth', 'x.safetensors'])
+    assert 'Did you mean stadapter_vit-b_k400.py' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])
-def test_help_of_the_tools_leaves_gpus_to_mim(tool):
+def test_the_files_that_mim_runs_leave_gpus_to_it(tool):
     done = run(sys.executable, str(CLONE / 'tools' / f'{tool}.py'), '--help')
     assert done.returncode == 0
     # mim passes --gpus on, and --device with it, if the help names it.
@@ -111,10 +119,12 @@ def test_help_of_the_tools_leaves_gpus_to_mim(tool):
     assert '--cfg-options' in done.stdout
 
 
-def test_train_names_the_closest_config():
-    done = run(sys.executable, str(CLONE / 'tools' / 'train.py'), 'stadapter_vit-b_k40.py')
-    assert done.returncode != 0
-    assert 'Did you mean stadapter_vit-b_k400.py' in done.stderr
+@pytest.mark.parametrize('words', ['-h', 'configs', 'fit -h'])
+def test_a_reader_that_leaves_early_is_no_error(words):
+    script = f'set -o pipefail; "$0" -m mmstadapter_cli {words} | head -n 1'
+    done = run('bash', '-c', script, sys.executable)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert len(done.stdout.splitlines()) == 1
 
 
 class TestScripts:

@@ -1,8 +1,7 @@
 """What the command line writes into a config, and how processes find each other on CPUs."""
 
 import argparse
-import runpy
-from pathlib import Path
+from importlib import import_module
 
 import pytest
 import torch
@@ -10,27 +9,24 @@ from mmengine.config import Config
 
 from mmstadapter import host, launch
 
-TOOLS = Path(__file__).parents[2] / 'tools'
 
-
-def arguments(tool: str, *words: str, monkeypatch) -> tuple[Config, argparse.Namespace]:
-    """The config after a tool has applied its command line, without starting anything."""
-    script = runpy.run_path(str(TOOLS / f'{tool}.py'))
-    monkeypatch.setattr('sys.argv', [f'{tool}.py', 'stadapter_vit-b_k400.py', *words])
-    args = script['parse_args']()
+def arguments(command: str, *words: str) -> tuple[Config, argparse.Namespace]:
+    """The config after a command has applied its options, without starting anything."""
+    module = import_module(f'mmstadapter.commands.{command}')
+    args = module.parse_args(['stadapter_vit-b_k400.py', *words])
     cfg = launch.read_config(args)
-    script['apply_args'](cfg, args)
+    module.apply_args(cfg, args)
     return cfg, args
 
 
 @pytest.fixture
-def train(monkeypatch):
-    return lambda *words: arguments('train', *words, monkeypatch=monkeypatch)[0]
+def train():
+    return lambda *words: arguments('train', *words)[0]
 
 
 @pytest.fixture
-def test(monkeypatch):
-    return lambda *words: arguments('test', 'last.pth', *words, monkeypatch=monkeypatch)[0]
+def test():
+    return lambda *words: arguments('test', 'last.pth', *words)[0]
 
 
 class TestTrain:

@@ -5,8 +5,7 @@ import io
 import json
 import os
 import re
-import runpy
-import sys
+from importlib import import_module
 
 import av
 import numpy as np
@@ -14,7 +13,9 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmstadapter import Hit, cli, shipped
+import mmstadapter_cli
+from mmstadapter import Hit, shipped
+from mmstadapter.commands import index
 from mmstadapter.search.page import strip, write_sheet
 from mmstadapter.search.printing import clock
 
@@ -27,11 +28,10 @@ def command(tmp_path, monkeypatch, capsys):
 
     def run(name: str, *arguments) -> tuple[int | str, str, str]:
         monkeypatch.chdir(tmp_path)
-        tool = str(shipped.root() / 'tools' / cli.TOOLS[name])
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        main = import_module(f'mmstadapter.commands.{name}').main
         status: int | str | None = 0
         try:
-            runpy.run_path(tool, run_name='__main__')
+            main(list(map(str, arguments)))
         except SystemExit as end:
             status = end.code
         said = capsys.readouterr()
@@ -93,8 +93,7 @@ class TestCommands:
         assert status == 1 and 'cannot be decoded: x.mp4' in out
 
     def test_the_default_model_is_a_shipped_config_with_pretrained_weights(self):
-        tool = runpy.run_path(str(shipped.root() / 'tools/index.py'))
-        model = Config.fromfile(shipped.find_config(tool['CONFIG'])).model
+        model = Config.fromfile(shipped.find_config(index.CONFIG)).model
         assert model.backbone.trunk.checkpoint == model.text_tower.checkpoint == 'openai/ViT-B-32'
 
     @pytest.mark.parametrize(
@@ -148,7 +147,7 @@ class TestCommands:
             assert 'Not a directory' in status or 'File exists' in status
 
     def test_both_are_listed(self):
-        text = cli.overview(shipped.root() / 'tools')
+        text = mmstadapter_cli.overview()
         assert re.search(r'\n  index +Index a folder of videos', text)
         assert re.search(r'\n  search +Search indexed videos', text)
 

@@ -17,7 +17,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import mmstadapter
-from mmstadapter import shipped
 from mmstadapter.apis.fitting import Fit
 from mmstadapter.testing import TINY_ARCH, write_clip_file
 
@@ -52,8 +51,8 @@ def write_video(path: Path, light: int, frames: int = 24) -> None:
 
 
 def command(name: str, *arguments, cwd: Path) -> subprocess.CompletedProcess:
-    """A shipped tool, from another folder."""
-    words = [sys.executable, str(shipped.root() / 'tools' / f'{name}.py'), *map(str, arguments)]
+    """A command of the package, from another folder."""
+    words = [sys.executable, '-m', 'mmstadapter', name, *map(str, arguments)]
     environment = os.environ | dict(OMP_NUM_THREADS='1')
     return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True)
 

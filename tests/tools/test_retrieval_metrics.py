@@ -1,34 +1,22 @@
 """The command that ranks saved features."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-from mmstadapter import RetrievalFeatures, cli
-
-TOOL = Path(__file__).parents[2] / 'tools' / 'retrieval_metrics.py'
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('retrieval_metrics_tool', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from mmstadapter import RetrievalFeatures
+from mmstadapter.commands import retrieval_metrics
 
 
 @pytest.fixture
-def call(tool, monkeypatch, capsys):
+def call(capsys):
     """Runs the command in this process; gives what it printed."""
 
     def run(*arguments) -> str:
-        monkeypatch.setattr(sys, 'argv', ['retrieval-metrics', *map(str, arguments)])
-        tool.main()
+        retrieval_metrics.main(list(map(str, arguments)))
         return capsys.readouterr().out
 
     return run
@@ -74,8 +62,12 @@ def test_json_holds_every_figure(call, file, tmp_path):
     assert printed['t2v/queries'] == 60 and 0 < printed['v2t/R1'] <= 100
 
 
-def test_memory_is_a_bound_with_a_unit(tool, call, file):
-    assert [tool.in_bytes(text) for text in ('512', '2k', '1.5M')] == [512, 2048, 1536 * 1024]
+def test_memory_is_a_bound_with_a_unit(call, file):
+    assert [retrieval_metrics.in_bytes(text) for text in ('512', '2k', '1.5M')] == [
+        512,
+        2048,
+        1536 * 1024,
+    ]
     path = file('test', 30)
     assert call(path, '--memory', '8K') == call(path)
     with pytest.raises(SystemExit, match='memory must be at least'):
@@ -86,7 +78,7 @@ def test_memory_is_a_bound_with_a_unit(tool, call, file):
     'arguments, message',
     [
         (['nothing.safetensors'], 'no file'),
-        ([TOOL], 'not a safetensors file'),
+        ([__file__], 'not a safetensors file'),
     ],
 )
 def test_what_is_no_file_of_features_ends_with_a_sentence(call, arguments, message):
@@ -104,13 +96,8 @@ def test_a_device_that_is_not_there_ends_with_a_sentence(call, file):
         call(file('test', 3), '--device', 'cuda:99')
 
 
-def test_the_command_is_listed():
-    assert cli.TOOLS['retrieval-metrics'] == 'retrieval_metrics.py'
-
-
-def test_figures_that_cannot_be_written_are_printed_all_the_same(tool, monkeypatch, capsys, file):
+def test_figures_that_cannot_be_written_are_printed_all_the_same(capsys, file):
     path = file('test', 3)
-    monkeypatch.setattr(sys, 'argv', ['x', str(path), '--json', str(path.parent)])
     with pytest.raises(SystemExit, match='directory'):
-        tool.main()
+        retrieval_metrics.main([str(path), '--json', str(path.parent)])
     assert 'text to video' in capsys.readouterr().out

@@ -1,6 +1,5 @@
 """The report of what a model loses when frames lose their order."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,10 +12,10 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
-from mmstadapter import launch, shipped
+from mmstadapter import launch
+from mmstadapter.analysis import time_use
 from mmstadapter.testing import TINY_ARCH, fill, tiny_trunk
 
-TOOL = shipped.root() / 'tools' / 'analysis' / 'time_use.py'
 CONFIG = """
 _base_ = 'mmstadapter::linear_vit-b_k400.py'
 tiny = dict(_delete_=True, type='mmstadapter.CLIPViT', arch={arch!r})
@@ -30,10 +29,7 @@ test_dataloader = dict(
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('time_use', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return time_use
 
 
 class Reader(torch.nn.Module):
@@ -186,7 +182,16 @@ def test_the_command_reports_on_a_config_and_a_checkpoint(tmp_path):
     (tmp_path / 'names.txt').write_text('sit\nstand\nwave\n')
     model = fill(MODELS.build(Config.fromfile(tmp_path / 'tiny.py').model))
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'whole.pth')
-    command = [sys.executable, TOOL, 'tiny.py', 'whole.pth', '--labels', 'names.txt']
+    command = [
+        sys.executable,
+        '-m',
+        'mmstadapter',
+        'time-use',
+        'tiny.py',
+        'whole.pth',
+        '--labels',
+        'names.txt',
+    ]
     result = subprocess.run(
         [*map(str, command), '--device', 'cpu'], cwd=tmp_path, capture_output=True, text=True
     )

@@ -1,6 +1,5 @@
 """The drawing of attention before and after adaptation, from a video file to pictures."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,12 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmstadapter import launch, shipped
+from mmstadapter import launch
+from mmstadapter.analysis import attention
+from mmstadapter.commands.attention import main
 from mmstadapter.engine.tuned_checkpoint import drop_frozen
 from mmstadapter.testing import TINY_ARCH, fill, write_clip_file
 
-TOOL = shipped.root() / 'tools' / 'visualize_attention.py'
 CONFIG = """
 _base_ = 'mmstadapter::stadapter_vit-b_k400.py'
 tiny = dict(_delete_=True, type='mmstadapter.CLIPViT', arch={arch!r}, checkpoint={checkpoint!r})
@@ -30,11 +30,7 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('visualize_attention', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules['visualize_attention'] = module
-    spec.loader.exec_module(module)
-    return module
+    return attention
 
 
 def write_video(path: Path, frames: int = 40) -> None:
@@ -77,7 +73,7 @@ def model(folder, cfg):
 
 
 def call(folder, *arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    command = [sys.executable, '-m', 'mmstadapter', 'attention', *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
@@ -168,11 +164,10 @@ def test_a_long_clip_is_drawn_in_evenly_spaced_columns(tool):
         (('tiny.py',), 'tiny.py: cannot be opened'),  # of no use as a video
     ],
 )
-def test_a_mistake_is_answered_in_a_sentence(tool, folder, changed, message, monkeypatch, capsys):
+def test_a_mistake_is_answered_in_a_sentence(folder, changed, message, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     words = ['tiny.py', 'tuned.pth', *changed, '--out', 'x', '--device', 'cpu']
-    monkeypatch.setattr(sys, 'argv', ['visualize_attention.py', *words])
     with pytest.raises(SystemExit) as stopped:
-        tool.main()
+        main(words)
     assert message in f'{stopped.value.code} {capsys.readouterr().err}'
     assert not (folder / 'x').exists()

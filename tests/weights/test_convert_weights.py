@@ -1,7 +1,5 @@
 """The command converts files there and back and never harms one."""
 
-import runpy
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,26 +8,30 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from mmstadapter.commands.convert import NAMES, main
 from mmstadapter.testing import write_clip_file
-from mmstadapter.weights import from_ours, load_text, load_visual, read_tensors, to_ours
+from mmstadapter.weights import SOURCES, from_ours, load_text, load_visual, read_tensors, to_ours
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'convert_weights.py'
+REFERENCE = Path(__file__).parents[1] / 'reference' / 'parity'
 
 
 @pytest.fixture
-def convert(monkeypatch, capsys):
+def convert(capsys):
     """Run the command; gives what it printed."""
 
     def run(origin, target, src, dst, *options, fails=''):
-        argv = ['convert_weights.py', '--from', origin, '--to', target, src, dst, *options]
-        monkeypatch.setattr(sys, 'argv', list(map(str, argv)))
+        argv = ['--from', origin, '--to', target, src, dst, *options]
         with pytest.raises(SystemExit) if fails else nullcontext():
-            runpy.run_path(str(TOOL), run_name='__main__')
+            main(list(map(str, argv)))
         printed = capsys.readouterr()
         assert fails in printed.err
         return printed.out
 
     return run
+
+
+def test_its_help_knows_every_source():
+    assert NAMES == ('mmstadapter', *SOURCES)
 
 
 def same(actual, expected):
@@ -67,7 +69,7 @@ def test_official_st_adapter_there_and_back(convert, official_adapters, tmp_path
 
 def official_side4video(case):
     """The official state dict of a parity case, in float32."""
-    tensors = read_tensors(TOOL.parents[1] / f'tests/reference/parity/{case}.safetensors')
+    tensors = read_tensors(REFERENCE / f'{case}.safetensors')
     state = {
         k.split('/', 1)[1]: v for k, v in tensors.items() if k.startswith(('param/', 'buffer/'))
     }

@@ -1,6 +1,6 @@
 """Moving digits, the benchmark that makes itself; the motion task.
 
-`python tools/data/moving_digits/prepare.py` makes the files; the digit task is the same
+`mmstadapter prepare moving_digits` makes the files; the digit task is the same
 videos with the lists train_digit.txt and val_digit.txt.
 
 Of 24 frames, testing takes 1, 4, ..., 22, which are the same ones when the video is played

@@ -1,6 +1,6 @@
 """Moving digits with captions ("the digit three moves to the left"), for text-video retrieval.
 
-`python tools/data/moving_digits/prepare.py` makes the files. Frames as in `demo.py`: validation
+`mmstadapter prepare moving_digits` makes the files. Frames as in `demo.py`: validation
 holds every scene in both directions with the same frames, so a model that does not look at
 their order gives a scene's two captions the same answer, and R@1 is at most 50.0 %.
 

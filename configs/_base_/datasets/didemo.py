@@ -1,6 +1,6 @@
 """DiDeMo: one paragraph a video, 32 frames at one a second of its first 30 seconds.
 
-`python tools/data/didemo/prepare.py` writes the lists. As in CLIP4Clip videos are thinned to a
+`mmstadapter prepare didemo` writes the lists. As in CLIP4Clip videos are thinned to a
 frame a second, without chance in training; its limit of 64 frames is never reached in 30
 seconds. Frames are repeated evenly where a video has fewer than 32.
 """

@@ -1,6 +1,6 @@
 """HMDB51, 8 frames 8 apart, as the ST-Adapter paper trains and tests it (appendix, Table 7).
 
-`python tools/data/hmdb51/prepare.py` writes the lists. As `ucf101.py` in everything else,
+`mmstadapter prepare hmdb51` writes the lists. As `ucf101.py` in everything else,
 `split` included.
 """
 

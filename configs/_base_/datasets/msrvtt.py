@@ -1,6 +1,6 @@
 """MSR-VTT 1k-A with 9,000 training videos: 12 frames of the whole video, all captions.
 
-`python tools/data/msrvtt/prepare.py` writes the lists. An item in training is one of 180,000
+`mmstadapter prepare msrvtt` writes the lists. An item in training is one of 180,000
 pairs of caption and video, 16 a GPU; captions of one video that meet in a batch are negatives
 of each other unless the loss says otherwise. An item in testing is a video with all its captions.
 As released there is no augmentation: short side 224 (bicubic, smoothed), centre, and in training

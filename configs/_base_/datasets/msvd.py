@@ -1,6 +1,6 @@
 """MSVD: 1,200 training videos, about 40 captions each; every caption is a query in testing.
 
-`python tools/data/msvd/prepare.py` writes the lists. All else as in `msrvtt.py`, but that there
+`mmstadapter prepare msvd` writes the lists. All else as in `msrvtt.py`, but that there
 are 100 validation videos, on which an epoch can be chosen; the released code takes the best on
 the 670 test videos.
 """

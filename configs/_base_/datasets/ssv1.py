@@ -1,6 +1,6 @@
 """Something-Something V1, 8 frames, as the released Side4Video trains and tests it.
 
-The data set comes as folders of frames; tools/data/sthv1/prepare.py writes the lists, a line
+The data set comes as folders of frames; `mmstadapter prepare sthv1` writes the lists, a line
 "folder frames label" for each. All else is as for V2 (`ssv2_s4v.py`), whose 174 classes these are.
 Folders of fewer than 8 frames are left out in training and validation, as released.
 """

@@ -1,6 +1,6 @@
 """UCF101, 8 frames 8 apart, as the ST-Adapter paper trains and tests it (appendix, Table 7).
 
-`python tools/data/ucf101/prepare.py` writes the lists. `split` chooses one of the three, in a
+`mmstadapter prepare ucf101` writes the lists. `split` chooses one of the three, in a
 config or by `--cfg-options split=2`; `mmstadapter train` and `test` write it into `ann_file`.
 Training is that of Kinetics-400; testing takes 2 clips x 3 squares. The paper names the stride
 and not the number of frames, which is taken to be the default of its other tables.

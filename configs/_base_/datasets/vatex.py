@@ -1,6 +1,6 @@
 """VATEX: 25,991 training videos, ten English captions each; every caption is a query in testing.
 
-`python tools/data/vatex/prepare.py` writes the lists. All else as in `msvd.py`, but that testing
+`mmstadapter prepare vatex` writes the lists. All else as in `msvd.py`, but that testing
 takes the middle of each twelfth of a video.
 """
 

@@ -1,6 +1,6 @@
 """The text tower of the moving-digits benchmark's tiny CLIP: 2 layers of width 64, 39 words.
 
-It is in the image model's file (`tools/data/moving_digits/pretrain.py`). Words of motion are in
+It is in the image model's file (`mmstadapter prepare tiny_clip`). Words of motion are in
 the vocabulary and were never seen: opposite motions start with cosines of 0.91 to 1.00.
 """
 

@@ -1,6 +1,6 @@
 """The tiny CLIP of the moving-digits benchmark: 32 pixels, 4 layers of width 96, frozen.
 
-`python tools/data/moving_digits/pretrain.py` makes the file, in two or three minutes.
+`mmstadapter prepare tiny_clip` makes the file, in two or three minutes.
 """
 
 trunk = dict(

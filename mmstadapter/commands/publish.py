@@ -1,0 +1,55 @@
+"""Write the tuned part of a trained checkpoint as one safetensors file.
+
+    mmstadapter publish CONFIG CHECKPOINT OUT.safetensors [--labels FILE]
+
+The file holds adapters, classifier and statistics, and in its metadata the method, the
+config, the trunk's fingerprint, the label names and the preprocessing. It loads wherever
+MMAction2 takes a checkpoint, and loading it executes no code.
+"""
+
+from pathlib import Path
+
+from mmstadapter_cli import config_path, parser_of
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Load the checkpoint onto its trunk and write the adapter file."""
+    parser = parser_of('publish', __doc__)
+    parser.add_argument('config', type=config_path, help='a config, or the name of a shipped one')
+    parser.add_argument('checkpoint', help='the trained checkpoint')
+    parser.add_argument('out', type=Path, help='the .safetensors file to write')
+    parser.add_argument('--labels', type=Path, help='label names, one a line')
+    parser.add_argument('--force', action='store_true', help='replace an existing file')
+    args = parser.parse_args(argv)
+    if args.out.suffix != '.safetensors':
+        parser.error(f'OUT must end in .safetensors, got {args.out}')
+    if args.out.exists() and not args.force:
+        parser.error(f'{args.out} exists; use --force to replace it')
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import load_checkpoint
+
+    from mmstadapter.engine.tuned_checkpoint import write_adapter
+
+    try:
+        config = Config.fromfile(args.config)
+        init_default_scope(config.get('default_scope', 'mmaction'))
+        model = MODELS.build(config.model)
+        model.init_weights()
+        load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    except (FileNotFoundError, RuntimeError) as error:
+        parser.exit(1, f'{error}\n')
+    metadata = {}
+    if args.labels:
+        if not hasattr(model, 'cls_head'):
+            parser.error(f'--labels: {type(model).__name__} has no classes')
+        labels = args.labels.read_text().splitlines()
+        if len(labels) != model.cls_head.num_classes:
+            parser.error(
+                f'{args.labels} holds {len(labels)} names, the model has '
+                f'{model.cls_head.num_classes} classes'
+            )
+        metadata['labels'] = labels
+    write_adapter(args.out, model, config, **metadata)
+    print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB')

@@ -1,0 +1,80 @@
+"""Renaming a weights file from one origin's names to another's, tensor by tensor."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .lazy import LazyTensors
+from .saving import save_lazily, written_whole
+from .sources import SOURCES
+
+OURS = 'mmstadapter'
+INCOMPLETE_TRUNK = ('side4video-clip',)  # these recognisers were built without CLIP's ln_post
+KINDS = {
+    'trunk': 'an image tower',
+    'eva-trunk': 'an image tower of EVA-CLIP',
+    'text': 'a text tower',
+    'model': 'a whole model',
+}
+
+
+def convert(tensors: Mapping[str, Tensor], origin: str, target: str) -> Mapping[str, Tensor]:
+    """State dict under the names of ``origin`` -> under those of ``target``, made when asked for.
+
+    Raises:
+        ValueError: if one holds something else than the other.
+        KeyError: for a name without a counterpart.
+    """
+    kinds = {SOURCES[name].kind for name in (origin, target) if name != OURS}
+    if len(kinds) > 1:
+        what = ', '.join(f'{name} {KINDS[SOURCES[name].kind]}' for name in (origin, target))
+        raise ValueError(
+            f'{origin} and {target} do not hold the same: {what}. Convert each to mmstadapter.'
+        )
+    ours = tensors if origin == OURS else SOURCES[origin].lazily(tensors)
+    if target != OURS:
+        return SOURCES[target].lazily_from_ours(ours)
+    return without_trunk(ours) if origin in INCOMPLETE_TRUNK else ours
+
+
+def without_trunk(ours: Mapping[str, Tensor]) -> LazyTensors:
+    """The tuned part alone; the trunk supplies the rest from its pretrained file."""
+    names = [name for name in ours if not name.startswith('backbone.trunk.')]
+    return LazyTensors.choose(ours, names, {})
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], target: str) -> None:
+    """Write the file whole or not at all; a .pth in the form that ``target`` reads."""
+    if path.suffix == '.safetensors':
+        save_lazily(tensors, path, dict(format='pt'))
+    else:
+        own = {name: _alone(tensors[name]) for name in tensors}
+        with written_whole(path) as part:
+            torch.save(_container(own, target), part)
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """The tensor, copied if it is a part of something larger, which would be written with it."""
+    whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
+    return tensor if whole else tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _container(tensors: dict[str, Tensor], target: str) -> dict:
+    if target == 'st-adapter':  # the official code reads checkpoint['model']
+        return dict(model=tensors)
+    if any(name.startswith('backbone.') for name in tensors):  # MMEngine's form
+        return dict(meta=dict(converted_by='mmstadapter convert'), state_dict=tensors)
+    return tensors
+
+
+def report(tensors: Mapping[str, Tensor], written: Mapping[str, Tensor], origin: str) -> None:
+    """Print how many tensors there were, which were left out, and how many there are."""
+    print(f'{len(tensors)} tensors read, {len(written)} written')
+    if origin != OURS:
+        for pattern, count in SOURCES[origin].left_out(tensors).items():
+            print(f'  ignored {count}: {pattern}')
+    if origin in INCOMPLETE_TRUNK:
+        print('  left out: the trunk, which these files hold without ln_post; it is read from')
+        print('  model.backbone.trunk.checkpoint')
