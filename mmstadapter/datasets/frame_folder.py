@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.fileio import get, list_dir_or_file
 from PIL import Image
 
+from .checked import Entry
 from .packets import VideoReadError
 from .readers import one_array_each
 
@@ -40,10 +41,11 @@ class FrameFolder:
         first: number of the first frame.
         length: frames to use; None counts the files whose names fit the template.
         backend_args: for folders that are not local, as for ``mmengine.fileio.get``.
+        checked: what `mmstadapter check` wrote about the folder, to compare images with.
 
     Raises:
         VideoReadError: if the folder or a file is missing, when counting or reading, or an image
-            cannot be decoded or has another size than the others.
+            cannot be decoded, has another size than the others or changed since it was checked.
     """
 
     fps = 0.0
@@ -55,8 +57,10 @@ class FrameFolder:
         first: int = 1,
         length: int | None = None,
         backend_args: dict | None = None,
+        checked: Entry | None = None,
     ) -> None:
         check_template(template)
+        self.checked = checked
         self.path, self.template, self.first = path, template, first
         self.backend_args = backend_args
         self._length = self._count() if length is None else length
@@ -100,6 +104,12 @@ class FrameFolder:
                 raise VideoReadError(self.path, f'lacks {self._name(index)}')
         return len(numbers)
 
+    def _refuse_changed(self, index: int, content: bytes) -> None:
+        entry = self.checked
+        if entry is not None and entry.first is not None and not entry.wrong:
+            number = self.first + index - entry.first
+            entry.refuse_other(self.path, number, content, self._name(index))
+
     def _image(self, index: int) -> np.ndarray:
         if not 0 <= index < len(self):
             reason = f'has frames 0 to {len(self) - 1}, asked for {index}'
@@ -107,6 +117,7 @@ class FrameFolder:
         name = self._name(index)
         try:
             content = get(osp.join(self.path, name), self.backend_args)
+            self._refuse_changed(index, content)
             with Image.open(io.BytesIO(content)) as picture:
                 if picture.mode.startswith(('I', 'F')):  # grey of more bits, which would turn white
                     raise ValueError(f'grey levels of more than 8 bits (mode {picture.mode})')

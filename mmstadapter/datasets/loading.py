@@ -7,6 +7,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import exists
 
+from .checked import Entry, find
 from .frame_folder import FrameFolder, check_template
 from .readers import READERS, open_video
 
@@ -22,7 +23,11 @@ class VideoInit(BaseTransform):
     this step has a ``filename_tmpl``: numbers start at the sample's ``start_index`` (0 if
     absent) plus its ``offset``; ``total_frames`` of the sample, if any, goes before counting.
 
-    Reads ``filename``; adds ``video_reader``, ``total_frames`` and ``avg_fps`` (0.0 for images).
+    A file that `mmstadapter check` knows is compared with what it was then, see
+    :mod:`mmstadapter.datasets.checked`; images when they are read.
+
+    Reads ``filename``, ``checked``; adds ``video_reader``, ``total_frames``, ``avg_fps`` (0.0 for
+    images).
 
     Args:
         reader: ``'pyav'``, ``'auto'`` or ``'decord'``, see :func:`open_video`.
@@ -31,8 +36,8 @@ class VideoInit(BaseTransform):
         filename_tmpl: names of the images, as ``'{:05}.jpg'``, for data sets that do not say.
 
     Raises:
-        VideoReadError: if the file cannot be decoded. ``mmstadapter.VideoDataset`` replaces
-            the sample then.
+        VideoReadError: if the file cannot be decoded, or changed since it was checked.
+            ``mmstadapter.VideoDataset`` replaces the sample then.
     """
 
     def __init__(
@@ -64,12 +69,23 @@ class VideoInit(BaseTransform):
         filename = str(results['filename'])
         if not Path(filename).suffix and not exists(filename, self.backend_args):
             filename += '.mp4'  # as DecordInit has it: lists may leave .mp4 out
-        return open_video(filename, self.reader, self.num_threads, self.backend_args)
+        video = open_video(filename, self.reader, self.num_threads, self.backend_args)
+        entry = self._entry(filename, results)  # now that all packets are in the system's cache
+        if entry is not None:
+            entry.refuse_changed(filename)
+        return video
 
     def _folder(self, results: dict, template: str) -> FrameFolder:
         first = results.get('start_index', 0) + results.get('offset', 0)
         length = results.get('total_frames')
-        return FrameFolder(str(results['filename']), template, first, length, self.backend_args)
+        entry = self._entry(str(results['filename']), results)
+        return FrameFolder(
+            str(results['filename']), template, first, length, self.backend_args, entry
+        )
+
+    def _entry(self, filename: str, results: dict) -> Entry | None:
+        """What is written about a local file."""
+        return None if self.backend_args else find(filename, *results.get('checked', ()))
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(reader={self.reader!r}, num_threads={self.num_threads})'

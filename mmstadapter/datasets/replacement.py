@@ -4,6 +4,7 @@ import random
 
 from mmengine.dataset import BaseDataset
 
+from .checked import find, table_of_list
 from .packets import VideoReadError
 
 MAX_REPLACEMENTS = 10  # in a row; more means that something general is wrong
@@ -20,6 +21,18 @@ class ReplacesBadVideos(BaseDataset):
     Raises:
         RuntimeError: 11 videos in a row that cannot be decoded.
     """
+
+    def full_init(self) -> None:
+        """Load the list, and before loaders fork the table that `mmstadapter check` wrote of it."""
+        super().full_init()
+        root = self.data_prefix.get('video') or ''
+        self.checked = (table_of_list(self.ann_file), root)
+        if len(self):
+            find(self.get_data_info(0)['filename'], *self.checked)
+
+    def get_data_info(self, idx: int) -> dict:
+        """The item, which says where to find what is known of its file."""
+        return super().get_data_info(idx) | dict(checked=self.checked)
 
     def lose(self, info: dict) -> None:
         """Change the item so that nothing can match it by its neighbour's frames."""
