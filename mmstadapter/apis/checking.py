@@ -10,8 +10,8 @@ from typing import IO, NamedTuple
 
 from ..datasets.caption_dataset import read_captions
 from ..datasets.checked import NAME, Entry, read_table
-from .looking import checksums, images_in, look, stamp
-from .own_videos import is_video
+from ..datasets.files import files_below, is_video
+from .looking import IMAGES, checksums, images_in, look, stamp
 from .processes import in_processes
 
 PART = '.part'  # what a run has done so far
@@ -172,14 +172,19 @@ def _as_read(base: str, name: str) -> str:
 
 def _below(root: str) -> tuple[list[str], list[str]]:
     """Video files and folders of numbered images below a folder; folders that cannot be read."""
-    names, closed = [], []
-    for folder, _, files in os.walk(root, onerror=lambda error: closed.append(error.filename)):
-        inside = [os.path.join(folder, file) for file in files]
-        found = [path for path in inside if is_video(Path(path))]
-        if not found and folder != root and images_in(folder):
-            found = [folder]
-        names += [os.path.relpath(path, root) for path in found]
-    return names, sorted(os.path.relpath(folder, root) for folder in closed)
+    found: list[Path] = []
+    closed: list[Path] = []
+    pictures: set[Path] = set()
+    for path in files_below(Path(root)):
+        if path.is_dir():
+            closed.append(path)
+        elif path.suffix.lower() in IMAGES:
+            pictures.add(path.parent)
+        elif is_video(path):
+            found.append(path)
+    rest = pictures - {path.parent for path in found} - {Path(root)}
+    found += [folder for folder in rest if images_in(str(folder))]
+    return [os.path.relpath(path, root) for path in found], sorted(map(str, closed))
 
 
 class _Part:

@@ -17,8 +17,8 @@ SUFFIXES = frozenset(
 # Not worth opening: there may be hundred thousands of them beside the videos.
 OTHERS = frozenset(
     '.aac .avif .bmp .csv .db .doc .docx .flac .gz .heic .heif .htm .html .ini .jpeg .jpg .json '
-    '.log .m4a .md .mp3 .npy .npz .pdf .pickle .pkl .png .pth .py .pyc .rar .srt .svg .tar .tif '
-    '.tiff .toml .txt .url .vtt .wav .webp .xls .xlsx .xml .yaml .yml .zip'.split()
+    '.jsonl .log .m4a .md .mp3 .npy .npz .pdf .pickle .pkl .png .pth .py .pyc .rar .srt .svg .tar '
+    '.tif .tiff .toml .txt .url .vtt .wav .webp .xls .xlsx .xml .yaml .yml .zip'.split()
 )
 # Text that FFmpeg draws, and lists of other files.
 _NO_CONTAINERS = {'concat', 'dash', 'hls', 'image2', 'sdp', 'tty'}
