@@ -18,6 +18,7 @@ COMMANDS = {
     'test': 'Test a checkpoint.',
     'fit': 'Train on a folder of class folders of videos, from nothing to an adapter file.',
     'predict': 'Predict videos with an adapter file.',
+    'check': 'Decode every video once, so that later runs refuse one that changed.',
     'index': 'Index a folder of videos for search.',
     'search': 'Search indexed videos for what a sentence says.',
     'configs': 'List the recipes that come with the package.',

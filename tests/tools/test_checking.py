@@ -1,6 +1,7 @@
 """`check` decodes what is new, compares the rest, and never takes damage for the new truth."""
 
 import fcntl
+import json
 import os
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from mmstadapter.apis import checking
 from mmstadapter.apis.checking import check_videos
 from mmstadapter.datasets.checked import NAME, read_table
+from mmstadapter_cli import main
 
 from ..datasets.conftest import cut_short, write_video
 
@@ -108,3 +110,30 @@ class TestRefusals:
         with pytest.raises(ValueError, match='no videos in'):
             check_videos(tmp_path)
         assert not os.listdir(tmp_path)
+
+
+class TestCommand:
+    def call(self, capsys, *words) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as end:
+            main(['check', *map(str, words)])
+        printed = capsys.readouterr()
+        return end.value.code, printed.out + printed.err
+
+    def test_says_what_is_wrong_and_ends_with_1(self, folder, capsys):
+        assert self.call(capsys, folder) == (
+            0,
+            f'{folder / NAME}: 3 good videos, 3 decoded now\n',
+        )
+        cut_short(folder / 'a.mp4', folder / 'b.mp4')
+        (folder / 'c.mp4').rename(folder / 'new\nline.mp4')
+        status, said = self.call(capsys, folder)
+        assert status == 1
+        assert 'changed since it was checked: b.mp4\ngone: c.mp4\n' in said
+        status, said = self.call(capsys, folder, '--accept', '--json', '-')
+        assert status == 1
+        found = json.loads(said)
+        assert (list(found['wrong']), found['changed'], found['good']) == (['b.mp4'], [], 2)
+
+    def test_ends_with_a_sentence(self, folder, capsys):
+        status, _ = self.call(capsys, folder / 'none')
+        assert 'check: no folder and no list' in status
