@@ -14,12 +14,13 @@ export PYTHONUNBUFFERED = 1
 SHIPPED := $(shell find mmstadapter mmstadapter_cli.py configs tools -type f \
 	-not -name '*.pyc' -not -path 'mmstadapter/.mim/*')
 
-.PHONY: help install demo benchmark test slow lint format clean
+.PHONY: help install demo benchmark test slow trials lint format clean
 
 help:
 	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
 	@echo 'make benchmark the methods of the paper on it, three seeds, into docs/ (up to an hour)'
 	@echo 'make test      run the tests; make slow runs the long ones too'
+	@echo 'make trials    damage videos and see that nothing goes wrong in silence (minutes)'
 	@echo 'make lint      ruff check, ruff format --check, mypy; make format rewrites'
 	@echo 'make install   only set up $(VENV)'
 
@@ -56,6 +57,10 @@ test: install
 
 slow: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# TRIALS_ARGS='damage --only 17' runs one case alone.
+trials: install
+	$(BIN)/python -m tools.trials $(TRIALS_ARGS)
 
 lint: $(VENV)/.needs
 	$(BIN)/ruff check .

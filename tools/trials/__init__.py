@@ -1,0 +1,1 @@
+"""Trials at random: damaged videos, killed runs, mutated files and configs."""
