@@ -7,22 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmaction.registry import MODELS
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import print_log
-from mmengine.registry import init_default_scope
-from mmengine.runner import load_state_dict
 
 from ..datasets.files import in_numbers, sorted_out
 from ..datasets.packets import VideoReadError
-from ..engine.tuned_checkpoint import read_adapter
+from .adapter_model import read_model
 from .device import choose_device
-from .stored_config import stored_config
-
-HINT = (
-    ' The trunk this adapter belongs to is chosen by checkpoint=... of mmstadapter.Predictor, '
-    '--checkpoint of `mmstadapter predict`.'
-)
 
 
 class Predictor:
@@ -60,24 +51,10 @@ class Predictor:
             raise ValueError(f'Predictor: batch_size must be at least 1, got {batch_size}.')
         self.batch_size = batch_size
         self.device = choose_device(device)
-        init_default_scope('mmaction')
-        if not Path(adapter).is_file():
-            raise FileNotFoundError(f'Predictor: no adapter file {adapter}.')
-        try:
-            tensors, header = read_adapter(adapter)
-        except ValueError:
-            raise
-        except Exception as error:  # safetensors has one class for all it finds wrong
-            raise ValueError(
-                f'Predictor: {adapter} is not a safetensors file ({error}). Make one of a '
-                'checkpoint with `mmstadapter publish`.'
-            ) from error
-        config, steps = stored_config(header, str(adapter))
-        if checkpoint is not None:
-            config['backbone']['trunk']['checkpoint'] = str(checkpoint)
+        model, _, steps, header = read_model(adapter, checkpoint)
         self.half = bool((header['config'].get('test_cfg') or {}).get('fp16'))
         self.pipeline = Compose(steps)
-        self.model = _build(config, tensors).to(self.device).eval()
+        self.model = model.to(self.device).eval()
         self.labels = _labels(header, self.model.cls_head.num_classes, str(adapter))
 
     def __call__(
@@ -150,23 +127,6 @@ def expand(videos: Iterable[str | Path]) -> list[str]:
             print_log(f'{video}: {left}', 'current', logging.WARNING)
         files += map(str, below)
     return files
-
-
-def _build(config: dict, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
-    """The model with the trunk's tensors and the adapter's."""
-    model = MODELS.build(config)
-    try:
-        load_state_dict(model, dict(tensors), strict=True)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f'{error}{HINT}') from error
-    except (RuntimeError, KeyError) as error:
-        raise RuntimeError(f'Predictor: {_words(error)}{HINT}') from error
-    return model
-
-
-def _words(error: Exception) -> str:
-    """A KeyError's message is its argument; its str() is that in quotes."""
-    return str(error.args[0]) if error.args else str(error)
 
 
 def _labels(header: dict[str, Any], num_classes: int, path: str) -> list[str]:

@@ -1,16 +1,23 @@
 """Configs that come out of adapter files: data from anybody, so checked before they build."""
 
+import re
 from typing import Any
 
 from mmaction.registry import MODELS, TOKENIZER, TRANSFORMS
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import Registry
 
+from ..models.pretrained import Pretrained
+from ..printing import shown
 from ..registry import CHILDREN
 
-# These load further files when a model is built or initialised, some of them as pickles.
 SCOPES = ('mmstadapter', 'mmaction', 'mmengine')
-FORBIDDEN = ('init_cfg', 'pretrained', 'load_from', 'custom_imports')
+# These load further files when a model is built or initialised, some of them as pickles.
+LOADS = re.compile(r'init_cfg|load_from|custom_imports|_base_|\w*pretrained\w*')
+PLACE = re.compile(r'(\w+_)?(path|file|dir|folder|root|url)|\w*checkpoint\w*')  # of a file
+ELSEWHERE_STARTS = ('/', '~', './', '../', 'hf-hub:', 'local-dir:')
+PARTS = ('model', 'test_dataloader', 'val_dataloader')
 ELSEWHERE = {'tokenizer': TOKENIZER}  # parts of a model that are in a registry of their own
 
 
@@ -27,16 +34,20 @@ def stored_config(header: dict[str, Any], path: str) -> tuple[dict, list[dict]]:
     Raises:
         ValueError: if something is missing, not registered, or would load other files.
     """
-    config = Config(header.get('config') or {})
+    whole = header.get('config') or {}
     try:
+        config = Config({key: whole[key] for key in PARTS if key in whole})
         model = config.model.to_dict()
         dataset = (config.get('test_dataloader') or config.val_dataloader).dataset
         pipeline = [dict(step) for step in dataset.to_dict()['pipeline']]
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path}: its config lacks {error}; prediction needs the model and the pipeline of '
             'the test loader. Publish it again with the config that tests it.'
         ) from error
+    if whole.get('custom_imports'):
+        imports = f'{whole["custom_imports"]!r}'
+        print_log(f'{shown(path)}: its config imports {shown(imports)}; nothing of it is imported')
     _check(model, MODELS, 'model', path)
     _check(pipeline, TRANSFORMS, 'pipeline', path)
     return _tuples(model), pipeline
@@ -56,7 +67,7 @@ def _check(value: Any, registry: Registry, where: str, path: str) -> None:
                     f'{path}: {where}._scope_ is {inner!r}; known are {", ".join(SCOPES)}. Remove '
                     'it from the config and publish it again.'
                 )
-            if key in FORBIDDEN and inner:
+            if inner and _reaches_out(key, inner) and not _is_own_checkpoint(value, key, registry):
                 raise ValueError(
                     f'{path}: {where}.{key} = {inner!r} would load other files; an adapter file '
                     'may not. Train and publish without it.'
@@ -65,6 +76,23 @@ def _check(value: Any, registry: Registry, where: str, path: str) -> None:
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             _check(inner, registry, f'{where}[{index}]', path)
+
+
+def _reaches_out(key: str, value: Any) -> bool:
+    """Whether a setting names a file, or has one read."""
+    if LOADS.fullmatch(key) or PLACE.fullmatch(key):
+        return bool(LOADS.fullmatch(key)) or not isinstance(value, bool | int | float)
+    text = value if isinstance(value, str) and key != 'type' else ''
+    return text.startswith(ELSEWHERE_STARTS) or '://' in text
+
+
+def _is_own_checkpoint(part: dict, key: str, registry: Registry) -> bool:
+    """Whether it is the pretrained file of a trunk or text tower of ours, which is read as data."""
+    if key != 'checkpoint' or not _registered(part.get('type'), registry):
+        return False
+    kind = registry.get(part['type'])
+    own = isinstance(kind, type) and issubclass(kind, Pretrained)
+    return own and isinstance(part[key], str)
 
 
 def _registered(name: Any, registry: Registry) -> bool:

@@ -102,11 +102,6 @@ def in_numbers(reasons: Iterable[str]) -> str:
     return ', '.join(f'{count} {reason}' for reason, count in Counter(reasons).most_common())
 
 
-def shown(name: str) -> str:
-    r"""A file's name with what does not print, such as '\n' or bytes that are no text, escaped."""
-    return ''.join(x if x.isprintable() else ascii(x)[1:-1] for x in name)
-
-
 def why_not_listed(name: str) -> str:
     """Why a list cannot hold a name; empty where it can."""
     if any(sign in name for sign in '\t\r\n'):

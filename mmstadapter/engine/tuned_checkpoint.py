@@ -1,7 +1,9 @@
 """Checkpoints that hold what the pretrained file cannot supply again, and nothing else."""
 
 import json
+import os
 from collections import OrderedDict
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,15 @@ from mmaction.registry import HOOKS
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .. import weights
 from ..models.pretrained import Pretrained
+from ..weights.containers import kind_of, read_safetensors
+from ..weights.files import unwrapped
 
 FORMAT = 'mmstadapter-adapter-1'
+MAKE_ONE = 'Make an adapter file of a checkpoint with `mmstadapter publish`.'
 
 
 def drop_frozen(
@@ -74,10 +78,11 @@ def write_adapter(path: str | Path, model: nn.Module, config: Config, **metadata
 
     Raises:
         ValueError: if the trunk's weights did not come from a pretrained file, because
-            the file would then not be loadable anywhere else.
+            the file would then not be loadable anywhere else; if weights are no numbers.
     """
     path = Path(path)
-    tensors = drop_frozen(model, model.state_dict())
+    tensors = unwrapped(drop_frozen(model, model.state_dict()))
+    weights.require_numbers(tensors, path)
     trunks = [m for m in model.modules() if isinstance(m, Pretrained)]
     for trunk in trunks:
         if trunk.frozen_names() and not trunk.frozen_keys():
@@ -89,6 +94,7 @@ def write_adapter(path: str | Path, model: nn.Module, config: Config, **metadata
     fingerprints = [
         bytes(t.fingerprint.tolist()).hex() for t in trunks if t.fingerprint is not None
     ]
+    config, near = with_whole_paths(config), config.model.backbone.trunk.get('checkpoint')
     header = dict(
         format=FORMAT,
         method=config.model.backbone.type,
@@ -98,28 +104,72 @@ def write_adapter(path: str | Path, model: nn.Module, config: Config, **metadata
         config=config.to_dict(),
         **metadata,
     )
+    if near is not None and Path(near).exists():  # for files that move together
+        header['trunk_beside'] = os.path.relpath(near, path.parent)
     text = {k: v if isinstance(v, str) else json.dumps(v, default=str) for k, v in header.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + '.part')
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, unfinished, text)
-    unfinished.replace(path)
+    weights.save_lazily(tensors, path, text | {weights.SHA256: weights.checksum(tensors)})
 
 
 def read_adapter(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and metadata of an adapter file; executes nothing.
 
     Raises:
-        ValueError: if the file is not one of ours.
+        FileNotFoundError: no such file.
+        ValueError: if the file is not one of ours, its tensors are not those that were written
+            (by its checksum, which files of older versions lack), or are no numbers.
     """
-    with safe_open(str(path), framework='pt') as file:
-        header = dict(file.metadata() or {})
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'no adapter file {path}.')
+    try:
+        is_ours = kind_of(path) == 'safetensors'
+    except ValueError as error:
+        raise ValueError(f'{error} {MAKE_ONE}') from None
+    if not is_ours:
+        raise ValueError(f'{path} is no safetensors file. {MAKE_ONE}')
+    tensors, header = read_safetensors(path)
     if header.get('format') != FORMAT:
         raise ValueError(
             f'{path}: not an adapter file of mmstadapter (format {header.get("format")!r}, '
-            f'expected {FORMAT!r}). Make one with `mmstadapter publish`.'
+            f'expected {FORMAT!r}). {MAKE_ONE}'
         )
-    for key in ('trunk', 'trunk_fingerprint', 'preprocessing', 'config', 'labels'):
-        if key in header:
-            header[key] = json.loads(header[key])
-    return tensors, header
+    weights.require_numbers(tensors, path)
+    return unwrapped(tensors), header | _decoded(header, path)
+
+
+def _decoded(header: dict[str, str], path: Path) -> dict[str, Any]:
+    """The entries that are stored as JSON."""
+    kinds = dict(trunk=dict, trunk_fingerprint=list, preprocessing=dict, config=dict, labels=list)
+    try:
+        found = {key: json.loads(header[key]) for key in kinds if key in header}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path}: its metadata are damaged: {error}. {MAKE_ONE}') from None
+    wrong = [key for key, value in found.items() if not isinstance(value, kinds[key])]
+    if wrong:
+        raise ValueError(f'{path}: its {wrong[0]} must be a {kinds[wrong[0]].__name__}. {MAKE_ONE}')
+    return found
+
+
+def with_whole_paths(config: Config) -> Config:
+    """The config with pretrained files named as they are found from any folder.
+
+    A published file by its known name, others by their whole path.
+    """
+    config = deepcopy(config)
+    stack: list[Any] = [config.model]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list | tuple):
+            stack += value
+        elif isinstance(value, dict):
+            if isinstance(value.get('checkpoint'), str):
+                value['checkpoint'] = _whole(value['checkpoint'])
+            stack += value.values()
+    return config
+
+
+def _whole(checkpoint: str) -> str:
+    path = Path(checkpoint).expanduser()
+    if not path.exists():
+        return checkpoint
+    return weights.known_name(path) or str(path.absolute())

@@ -94,7 +94,9 @@ class Pretrained(BaseModule):
         identity = weights.Fingerprint()
         for name in sorted(tensors.keys() | own.keys()):  # one at a time, for the memory's sake
             if name in tensors:
-                identity.add(name, tensors[name])
+                tensor = tensors[name]
+                weights.require_numbers({name: tensor}, self.checkpoint)
+                identity.add(name, tensor)
             if name in own:
                 own[name].copy_(fitted[name])
         self.source, self.fingerprint = 'pretrained', identity.result()

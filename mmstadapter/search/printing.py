@@ -1,8 +1,8 @@
-"""Names of files and times as one line of text shows them."""
+"""Times and the ends of names as one line of text shows them."""
 
 from unicodedata import east_asian_width
 
-from ..datasets.files import shown
+from ..printing import shown
 
 __all__ = ['clock', 'shown', 'tail']
 

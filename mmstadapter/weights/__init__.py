@@ -1,6 +1,7 @@
 """Other people's weights: fetch by name, read without executing, rename by table."""
 
-from .fetch import locate
+from .checksum import SHA256, checksum
+from .fetch import KNOWN, is_source, known_name, locate
 from .files import open_tensors, read_tensors
 from .lazy import LazyTensors
 from .numbers import require_numbers
@@ -11,10 +12,15 @@ from .visual import Fingerprint, fingerprint, load_eva_visual, load_visual
 
 __all__ = [
     'Fingerprint',
+    'KNOWN',
     'LazyTensors',
+    'SHA256',
     'SOURCES',
+    'checksum',
     'fingerprint',
     'from_ours',
+    'is_source',
+    'known_name',
     'load_eva_visual',
     'load_logit_scale',
     'load_text',

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .checksum import require_checksum
 from .torchscript import is_torchscript, read_torchscript
 
 FACTOR, SLACK = 8, 16 << 20  # a file may unpack to so many times its size, and so many bytes more
@@ -87,14 +88,17 @@ def read_safetensors(path: Path, device: Any = 'cpu') -> tuple[dict[str, Tensor]
     """Tensors, mapped from the file on a CPU, and the texts of its header.
 
     Raises:
-        ValueError: if it is no whole file.
+        ValueError: if it is no whole file, or not as it was written by its own checksum.
     """
     place = str(device) if isinstance(device, str | torch.device) else 'cpu'
     try:
         with safe_open(path, framework='pt', device=place) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            texts = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f'{path} is not a whole safetensors file: {error}') from None
+    require_checksum(tensors, texts, path)
+    return tensors, texts
 
 
 def check_archive(path: Path) -> bool:

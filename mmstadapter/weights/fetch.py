@@ -80,6 +80,25 @@ def locate(checkpoint: str | Path) -> Path:
     return path
 
 
+def is_source(checkpoint: str | Path) -> bool:
+    """Whether a pretrained file can be read from this: a name, or a path where something lies."""
+    return str(checkpoint) in KNOWN or Path(checkpoint).expanduser().exists()
+
+
+def known_name(path: str | Path) -> str | None:
+    """The name of the published file that this one is, byte for byte, or None.
+
+    Only a file that is called as the published one is read for it.
+    """
+    path = Path(path)
+    for name, known in KNOWN.items():
+        if path.name == known.url.rsplit('/', 1)[-1] and path.is_file():
+            state = path.stat()
+            if _sha256(path, state.st_size, state.st_mtime_ns) == known.sha256:
+                return name
+    return None
+
+
 def _fetch(name: str, known: Known) -> Path:
     """The cached file, whole and checked."""
     path = cache_dir() / known.url.rsplit('/', 1)[-1]

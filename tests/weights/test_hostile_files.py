@@ -6,11 +6,13 @@ import zipfile
 
 import pytest
 import torch
+from mmaction.registry import MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import mmstadapter  # noqa: F401, registers the loader
+from mmstadapter.testing import tiny_trunk, write_clip_file
 from mmstadapter.weights import open_tensors, read_tensors
 
 UNSAFE = ('weights_only', 'add_safe_globals', 'allowlist')
@@ -191,3 +193,12 @@ class TestNumbers:
         torch.save(dict(state_dict=tensors), tmp_path / 'x.pth')
         with pytest.raises(ValueError, match=r'x\.pth: weights must be finite .* a\.bias'):
             mmengine(tmp_path / 'x.pth')
+
+    def test_nor_does_a_trunk(self, tmp_path):
+        file = write_clip_file(tmp_path / 'clip.safetensors')
+        tensors = load_file(file)
+        tensors['visual.ln_post.bias'][0] = float('inf')
+        save_file(tensors, file)
+        trunk = MODELS.build(tiny_trunk(checkpoint=str(file)))
+        with pytest.raises(ValueError, match=r'clip\.safetensors: weights must .* ln_post\.bias'):
+            trunk.init_weights()

@@ -1,0 +1,65 @@
+"""The model of an adapter file, as it was when it was written."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmaction.registry import MODELS
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_state_dict
+from torch import nn
+
+from ..engine.tuned_checkpoint import read_adapter
+from .stored_config import stored_config
+from .trunk_file import trunk_file
+
+HINT = (
+    ' The trunk this adapter belongs to is chosen by checkpoint=... of mmstadapter.Predictor, '
+    '--checkpoint of `mmstadapter predict`.'
+)
+
+
+class AdapterModel(NamedTuple):
+    """What an adapter file makes: the model on the CPU, its config, pipeline and metadata."""
+
+    model: nn.Module
+    config: dict[str, Any]
+    steps: list[dict]
+    header: dict[str, Any]
+
+
+def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> AdapterModel:
+    """Build the model of an adapter file and load trunk and tuned part; executes nothing of it.
+
+    Args:
+        adapter: a file that `mmstadapter fit` or `mmstadapter publish` wrote.
+        checkpoint: the trunk's pretrained file or known name; see :func:`trunk_file` if None.
+
+    Raises:
+        ValueError: not an adapter file, or one that cannot be used as it is.
+        RuntimeError: another trunk, or a file of another size.
+        FileNotFoundError: no such adapter or trunk file.
+    """
+    init_default_scope('mmaction')
+    tensors, header = read_adapter(adapter)
+    config, steps = stored_config(header, str(adapter))
+    backbone = config.get('backbone')
+    trunk = backbone.get('trunk') if isinstance(backbone, dict) else None
+    if not isinstance(trunk, dict):
+        raise ValueError(f'{adapter}: its model has no backbone.trunk, so it is no adapter.')
+    try:
+        if checkpoint is None:
+            trunk['checkpoint'] = trunk_file(trunk, tensors, header, Path(adapter))
+        else:
+            trunk['checkpoint'] = str(checkpoint)
+        model = MODELS.build(config)
+        load_state_dict(model, dict(tensors), strict=True)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{error}{HINT}') from error
+    except (RuntimeError, KeyError) as error:
+        raise RuntimeError(f'Predictor: {_words(error)}{HINT}') from error
+    return AdapterModel(model, config, steps, header)
+
+
+def _words(error: Exception) -> str:
+    """A KeyError's message is its argument; its str() is that in quotes."""
+    return str(error.args[0]) if error.args else str(error)
