@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from unicodedata import normalize
 
-from ..datasets.files import HIDDEN, files_below, is_video, shown
+from ..datasets.files import HIDDEN, files_below, is_video
+from ..printing import shown
 
 LAYOUTS = ('auto', 'classes')
 SPLITS = dict(

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.files import DELIMITER, shown, sorted_out, why_not, why_not_listed, write_lines
+from ..datasets.files import DELIMITER, sorted_out, why_not, why_not_listed, write_lines
 from ..datasets.fraction import balanced_fraction
 from ..datasets.packets import VideoReadError
 from ..datasets.readers import open_video
+from ..printing import shown
 from .layout import class_folders, find_parts, folders_in
 
 CHECKED_FRAMES = 8  # decoded of every video, evenly spaced
