@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from torch import Tensor, nn
 
+from ..apis.adapter_model import read_model
+from ..apis.device import choose_device
 from ..models.class_attention import class_attention, image_class_attention, patch_maps
 from ..models.trunks import Trunk
 
@@ -38,6 +40,16 @@ class Seen:
     def top(self) -> float:
         """The end of the common colour scale: 99 of 100 patches lie below."""
         return float(np.quantile([self.before, self.after], 0.99))
+
+
+def read_adapter(
+    path: str, checkpoint: str | None = None, device: str | None = None
+) -> tuple[Config, nn.Module]:
+    """Config and model of an adapter file, see :func:`read_model`."""
+    adapter = read_model(path, checkpoint)
+    test = dict(dataset=dict(pipeline=adapter.steps))
+    cfg = Config(dict(model=adapter.config, test_dataloader=test))
+    return cfg, adapter.model.to(choose_device(device)).eval()
 
 
 def read_clip(cfg: Config, video: Path, view: int | None) -> Tensor:

@@ -54,11 +54,12 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f'DST must end in .safetensors or .pth, got {args.dst}')
     if args.dst.exists() and not args.force:
         parser.error(f'{args.dst} exists; use --force to replace it')
-    from mmstadapter.weights import locate, open_tensors
+    from mmstadapter.weights import locate, open_tensors, require_numbers
     from mmstadapter.weights.converting import convert, report, write
 
     try:
         tensors = open_tensors(locate(args.src))
+        require_numbers(tensors, args.src)
         written = convert(tensors, args.origin, args.target)
         write(args.dst, written, args.target)
     except (KeyError, ValueError, RuntimeError, OSError) as error:

@@ -30,14 +30,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def describe(entry: dict) -> str:
-    """One line a video."""
+    """One line a video; nothing that names or labels hold reaches the terminal as a command."""
+    from mmstadapter.printing import shown
+
     if 'error' in entry:
-        return f'{entry["video"]}: {entry["error"]}'
+        return f'{shown(entry["video"])}: {shown(entry["error"])}'
     best = ', '.join(
-        f'{label} {score:.3f}'
+        f'{shown(label)} {score:.3f}'
         for label, score in zip(entry['labels'], entry['scores'], strict=True)
     )
-    return f'{entry["video"]}: {best}'
+    return f'{shown(entry["video"])}: {best}'
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -38,18 +38,23 @@ def main(argv: list[str] | None = None) -> None:
         model = MODELS.build(config.model)
         model.init_weights()
         load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
-    except (FileNotFoundError, RuntimeError) as error:
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
         parser.exit(1, f'{error}\n')
+    except KeyError as error:  # whose text is the message in quotes
+        parser.exit(1, f'{error.args[0]}\n')
     metadata = {}
     if args.labels:
         if not hasattr(model, 'cls_head'):
             parser.error(f'--labels: {type(model).__name__} has no classes')
-        labels = args.labels.read_text().splitlines()
+        labels = args.labels.read_text(encoding='utf-8').splitlines()
         if len(labels) != model.cls_head.num_classes:
             parser.error(
                 f'{args.labels} holds {len(labels)} names, the model has '
                 f'{model.cls_head.num_classes} classes'
             )
         metadata['labels'] = labels
-    write_adapter(args.out, model, config, **metadata)
+    try:
+        write_adapter(args.out, model, config, **metadata)
+    except ValueError as error:
+        parser.exit(1, f'{error}\n')
     print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB')

@@ -12,6 +12,7 @@ from .sources import SOURCES
 
 OURS = 'mmstadapter'
 INCOMPLETE_TRUNK = ('side4video-clip',)  # these recognisers were built without CLIP's ln_post
+WHOLE = ('trunk', 'eva-trunk', 'text')  # of which a part is good for nothing
 KINDS = {
     'trunk': 'an image tower',
     'eva-trunk': 'an image tower of EVA-CLIP',
@@ -24,7 +25,7 @@ def convert(tensors: Mapping[str, Tensor], origin: str, target: str) -> Mapping[
     """State dict under the names of ``origin`` -> under those of ``target``, made when asked for.
 
     Raises:
-        ValueError: if one holds something else than the other.
+        ValueError: if one holds something else than the other, or lacks a part.
         KeyError: for a name without a counterpart.
     """
     kinds = {SOURCES[name].kind for name in (origin, target) if name != OURS}
@@ -34,6 +35,15 @@ def convert(tensors: Mapping[str, Tensor], origin: str, target: str) -> Mapping[
             f'{origin} and {target} do not hold the same: {what}. Convert each to mmstadapter.'
         )
     ours = tensors if origin == OURS else SOURCES[origin].lazily(tensors)
+    whole = [SOURCES[name] for name in (origin, target) if name != OURS]
+    if whole and whole[0].kind in WHOLE:
+        lacking = whole[0].lacking(ours)
+        if lacking:
+            raise ValueError(
+                f'the file is not whole: of {KINDS[whole[0].kind]} it lacks {len(lacking)} '
+                f'tensors, {", ".join(lacking[:4])}{" ..." if len(lacking) > 4 else ""}. Fetch it '
+                'again.'
+            )
     if target != OURS:
         return SOURCES[target].lazily_from_ours(ours)
     return without_trunk(ours) if origin in INCOMPLETE_TRUNK else ours

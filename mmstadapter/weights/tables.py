@@ -12,6 +12,8 @@ from torch import Tensor
 
 from .lazy import LazyTensors
 
+PROJECTIONS = ('proj', 'head.weight', 'head.bias', 'text_projection')
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -72,6 +74,18 @@ class Source:
     def by_ours(self) -> dict[str, Rule]:
         """Our name -> rule."""
         return {rule.ours: rule for rule in self.rules}
+
+    def lacking(self, ours: Iterable[str]) -> list[str]:
+        """Our names that a whole tower must have besides these, by its table.
+
+        A projection into the joint space may be absent: not every tower has one.
+        """
+        have = set(ours)
+        numbers = {int(number) for _, number in map(_template, have) if number}
+        count = max(numbers, default=0) + 1
+        wanted = (r for r in self.rules if r.ours not in PROJECTIONS)
+        names = [r.ours.format(n) for r in wanted for n in range(count if '{}' in r.ours else 1)]
+        return [name for name in names if name not in have]
 
     def to_ours(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Their state dict -> ours. A part of one, such as the tuned part, will do.

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mmstadapter.apis.adapter_model import read_model
+from mmstadapter.commands.predict import describe
 from mmstadapter.engine.tuned_checkpoint import read_adapter, write_adapter
 from mmstadapter.testing import fill, tiny_trunk, write_clip_file
 from mmstadapter.weights import SHA256, fetch
@@ -220,3 +221,10 @@ def test_a_pipeline_is_checked_as_well(home):
     )
     with pytest.raises(ValueError, match=r'pipeline\[0\]\.backend_path'):
         read_model(path)
+
+
+def test_what_predict_prints_commands_no_terminal():
+    entry = dict(video='a\x1b[2J\n.mp4', labels=['b\x1b]0;x\x07', 'c'], scores=[0.9, 0.1])
+    line = describe(entry)
+    assert line == r'a\x1b[2J\n.mp4: b\x1b]0;x\x07 0.900, c 0.100'
+    assert describe(entry | dict(error='no\x1b[1mvideo')).endswith(r': no\x1b[1mvideo')

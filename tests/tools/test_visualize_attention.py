@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from mmstadapter import launch
 from mmstadapter.analysis import attention
 from mmstadapter.commands.attention import main
-from mmstadapter.engine.tuned_checkpoint import drop_frozen
+from mmstadapter.engine.tuned_checkpoint import drop_frozen, write_adapter
 from mmstadapter.testing import TINY_ARCH, fill, write_clip_file
 
 CONFIG = """
@@ -171,3 +171,11 @@ def test_a_mistake_is_answered_in_a_sentence(folder, changed, message, monkeypat
         main(words)
     assert message in f'{stopped.value.code} {capsys.readouterr().err}'
     assert not (folder / 'x').exists()
+
+
+def test_an_adapter_file_needs_no_config(folder, cfg, model, tmp_path, capsys):
+    write_adapter(tmp_path / 'a.safetensors', model, cfg)
+    command = [str(tmp_path / 'a.safetensors'), str(folder / 'video.mp4'), '--device', 'cpu']
+    main([*command, '--out', str(tmp_path / 'seen')])
+    assert '8 frames;' in capsys.readouterr().out
+    assert (tmp_path / 'seen/attention.png').is_file()

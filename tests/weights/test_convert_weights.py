@@ -160,3 +160,41 @@ def test_a_pth_file_holds_parts_and_not_what_they_are_parts_of(convert, tmp_path
     assert dst.stat().st_size < 3000
     expected = {'fc.bias': whole[:3], 'fc.weight': whole[3:9:2]}
     same(torch.load(dst, weights_only=True)['model'], expected)
+
+
+@pytest.mark.parametrize('name', ['ln_pre.bias', 'transformer.resblocks.3.mlp.c_fc.weight'])
+@pytest.mark.parametrize('target', ['mmstadapter', 'hf-clip'])
+def test_a_tower_that_lacks_a_tensor_is_not_written(convert, trunk, tmp_path, name, target):
+    src, dst = tmp_path / 'openai.safetensors', tmp_path / 'out.safetensors'
+    tensors = from_ours('openai-clip', trunk)
+    del tensors[f'visual.{name}']
+    save_file(tensors, src)
+    convert(
+        'openai-clip',
+        target,
+        src,
+        dst,
+        fails=f'not whole: of an image tower it lacks 1 tensors, {name}',
+    )
+    assert not dst.exists()
+
+
+def test_a_tower_without_its_projection_is_whole(convert, trunk, tmp_path):
+    src, dst = tmp_path / 'openai.safetensors', tmp_path / 'out.safetensors'
+    save_file(from_ours('openai-clip', {n: t for n, t in trunk.items() if n != 'proj'}), src)
+    convert('openai-clip', 'mmstadapter', src, dst)
+    assert 'proj' not in read_tensors(dst)
+
+
+def test_weights_that_are_not_numbers_are_not_written(convert, trunk, tmp_path):
+    src, dst = tmp_path / 'openai.safetensors', tmp_path / 'out.safetensors'
+    trunk['ln_pre.bias'][0] = float('nan')
+    save_file(from_ours('openai-clip', trunk), src)
+    convert('openai-clip', 'mmstadapter', src, dst, fails='visual.ln_pre.bias')
+    assert not dst.exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'PK\x03\x04' + bytes(99), b'\x80\x02' + bytes(99)])
+def test_a_damaged_file_is_named_without_advice_to_trust_it(convert, tmp_path, content):
+    (tmp_path / 'bad.pth').write_bytes(content)
+    convert('openai-clip', 'mmstadapter', tmp_path / 'bad.pth', tmp_path / 'o.pth', fails='bad.pth')
