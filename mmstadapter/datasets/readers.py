@@ -1,17 +1,23 @@
 """Readers that give exactly the asked frames of a video, or say why they cannot."""
 
-import io
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.video.reformatter import VideoReformatter
 from mmengine.fileio import get
 
-from .packets import VideoFacts, VideoReadError, examine, opened, packets_of, video_stream
+from .ffmpeg_log import errors_so_far
+from .opening import VideoReadError, hearing, opened, packets_of, video_stream
+from .orientation import display_matrix, orient
+from .packets import VideoFacts, examine
+from .timing import ascending, average_rate, continued, timetable
 
 READERS = ('pyav', 'auto', 'decord')
+# Checksums are compared and broken rules of a format noticed; what is wrong is told in the log.
+_CHECKS = 'crccheck+bitstream+buffer'
 
 
 def open_video(
@@ -19,32 +25,38 @@ def open_video(
     reader: str = 'pyav',
     num_threads: int = 1,
     backend_args: dict | None = None,
-) -> 'PyAVReader | DecordReader':
+) -> 'PyAVReader':
     """Open a video.
 
     Args:
         path: the file, or its address for ``backend_args``.
         reader: ``'pyav'`` decodes any file that FFmpeg knows and refuses damaged ones.
-            ``'auto'`` takes decord where the file's packets show that it is exact, PyAV
-            elsewhere. ``'decord'`` takes decord and refuses where it is not exact. decord 0.6.0
-            conceals most damage inside a file, and is no faster (benchmarks/decode_*.md).
+            ``'auto'`` takes decord where the file's packets and first picture show that it is
+            exact, PyAV elsewhere. ``'decord'`` takes decord and refuses where it is not exact.
+            decord 0.6.0 conceals most damage inside a file, and is no faster
+            (benchmarks/decode_*.md).
         num_threads: decoding threads of this video; loaders have processes for speed.
         backend_args: for files that are not local, as for ``mmengine.fileio.get``.
 
     Raises:
         VideoReadError: if it cannot be decoded.
     """
+    from .decord_reader import DecordReader, not_for_decord
+
     if reader not in READERS:
         raise ValueError(f'open_video: reader must be one of {READERS}, got {reader!r}.')
     source = get(path, backend_args) if backend_args else path
     facts = examine(source, path)
     pyav = PyAVReader(source, path, facts, num_threads)
-    if reader == 'decord' and facts.not_for_decord:
-        reason = f'decord may give other frames than asked for ({facts.not_for_decord})'
-        raise VideoReadError(path, f"{reason}; set reader='pyav'")
-    if reader == 'pyav' or facts.not_for_decord:
+    if reader == 'pyav':
         return pyav
-    return DecordReader(source, path, facts, num_threads, pyav if reader == 'auto' else None)
+    trap = not_for_decord(pyav)
+    if reader == 'decord' and trap:
+        reason = f'decord may give other frames than asked for ({trap})'
+        raise VideoReadError(path, f"{reason}; set reader='pyav'")
+    if trap:
+        return pyav
+    return DecordReader(pyav, substitute=reader == 'auto')
 
 
 class PyAVReader:
@@ -53,38 +65,66 @@ class PyAVReader:
     Where the packets tell the frames (H.264, VP9, MPEG-4 in mp4, mov, mkv, webm), decoding
     starts at the nearest safe key frame and each frame is known by its time. Elsewhere frames
     are counted by decoding once, and taken in order by decoding again. Only the asked frames
-    are kept. A rotation noted in the file is applied, as players and decord do.
+    are kept. The orientation noted in the file is applied, as players do.
     """
 
     def __init__(self, source, path: str, facts: VideoFacts, num_threads: int = 1) -> None:
         self.source, self.path, self.facts = source, path, facts
         self.num_threads = num_threads
-        self._length = -1 if facts.times is None else len(facts.times)
 
     def __len__(self) -> int:
-        if self._length < 0:
-            with opened(self.source, self.path) as container:
-                self._length = sum(1 for _ in self._decode(container))
-            if not self._length:
-                raise VideoReadError(self.path, 'has no frame that can be decoded')
-        return self._length
+        return len(self.times) - 1
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """Seconds from 0 at which each of n frames is shown, and the end of the last: (n + 1,)."""
+        facts = self.facts
+        if facts.times is not None:
+            return timetable(facts.times, facts.last, facts.tick, facts.rate)
+        ticks, last = self._carefully(self._count)
+        return timetable(ticks, last, facts.tick, facts.rate)
 
     @property
     def fps(self) -> float:
         """Average frames per second, 0.0 if unknown."""
-        return self.facts.fps
+        return average_rate(self.times, self.facts.tick, self.facts.rate)
 
     def read(self, indices: Iterable[int]) -> list[np.ndarray]:
         """Frames by index in order of presentation, each its own (H, W, 3) uint8 RGB array."""
         indices = [int(index) for index in indices]
-        _check_range(indices, len(self), self.path)
+        check_range(indices, len(self), self.path)
         wanted = sorted(set(indices))
         if self.facts.times is None:
-            return one_array_each(indices, self._by_order(wanted))
-        found = self._by_time(wanted, seek=True) or self._by_time(wanted, seek=False)
+            return one_array_each(indices, self._carefully(lambda: self._by_order(wanted)))
+        found = self._carefully(lambda: self._by_time(wanted, seek=True))
+        found = found or self._carefully(lambda: self._by_time(wanted, seek=False))
         if found is None:
             raise VideoReadError(self.path, 'decodes to other frames than its packets state')
         return one_array_each(indices, found)
+
+    def first_frame(self) -> av.VideoFrame:
+        """The first picture as decoded."""
+        with opened(self.source, self.path) as container:
+            for frame in self._decode(container):
+                return frame
+        raise VideoReadError(self.path, 'has no frame that can be decoded')
+
+    def _carefully(self, decode: Callable):
+        """Threads of FFmpeg are not heard: where any error is logged, decode without them."""
+        try:
+            return decode()
+        except _UnheardError:
+            self.num_threads = 1
+            return decode()
+
+    def _count(self) -> tuple[list[int | None], int]:
+        """The times of all frames by decoding, and how long the last is shown; ticks."""
+        with opened(self.source, self.path) as container:
+            shown = [(f.pts, f.dts, f.duration) for f in self._decode(container)]
+        if not shown:
+            raise VideoReadError(self.path, 'has no frame that can be decoded')
+        times, stored, lengths = map(list, zip(*shown, strict=True))
+        return times if ascending(times) else continued(stored), int(lengths[-1] or 0)
 
     def _by_time(self, wanted: list[int], seek: bool) -> dict[int, np.ndarray] | None:
         """None if a frame does not turn up at its time."""
@@ -105,7 +145,7 @@ class PyAVReader:
                         break
                 if reached != times[index]:
                     return None
-                found[index] = _rgb(frame)
+                found[index] = self._rgb(frame)
         return found
 
     def _by_order(self, wanted: list[int]) -> dict[int, np.ndarray]:
@@ -113,7 +153,7 @@ class PyAVReader:
         with opened(self.source, self.path) as container:
             for index, frame in enumerate(self._decode(container)):
                 if index in missing:
-                    found[index] = _rgb(frame)
+                    found[index] = self._rgb(frame)
                     missing.remove(index)
                 if not missing:
                     return found
@@ -121,92 +161,47 @@ class PyAVReader:
         raise VideoReadError(self.path, reason)
 
     def _decode(self, container) -> Iterator[av.VideoFrame]:
-        stream = video_stream(container, self.path)
-        if not stream.codec_context.is_open:
+        stream, before = video_stream(container, self.path), errors_so_far()
+        codec = stream.codec_context
+        if not codec.is_open:
             stream.thread_type = 'AUTO'
-            stream.codec_context.thread_count = self.num_threads
-            stream.codec_context.options = {'err_detect': 'explode'}  # never conceal damage
+            codec.thread_count = self.num_threads
+            codec.flags |= Flags.unaligned  # or some columns that are cropped would stay
+            codec.options = {'err_detect': _CHECKS}
         for packet in packets_of(container, self.path, stream):
-            for frame in packet.decode():
+            frames = self._frames_of(packet, codec.name)
+            if self.num_threads > 1 and errors_so_far() > before:
+                raise _UnheardError
+            for frame in frames:
                 if frame.is_corrupt:
                     when = 'a frame' if frame.time is None else f'the frame at {frame.time:.2f} s'
                     raise VideoReadError(self.path, f'is damaged: {when}')
                 yield frame
 
+    def _frames_of(self, packet: av.Packet, codec: str) -> list[av.VideoFrame]:
+        with hearing(self.path, codec):
+            return packet.decode()
 
-class DecordReader:
-    """Decode with decord, for files on which :func:`examine` found it exact.
-
-    Args:
-        substitute: reader to use where decord fails (it cannot copy out frames of widths
-            8, 16, 24, 48 and 72, says so, and knows nothing of some codecs); None: an error.
-    """
-
-    def __init__(
-        self,
-        source,
-        path: str,
-        facts: VideoFacts,
-        num_threads: int = 1,
-        substitute: PyAVReader | None = None,
-    ) -> None:
-        assert facts.times is not None, 'examine() allows decord where times are known'
-        self.source, self.path, self.facts = source, path, facts
-        self.num_threads, self.substitute = num_threads, substitute
-
-    def __len__(self) -> int:
-        assert self.facts.times is not None
-        return len(self.facts.times)
-
-    @property
-    def fps(self) -> float:
-        """Average frames per second, 0.0 if unknown."""
-        return self.facts.fps
-
-    def read(self, indices: Iterable[int]) -> list[np.ndarray]:
-        """Frames by index in order of presentation, each its own (H, W, 3) uint8 RGB array."""
-        indices = [int(index) for index in indices]
-        _check_range(indices, len(self), self.path)
-        try:
-            return one_array_each(indices, self._read(sorted(set(indices))))
-        except VideoReadError:
-            if self.substitute is None:
-                raise
-            return self.substitute.read(indices)
-
-    def _read(self, wanted: list[int]) -> dict[int, np.ndarray]:
-        import decord
-
-        file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
-        try:
-            video = decord.VideoReader(file, num_threads=self.num_threads)
-            if len(video) != len(self):
-                reason = f'decord counts {len(video)} frames, its packets {len(self)}'
-                raise VideoReadError(self.path, reason)
-            frames = list(video.get_batch(wanted).asnumpy())
-        except (decord.DECORDError, RuntimeError) as error:
-            if isinstance(error, VideoReadError):
-                raise
-            reason = re.sub(r'^\[\S+ \S+:\d+: ', '', str(error).strip().splitlines()[0])
-            raise VideoReadError(self.path, f'decord: {reason}') from error
-        if frames[0].shape[:2] not in (self.facts.size, self.facts.size[::-1]):
-            reason = f'decord gives {frames[0].shape[:2]} pixels instead of {self.facts.size}'
-            raise VideoReadError(self.path, reason)
-        return dict(zip(wanted, frames, strict=True))
+    def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        return orient(rgb(frame), display_matrix(frame), self.path)
 
 
-def _check_range(indices: list[int], length: int, path: str) -> None:
+class _UnheardError(Exception):
+    """An error was logged in some thread: of this file, perhaps."""
+
+
+def rgb(frame: av.VideoFrame) -> np.ndarray:
+    """The picture as stored, (H, W, 3) uint8."""
+    # PyAV 19's own conversion keeps a pool of threads, and a process forked later waits for it
+    # forever; one thread needs no pool.
+    return VideoReformatter().reformat(frame, format='rgb24', threads=1).to_ndarray()
+
+
+def check_range(indices: list[int], length: int, path: str) -> None:
+    """Raise VideoReadError for indices outside [0, length), or none."""
     if not indices or min(indices) < 0 or max(indices) >= length:
         asked = f'{min(indices)} to {max(indices)}' if indices else 'none'
         raise VideoReadError(path, f'has frames 0 to {length - 1}, asked for {asked}')
-
-
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    # PyAV 19's own conversion keeps a pool of threads, and a process forked later waits for it
-    # forever; one thread needs no pool.
-    image = VideoReformatter().reformat(frame, format='rgb24', threads=1).to_ndarray()
-    turns = frame.rotation // 90 % 4  # quarter turns to the left, noted by cameras held upright
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 def one_array_each(indices: list[int], found: dict[int, np.ndarray]) -> list[np.ndarray]:

@@ -9,10 +9,8 @@ import av
 import numpy as np
 from torch import Tensor
 
-from ..datasets.packets import VideoReadError, opened, video_stream
-from ..datasets.readers import PyAVReader, _rgb
-
-ASSUMED_RATE = 25.0  # frames a second of a stream that does not say
+from ..datasets.opening import VideoReadError, opened
+from ..datasets.readers import PyAVReader
 
 
 class Segment(NamedTuple):
@@ -64,10 +62,10 @@ class OnePassReader(PyAVReader):
 
     def __init__(self, reader: PyAVReader) -> None:
         super().__init__(reader.source, reader.path, reader.facts, reader.num_threads)
-        self._length = len(reader)
+        self.times = reader.times
         self._open = ExitStack()
         self._frames: Iterator[av.VideoFrame] = iter(())
-        self._last: tuple[int, np.ndarray | None] = (self._length, None)  # as if all were read
+        self._last: tuple[int, np.ndarray | None] = (len(reader), None)  # as if all were read
 
     def close(self) -> None:
         """Close the file."""
@@ -90,15 +88,12 @@ class OnePassReader(PyAVReader):
         self._frames, self._last = self._decode(container), (-1, None)
 
     def _step(self, keep: bool) -> None:
-        number = self._last[0] + 1
-        try:
-            frame = next(self._frames, None)
-        except av.FFmpegError as error:
-            raise VideoReadError(self.path, f'is damaged or cut short: {error}') from error
+        number, self._last = self._last[0] + 1, (len(self), None)  # until the frame is there
+        frame = next(self._frames, None)
         if frame is None:
             reason = f'gave {len(self)} frames at first and {number} when decoded again'
             raise VideoReadError(self.path, reason)
-        self._last = (number, _rgb(frame) if keep else None)
+        self._last = (number, self._rgb(frame) if keep else None)
 
 
 def cut(times: np.ndarray, end: float, seconds: float) -> list[tuple[int, int, float, float]]:
@@ -125,19 +120,8 @@ def cut(times: np.ndarray, end: float, seconds: float) -> list[tuple[int, int, f
 
 
 def frame_times(reader) -> tuple[np.ndarray, float]:
-    """When each frame of a video is shown, from 0, and when the last ends; seconds.
-
-    Exact where the packets tell; elsewhere by the average rate, 25 a second if none is stated.
-    """
-    step = 1 / (reader.fps or ASSUMED_RATE)
-    ticks = reader.facts.times
-    if ticks is None:
-        times = np.arange(len(reader)) * step
-    else:
-        with opened(reader.source, reader.path) as container:
-            tick = float(video_stream(container, reader.path).time_base or 0)
-        times = (ticks - ticks[0]) * tick
-    return times, float(times[-1]) + step
+    """When each frame of a video is shown, from 0, and when the last ends; seconds."""
+    return reader.times[:-1], float(reader.times[-1])
 
 
 def segments(
