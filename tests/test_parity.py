@@ -96,7 +96,7 @@ def test_an_unknown_source_is_reported_and_fails(parity, case):
     case.with_suffix('.json').write_text(json.dumps(info | dict(source='elsewhere')))
     status, out = parity(case, REFERENCE)
     assert status == 1
-    assert 'known sources: linziyi96/st-adapter, HJYao00/Side4Video' in out
+    assert 'Known: linziyi96/st-adapter A: ST-Adapter; HJYao00/Side4Video B: ' in out
     assert '8 of 9 cases hold' in out
 
 
@@ -110,6 +110,30 @@ def test_a_case_that_cannot_be_computed_fails_and_the_others_go_on(parity, case,
     assert '8 of 9 cases hold' in out
 
 
-def test_a_missing_file_is_named(parity, tmp_path):
-    with pytest.raises(FileNotFoundError, match='does not exist'):
+def test_a_missing_file_is_named(parity, tmp_path, capsys):
+    with pytest.raises(SystemExit):
         parity(tmp_path / 'nothing.safetensors')
+    assert 'nothing.safetensors does not exist' in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_named(parity, case, capsys):
+    with pytest.raises(SystemExit):
+        parity(case, '--device', 'cuda:99')
+    assert "device 'cuda:99' cannot be used" in capsys.readouterr().err
+
+
+def test_another_task_of_a_known_source_is_no_model_of_it(parity, case):
+    info = json.loads(case.with_suffix('.json').read_text())
+    case.with_suffix('.json').write_text(json.dumps(info | dict(task='B: training steps')))
+    status, out = parity(case)
+    assert status == 1
+    assert "'B: training steps'. Known: linziyi96/st-adapter A: ST-Adapter" in out
+
+
+def test_quiet_prints_what_fails_alone(parity, case):
+    assert parity(case, '--quiet') == (0, '1 of 1 cases hold\n')
+    tensors = load_file(case)
+    tensors['eval/logits'] += 0.01
+    save_file(tensors, case)
+    status, out = parity(case, '--quiet')
+    assert status == 1 and 'FAIL eval/logits' in out and '  ok  ' not in out

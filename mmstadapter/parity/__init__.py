@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 
 from .case import Line, ModelCase, compare
@@ -18,7 +19,7 @@ from .training import TrainingCase
 
 # (start of `source`, start of `task`) of a case's json -> what compares it
 CASES: dict[tuple[str, str], Callable] = {
-    ('linziyi96/st-adapter', ''): STAdapterCase,
+    ('linziyi96/st-adapter', 'A: ST-Adapter'): STAdapterCase,
     ('HJYao00/Side4Video', 'B: Side4Video recognition'): Side4VideoCase,
     ('HJYao00/Side4Video', 'C: Side4Video recognition'): Side4VideoCase,
     ('HJYao00/Side4Video', 'A: Side4Video retrieval visual'): Side4VideoCase,
@@ -40,14 +41,23 @@ CASES: dict[tuple[str, str], Callable] = {
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']
 
 
-def read_case(path: Path):
+# Comparisons of integers, and of processes, which have no other place than the CPU.
+ON_CPU = (MetricsCase, TokenizerCase, FrameSamplingCase, PairingCase, GatherCase, BertAdamCase)
+
+
+def read_case(path: Path, device: torch.device | str = 'cpu'):
     """The case stored in `path` (.safetensors, with its .json beside it).
+
+    Args:
+        path: of the numbers.
+        device: where to compute, for cases that hold a model or a similarity; call ``lines()``
+            under ``with torch.device(device)``.
 
     Returns:
         An object whose ``lines()`` yields every comparison.
 
     Raises:
-        ValueError: if the authors' code it comes from is unknown.
+        ValueError: if the authors' code it comes from, or what it is of, is unknown.
         FileNotFoundError: if one of the two files is missing.
     """
     for file in (path.with_suffix('.json'), path.with_suffix('.safetensors')):
@@ -57,9 +67,10 @@ def read_case(path: Path):
     source, task = info.get('source', ''), info.get('task', '')
     for (known_source, known_task), case in CASES.items():
         if source.startswith(known_source) and task.startswith(known_task):
-            return case(info, load_file(path.with_suffix('.safetensors')))
-    known = ', '.join(dict.fromkeys(source for source, _ in CASES))
+            device = 'cpu' if case in ON_CPU else str(device)
+            with torch.device(device):
+                return case(info, load_file(path.with_suffix('.safetensors'), device))
+    known = '; '.join(' '.join(pair) for pair in CASES)
     raise ValueError(
-        f'parity: {path.name} comes from {source or "nowhere stated"!r}, {task!r}; '
-        f'known sources: {known}.'
+        f'parity: {path.name} comes from {source or "nowhere stated"!r}, {task!r}. Known: {known}.'
     )

@@ -46,11 +46,12 @@ class Line:
 
 
 def compare(name: str, kind: str, ours: Tensor, theirs: Tensor) -> Line:
-    """The largest absolute difference of two tensors of the same shape."""
+    """The largest absolute difference of two tensors of the same shape, on any devices."""
     if ours.shape != theirs.shape:
         return Line(f'{name} {tuple(ours.shape)} is not {tuple(theirs.shape)}', float('inf'), 0.0)
-    difference = (ours.detach().double() - theirs.double()).abs().max().item()
-    largest = theirs.double().abs().max().item()
+    ours, theirs = ours.detach().cpu().double(), theirs.detach().cpu().double()
+    difference = (ours - theirs).abs().max().item()
+    largest = theirs.abs().max().item()
     scale = largest if largest > (1 if kind == 'buffer' else 10) else 1.0
     return Line(
         name,
@@ -107,6 +108,7 @@ class ModelCase:
 
     def load(self) -> None:
         """Load the official state; tensors the official model lacks stay as built."""
+        self.model.to(self.tensors['loss_weight'].device)
         own = self.model.state_dict()
         lacking = {k: v for k, v in own.items() if not self.theirs({k: v})}
         self.model.load_state_dict(

@@ -71,7 +71,7 @@ class CLIPTextCase:
     def __init__(self, info: dict, tensors: dict[str, Tensor]) -> None:
         self.info, self.tensors = info, tensors
         arch = {ours: info['constructor'][theirs] for ours, theirs in self.sizes.items()}
-        self.model = self.tower(arch)
+        self.model = self.tower(arch).to(tensors['ids'].device)
 
     def lines(self) -> Iterator[Line]:
         """Every comparison of the case."""
