@@ -87,6 +87,15 @@ def costs(config: Config) -> Costs:
     )
 
 
+def operations_of_clip(config: Config) -> tuple[int, int] | None:
+    """Frames of a clip and the backbone's multiply-adds on it; None without a trunk of ours."""
+    backbone = config.model.get('backbone', {})
+    if 'trunk' not in backbone:
+        return None
+    frames = config.model.get('num_frames') or frames_of(config)
+    return frames, _backbone_costs(json.dumps(backbone.to_dict()), frames).ours
+
+
 @cache
 def load(stem: str) -> Config:
     """A shipped config."""

@@ -1,8 +1,11 @@
-"""Print tuned, frozen and total parameters of a config's model, per part.
+"""Print a model's tuned, frozen and total parameters, per part, and its operations.
 
-    mmstadapter count CONFIG [--cfg-options KEY=VALUE ...]
+    mmstadapter count stadapter_vit-b_k400.py
+    mmstadapter count mine.py --cfg-options model.backbone.bottleneck_dims=96
 
-Nothing is fetched: the model is built with a random trunk.
+Operations are multiply-adds of the backbone on one clip: matrix products, convolutions and
+attention, which MMAction2's get_flops.py leaves out. Nothing is fetched: the model is built with
+a random trunk.
 """
 
 from mmstadapter_cli import config_path, parser_of
@@ -20,6 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
+    from mmstadapter.analysis.costs import operations_of_clip
     from mmstadapter.engine.freeze_report import count_parameters, format_rows
     from mmstadapter.launch import parse_options
 
@@ -27,3 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     config.merge_from_dict(parse_options(args.cfg_options or []))
     init_default_scope(config.get('default_scope', 'mmaction'))
     print(format_rows(count_parameters(MODELS.build(config.model))))
+    operations = operations_of_clip(config)
+    if operations:
+        frames, count = operations
+        print(f'{count / 1e9:,.1f} GMACs (1e9 multiply-adds) for a clip of {frames} frames')

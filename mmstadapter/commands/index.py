@@ -9,7 +9,6 @@ that cannot be decoded are listed; the exit status is 1 if none could be.
 import argparse
 import json
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from mmstadapter_cli import parser_of
@@ -80,7 +79,9 @@ def main(argv: list[str] | None = None) -> None:
     """Index, and say what was done."""
     args = parse_args(argv)
     try:
-        with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
+        from mmstadapter import logs
+
+        with logs.on_stderr():
             report = run(args)
         text = json.dumps(report, indent=1)
         if args.json not in (None, '-'):

@@ -9,7 +9,6 @@ reported in its place; the exit status is 1 if none could be.
 import argparse
 import json
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from mmstadapter_cli import parser_of
@@ -46,7 +45,9 @@ def main(argv: list[str] | None = None) -> None:
     """Predict as the command line says."""
     args = parse_args(argv)
     try:
-        with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
+        from mmstadapter import logs
+
+        with logs.on_stderr():
             from mmstadapter import Predictor
 
             predictor = Predictor(args.adapter, args.checkpoint, args.device, args.batch_size)

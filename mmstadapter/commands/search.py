@@ -8,7 +8,6 @@ Prints the best segments: score, from, to, file. Make the index with `mmstadapte
 import argparse
 import json
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from mmstadapter_cli import parser_of
@@ -68,7 +67,9 @@ def main(argv: list[str] | None = None) -> None:
     """Search, and print what was found."""
     args = parse_args(argv)
     try:
-        with redirect_stdout(sys.stderr):  # the log; what is printed is the result alone
+        from mmstadapter import logs
+
+        with logs.on_stderr():
             found = run(args)
         text = json.dumps(found, indent=1)
         if args.json not in (None, '-'):

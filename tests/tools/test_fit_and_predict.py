@@ -150,7 +150,7 @@ class TestFit:
         words = ('mine', '--base', 'base.py', '--dry-run')
         done = command('fit', *words, cwd=user)
         assert done.returncode == 0, done.stderr
-        assert 'train.py' in done.stdout and 'predictions.pkl' in done.stdout
+        assert '-m mmstadapter train' in done.stdout and 'predictions.pkl' in done.stdout
         assert (user / 'work_dirs/fit_mine/recipe.py').is_file()
         assert not (user / 'work_dirs/fit_mine/training').exists()
 
