@@ -20,7 +20,7 @@ help:
 	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
 	@echo 'make benchmark the methods of the paper on it, three seeds, into docs/ (up to an hour)'
 	@echo 'make test      run the tests; make slow runs the long ones too'
-	@echo 'make trials    damage videos and see that nothing goes wrong in silence (minutes)'
+	@echo 'make trials    break videos, runs, files and settings: nothing may go wrong in silence (half an hour)'
 	@echo 'make lint      ruff check, ruff format --check, mypy; make format rewrites'
 	@echo 'make install   only set up $(VENV)'
 

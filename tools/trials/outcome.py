@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,7 +150,7 @@ def run_cases(
         while rest and len(running) < jobs:
             number = rest.pop()
             folder = work / f'case-{number}'
-            child = start(lambda n=number, f=folder: _note(case, n, f), folder)  # type: ignore[misc]
+            child = start(partial(_note, case, number, folder), folder)
             running[child] = (number, time.monotonic() + limit, folder)
         for child, (number, end, folder) in list(running.items()):
             done, status = os.waitpid(child, os.WNOHANG)
