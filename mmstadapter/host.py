@@ -28,6 +28,7 @@ from mmengine.registry import OPTIMIZERS
 from packaging.version import Version
 
 from . import shipped
+from .runs import mends
 
 
 def mend() -> list[str]:
@@ -295,6 +296,7 @@ MENDS: tuple[Callable[[], bool], ...] = (
     find_packages_without_pkg_resources,
     synchronise_on_cpus,
     hush_known_warnings,
+    *mends.MENDS,
 )
 
 
