@@ -1,6 +1,5 @@
 """MMEngine's runner loads a checkpoint: strictly where training does not begin from it."""
 
-from collections import OrderedDict
 from typing import Any
 
 from mmengine.device import get_device
@@ -10,7 +9,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
-from .reading import COMPILED, belongs, read_checkpoint
+from .reading import as_named_in, belongs, read_checkpoint
 from .resuming import read_newest, require_averages, require_resumable
 
 MODULE = [(r'^module\.', '')]
@@ -101,7 +100,7 @@ def _load(
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     with belongs(filename):
         runner.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        checkpoint['state_dict'] = _as_named_in(model, checkpoint['state_dict'])
+        checkpoint['state_dict'] = as_named_in(model, checkpoint['state_dict'])
         if not strict and revise_keys is MODULE:
             _require_some(model, checkpoint['state_dict'])
         _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
@@ -114,7 +113,7 @@ def load_into(model: nn.Module, filename: str) -> None:
     """Load a file into a model without a runner, strictly."""
     checkpoint = read_checkpoint(filename, 'cpu')
     with belongs(filename):
-        checkpoint['state_dict'] = _as_named_in(model, checkpoint['state_dict'])
+        checkpoint['state_dict'] = as_named_in(model, checkpoint['state_dict'])
         _load_checkpoint_to_model(model, checkpoint, strict=True)
 
 
@@ -125,20 +124,3 @@ def _require_some(model: nn.Module, state: dict) -> None:
             f'none of its {len(state)} tensors has a name and shape of the model, which would '
             f'stay at random weights; its first is {next(iter(state))}'
         )
-
-
-def _as_named_in(model: nn.Module, state: dict) -> dict:
-    """Names of a bare model as a model has them whose parts are compiled."""
-    mark = COMPILED.removesuffix('.')
-    compiled = {
-        '.'.join(part for part in name.split('.') if part != mark): name
-        for name, _ in model.named_modules()
-        if mark in name.split('.')
-    }
-    if not compiled:
-        return state
-    renamed = OrderedDict()
-    for name, tensor in state.items():
-        module, _, leaf = name.rpartition('.')
-        renamed[f'{compiled[module]}.{leaf}' if module in compiled else name] = tensor
-    return renamed

@@ -13,7 +13,8 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ..weights import require_numbers
-from .reading import UnreadableCheckpoint, read_checkpoint
+from ..weights.containers import DamagedFile
+from .reading import read_checkpoint
 
 LAST = 'last_checkpoint'  # MMEngine's note of the newest checkpoint
 LIKE_WEIGHTS = ('exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'momentum_buffer')
@@ -23,18 +24,18 @@ def read_newest(runner: Runner, map_location: Any) -> tuple[str, dict] | None:
     """Path and content of the newest whole checkpoint of a run's folder, or None without any.
 
     Raises:
-        UnreadableCheckpoint: if there are some and none is whole.
+        DamagedFile: if there are some and none is whole.
     """
     reasons = []
     for path in find_checkpoints(runner):
         try:
             return str(path), read_checkpoint(str(path), map_location)
-        except UnreadableCheckpoint as error:
+        except DamagedFile as error:
             print_log(f'{error} Looking for the one before it.', 'current', logging.WARNING)
             reasons.append(str(error))
     if not reasons:
         return None
-    raise UnreadableCheckpoint(
+    raise DamagedFile(
         'No checkpoint of this run is whole:\n  '
         + '\n  '.join(reasons)
         + '\nStart it anew without '
