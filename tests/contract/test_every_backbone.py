@@ -95,7 +95,9 @@ def test_the_sweep_sees_every_registered_backbone():
 @pytest.mark.parametrize('case', CASES)
 class TestEveryBackbone:
     def test_gives_one_feature_a_clip(self, case):
-        assert build(case)['backbone'](toy_clips(batch=3)).shape == (3, width(case))
+        backbone = build(case)['backbone']
+        assert backbone(toy_clips(batch=3)).shape == (3, width(case))
+        assert backbone.out_channels == width(case)
 
     def test_one_clip_does_not_see_another(self, case):
         model = fill(build(case)).eval()['backbone']

@@ -57,6 +57,11 @@ class AttnPoolViT(BaseModule):
         dims = self.trunk.embed_dims
         self.pool = AttentionPool(dims, num_heads or max(1, dims // 64))
 
+    @property
+    def out_channels(self) -> int:
+        """Width of the feature, which the head's ``in_channels`` must be."""
+        return self.trunk.embed_dims
+
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]

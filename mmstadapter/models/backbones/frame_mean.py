@@ -5,7 +5,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from .outputs import check_output, read_out
+from .outputs import check_output, out_width, read_out
 
 
 @MODELS.register_module()
@@ -26,6 +26,11 @@ class FrameMeanViT(BaseModule):
         super().__init__()
         self.trunk = MODELS.build(trunk)
         self.output = check_output(output, self.trunk, 'FrameMeanViT')
+
+    @property
+    def out_channels(self) -> int:
+        """Width of the feature, which the head's ``in_channels`` must be."""
+        return out_width(self.trunk, self.output)
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T."""

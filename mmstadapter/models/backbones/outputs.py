@@ -22,6 +22,11 @@ def check_output(output: str, trunk: Trunk, who: str) -> str:
     return output
 
 
+def out_width(trunk: Trunk, output: str) -> int:
+    """Width of what `read_out` returns: D for ``'clip'``, E for ``'frames'``."""
+    return trunk.joint_dims if output == 'frames' else trunk.embed_dims
+
+
 def read_out(trunk: Trunk, x: Tensor, num_frames: int, output: str) -> Tensor:
     """Image features before the final norm -> what the backbone returns.
 

@@ -42,6 +42,11 @@ class PromptViT(BaseModule):
         bound = (3 / dims) ** 0.5  # VPT's for ViT-B/16, where a patch has D values as well
         nn.init.uniform_(self.prompts, -bound, bound)
 
+    @property
+    def out_channels(self) -> int:
+        """Width of the feature, which the head's ``in_channels`` must be."""
+        return self.trunk.embed_dims
+
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]

@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..trunks.base import Trunk
-from .outputs import check_output, read_out
+from .outputs import check_output, out_width, read_out
 from .side4video import check_portion, check_video, trunk_layers
 
 
@@ -26,6 +26,7 @@ class FrameMean(BaseModule):
         super().__init__()
         self.output = check_output(output, trunk, 'FrameMean')
         self.last = len(trunk.blocks) - 1
+        self.out_channels = out_width(trunk, output)
 
     def start(self, video: Tensor) -> None:
         """Nothing is carried along."""
@@ -77,6 +78,11 @@ class SharedTrunkViT(BaseModule):
                 )
         built = {name: MODELS.build(dict(b, trunk=self.trunk)) for name, b in branches.items()}
         self.branches = nn.ModuleDict(built)
+
+    @property
+    def out_channels(self) -> dict[str, int]:
+        """Width of each branch's feature, which its head's ``in_channels`` must be."""
+        return {name: branch.out_channels for name, branch in self.branches.items()}
 
     def forward(self, video: Tensor) -> dict[str, Tensor]:
         """(B, 3, T, H, W) -> name of a branch -> its feature, (B, C) or (B, T, E)."""

@@ -383,6 +383,7 @@ class SideNetwork(BaseModule):
     ) -> None:
         super().__init__()
         self.output = check_output(output, trunk, 'Side4VideoViT')
+        self.out_channels = trunk.joint_dims if output == 'frames' else side_dims
         check_choices(temporal, fusion, norm, representation)
         check_sizes(trunk, side_dims, head_dims, cls_shift, representation)
         self.reads = select_layers(layers, len(trunk.blocks))
@@ -500,6 +501,11 @@ class Side4VideoViT(BaseModule):
         self.trunk = MODELS.build(trunk)
         self.frames_per_pass = check_portion(frames_per_pass)
         self.side = SideNetwork(self.trunk, **side)
+
+    @property
+    def out_channels(self) -> int:
+        """Width of the feature, which the head's ``in_channels`` must be."""
+        return self.side.out_channels
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, C) or (B, T, E), see ``output``, for any T."""

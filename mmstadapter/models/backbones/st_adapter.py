@@ -4,23 +4,23 @@ Pan et al., "ST-Adapter: Parameter-Efficient Image-to-Video Transfer Learning fo
 Action Recognition", NeurIPS 2022.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from ..ops.depthwise import DepthwiseConv
-from ..ops.elementwise import QuickGELU, keep_in_graph
-from ..ops.linear import Linear, all_plain
-from .outputs import check_output, read_out
+from ..ops.depthwise import depthwise_conv
+from ..ops.elementwise import keep_in_graph, quick_gelu
+from .outputs import check_output, out_width, read_out
 
 POSITIONS = ('before_attn', 'after_attn', 'after_mlp')
-ACTIVATIONS: dict[str, type[nn.Module]] = dict(
-    none=nn.Identity, relu=nn.ReLU, gelu=nn.GELU, quick_gelu=QuickGELU
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(
+    none=lambda u: u, relu=F.relu, gelu=F.gelu, quick_gelu=quick_gelu
 )
 
 
@@ -64,10 +64,10 @@ class STAdapter(nn.Module):
                 f'STAdapter: activation must be one of {", ".join(ACTIVATIONS)}, '
                 f'got {activation!r}.'
             )
-        self.fc1 = Linear(embed_dims, bottleneck_dims)
-        self.conv = DepthwiseConv(bottleneck_dims, kernel_size)
-        self.activation = ACTIVATIONS[activation]()
-        self.fc2 = Linear(bottleneck_dims, embed_dims)
+        self.activation = activation
+        self.fc1 = nn.Linear(embed_dims, bottleneck_dims)
+        self.conv = nn.Conv3d(bottleneck_dims, bottleneck_dims, kernel_size, groups=bottleneck_dims)
+        self.fc2 = nn.Linear(bottleneck_dims, embed_dims)
         for tensor in (self.conv.weight, self.conv.bias, self.fc1.bias, self.fc2.bias):
             nn.init.zeros_(tensor)
 
@@ -84,13 +84,11 @@ class STAdapter(nn.Module):
             (B·T, prefix+N, D).
         """
         u = self.fc1(x[:, prefix:])
-        u = rearrange(u, '(b t) (h w) d -> b d t h w', t=num_frames, h=grid[0])
-        u = self.activation(self.conv(u))
-        u = self.fc2(rearrange(u, 'b d t h w -> (b t) (h w) d'))
+        u = rearrange(u, '(b t) (h w) d -> b t h w d', t=num_frames, h=grid[0])
+        u = depthwise_conv(u, self.conv.weight, self.conv.bias)
+        u = ACTIVATIONS[self.activation](u)
+        u = self.fc2(rearrange(u, 'b t h w d -> (b t) (h w) d'))
         return torch.cat([x[:, :prefix], x[:, prefix:] + u], dim=1)
-
-
-ADAPTER_TYPES = (STAdapter, Linear, DepthwiseConv, *ACTIVATIONS.values())
 
 
 @MODELS.register_module()
@@ -140,6 +138,11 @@ class STAdapterViT(BaseModule):
             }
             setattr(self, position, nn.ModuleDict(adapters))
 
+    @property
+    def out_channels(self) -> int:
+        """Width of the feature, which the head's ``in_channels`` must be."""
+        return out_width(self.trunk, self.output)
+
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T."""
         num_frames = video.shape[2]
@@ -167,17 +170,16 @@ class STAdapterViT(BaseModule):
 
         Where the class token alone is read, nothing follows that could carry a patch's
         change to it: the block is computed for one query, and its later adapters,
-        which the released models have, are not computed at all, unless a tool has put
-        something of its own into them.
+        which the released models have, are not computed at all.
         """
         queries = self.trunk.readout_tokens
-        idle = [getattr(self, p, {}) for p in ('after_attn', 'after_mlp')]
-        adapters = [a[str(last)] for a in idle if str(last) in a]
-        if queries is None or not all(all_plain(a, *ADAPTER_TYPES) for a in adapters):
+        if queries is None:
             return self.run_block(x, last, num_frames)
         x = self.adapt(x, 'before_attn', last, num_frames)
         x = self.trunk.blocks[last].attend(x, num_queries=queries)
         x = self.trunk.blocks[last].feed_forward(x)
+        idle = [getattr(self, p, {}) for p in ('after_attn', 'after_mlp')]
+        adapters = [a[str(last)] for a in idle if str(last) in a]
         return keep_in_graph(x, [p for adapter in adapters for p in adapter.parameters()])
 
     def adapt(self, x: Tensor, position: str, i: int, num_frames: int) -> Tensor:

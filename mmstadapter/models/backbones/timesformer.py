@@ -98,6 +98,11 @@ class TimeSformerViT(BaseModule):
         self.time_embed = nn.Parameter(torch.zeros(num_frames, dims))
         self.temporal = nn.ModuleDict({str(i): TemporalAttention(dims, heads) for i in indices})
 
+    @property
+    def out_channels(self) -> int:
+        """Width of the feature, which the head's ``in_channels`` must be."""
+        return self.trunk.embed_dims
+
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]

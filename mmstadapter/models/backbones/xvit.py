@@ -92,6 +92,11 @@ class XViT(BaseModule):
         self.ln = LayerNorm(dims)
         self.fc = Linear(dims, dims)
 
+    @property
+    def out_channels(self) -> int:
+        """Width of the feature, which the head's ``in_channels`` must be."""
+        return self.trunk.embed_dims
+
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]
