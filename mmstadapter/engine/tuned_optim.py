@@ -1,5 +1,6 @@
 """Optimizer groups for models of which only a part is tuned."""
 
+import difflib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ``bn_lr_by_accumulation``, false by default.
 
     Raises:
-        ValueError: when called with a model in which nothing is tuned.
+        ValueError: when called with a model in which nothing is tuned, or in which no parameter
+            has the name of a rule in ``custom_keys``.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -52,6 +54,7 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 'values) are frozen. Give the backbone adapters, or set '
                 "model.backbone.trunk.tune to 'bias', 'norm', 'last_1' or 'all'."
             )
+        self._refuse_idle_rules(model)
         with _quiet():
             optim_wrapper = super().__call__(model)
         self._log_groups(optim_wrapper)
@@ -71,6 +74,23 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             seen.update(map(id, new))
             if new:
                 self._merge(params, new, self._settings(group))
+
+    def _refuse_idle_rules(self, model: nn.Module) -> None:
+        """Raise for a rule that would change nothing since no parameter has its name."""
+        # As the host spells them: what belongs to the model itself begins with a dot.
+        names = [name if '.' in name else f'.{name}' for name, _ in model.named_parameters()]
+        rules = self.paramwise_cfg['custom_keys']
+        idle = [key for key in rules if not any(key in name for name in names)]
+        if idle:
+            parts = {name[:i] for name in names for i, c in enumerate(name) if c == '.' and i}
+            near = difflib.get_close_matches(idle[0], [*parts, *names], n=1)
+            whole = sorted({name.split('.')[0] for name in names} - {''})
+            hint = f'Did you mean {near[0]}?' if near else f'Parts: {", ".join(whole)}.'
+            raise ValueError(
+                f'TunedOptimWrapperConstructor: no parameter of {type(model).__name__} has '
+                f'{" or ".join(map(repr, idle))} in its name, so optim_wrapper.paramwise_cfg.'
+                f'custom_keys would change nothing. {hint}'
+            )
 
     @property
     def accumulated(self) -> int:
