@@ -2,8 +2,9 @@
 
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader, IterableDataset
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from .batches import check_batches
 
@@ -31,6 +33,34 @@ def seed_worker(worker_id: int) -> None:
     np.random.seed(np.random.SeedSequence(seed).generate_state(4))
 
 
+def follow_epochs(worker_id: int, base: Tensor) -> None:
+    """Let a data-loading process that lives on be seeded anew in every epoch.
+
+    It is as if it had been started anew: before the first item of an epoch, its three streams
+    get the seeds of a fresh process.
+
+    Args:
+        worker_id: number of the process.
+        base: the epoch's number for all workers, in shared memory; `EpochSeedHook` writes it.
+    """
+    seed_worker(worker_id)
+    dataset = get_worker_info().dataset  # this process's own copy
+    kind, seen = type(dataset), base.clone()
+
+    def seeded(name: str) -> Callable:
+        def get(self: Dataset, index: Any) -> Any:
+            if base != seen:
+                seen.copy_(base)
+                torch.manual_seed(int(base) + worker_id)
+                seed_worker(worker_id)
+            return getattr(kind, name)(self, index)
+
+        return get
+
+    getters = [name for name in ('__getitem__', '__getitems__') if hasattr(kind, name)]
+    dataset.__class__ = type(kind.__name__, (kind,), {name: seeded(name) for name in getters})
+
+
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
     """Make every epoch's random numbers a function of (seed, epoch, rank).
@@ -43,9 +73,10 @@ class EpochSeedHook(Hook):
     end of an epoch then gives the same numbers as training in one go: sample
     order, augmentation, dropout. What validation draws in between does not matter.
 
-    Holds for ``EpochBasedTrainLoop``, the same number of processes and workers,
-    and ``persistent_workers=False``. Workers get :func:`seed_worker` unless the
-    config names a ``worker_init_fn`` of its own.
+    Holds for ``EpochBasedTrainLoop`` and the same number of processes and workers.
+    Workers get :func:`seed_worker`, those that live on from epoch to epoch
+    (``persistent_workers=True``) :func:`follow_epochs`, which gives the same numbers;
+    unless the config names a ``worker_init_fn`` of its own.
     """
 
     # Last before the epoch begins: after hooks that may draw random numbers.
@@ -54,6 +85,7 @@ class EpochSeedHook(Hook):
     def __init__(self) -> None:
         self.seed: int | None = None
         self._saved_sampler_seed: int | None = None
+        self._base: Tensor | None = None  # what workers that live on are seeded by
 
     def before_train(self, runner: Runner) -> None:
         """Settle the run's seed and prepare the loader; after a possible resume.
@@ -78,6 +110,16 @@ class EpochSeedHook(Hook):
         random.seed(int(for_python))
         np.random.seed(for_numpy)
         torch.manual_seed(int(for_torch))  # every device
+        if self._base is not None:
+            self._announce(runner.train_dataloader)
+
+    def _announce(self, loader: DataLoader) -> None:
+        """Draw the number that PyTorch draws when it starts an epoch's workers."""
+        generator = loader.generator or torch.default_generator
+        state = generator.get_state()
+        self._base.random_(generator=generator)
+        if loader._iterator is None:  # it will start them, and draw the same
+            generator.set_state(state)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the seed of the sample order, which MMEngine draws anew on resuming."""
@@ -88,16 +130,22 @@ class EpochSeedHook(Hook):
         """Remember it; used if the run turns out to be resumed."""
         self._saved_sampler_seed = checkpoint.get('meta', {}).get('sampler_seed')
 
-    @staticmethod
-    def _prepare(loader: DataLoader) -> None:
+    def _prepare(self, loader: DataLoader) -> None:
         init_fn = loader.worker_init_fn
         from_host = isinstance(init_fn, partial) and init_fn.func is host_worker_init_fn
-        if init_fn is None or from_host:
+        ours = init_fn is None or from_host
+        lives_on = loader.num_workers > 0 and loader.persistent_workers
+        can_follow = ours and not isinstance(loader.dataset, IterableDataset)
+        if lives_on and can_follow and hasattr(loader.dataset, '__dict__'):
+            self._base = torch.zeros((), dtype=torch.int64).share_memory_()
+            loader.worker_init_fn = partial(follow_epochs, base=self._base)
+        elif ours:
             loader.worker_init_fn = seed_worker
-        if loader.num_workers > 0 and loader.persistent_workers:
+        if lives_on and self._base is None:
             print_log(
-                'EpochSeedHook: train_dataloader.persistent_workers is True, so the workers keep '
-                'their random numbers from epoch to epoch and a resumed run will not repeat them. '
+                'EpochSeedHook: train_dataloader.persistent_workers is True, with a worker_init_fn '
+                'of its own or a data set that is read as a stream, so the workers keep their '
+                'random numbers from epoch to epoch and a resumed run will not repeat them. '
                 'Set persistent_workers=False to resume exactly.',
                 logger='current',
                 level=logging.WARNING,

@@ -1,5 +1,7 @@
+import pickle
 import random
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,7 +37,7 @@ def fake_runner(seed=0, epoch=0, iteration=0, **loader):
 def epoch_of(runner, hook, epoch):
     runner.epoch = epoch
     hook.before_train_epoch(runner)
-    return [[float(x) for x in batch] for batch in runner.train_dataloader]
+    return [[float(x.sum()) for x in batch] for batch in runner.train_dataloader]
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -99,11 +101,61 @@ def test_a_run_that_only_starts_from_weights_keeps_its_own_order():
     assert runner.train_dataloader.sampler.seed == 8
 
 
-def test_persistent_workers_are_warned_about(caplog):
+class TestWorkersThatLiveOn:
+    """They give what workers started anew in each epoch give, bit for bit."""
+
+    def draws(self, epochs, persistent, **options):
+        runner = fake_runner(num_workers=2, persistent_workers=persistent, **options)
+        hook = EpochSeedHook()
+        hook.before_train(runner)
+        drawn = []
+        for epoch in epochs:
+            drawn.append(epoch_of(runner, hook, epoch))
+            drawn.append([float(torch.rand(())), random.random()])  # as dropout does
+        return drawn
+
+    def test_draw_what_new_ones_draw(self):
+        assert self.draws(range(3), True) == self.draws(range(3), False)
+
+    def test_draw_the_same_when_resumed(self):
+        assert self.draws([1, 2], True) == self.draws(range(3), True)[2:]
+
+    def test_follow_a_loader_with_a_generator_of_its_own(self):
+        def options():
+            return dict(generator=torch.Generator().manual_seed(5))
+
+        new, living = (self.draws(range(3), p, **options()) for p in (False, True))
+        assert new == living
+
+    def test_can_be_started_by_spawning(self):
+        runner = fake_runner(num_workers=1, persistent_workers=True)
+        EpochSeedHook().before_train(runner)
+        sent = runner.train_dataloader.worker_init_fn
+        received = pickle.loads(ForkingPickler.dumps(sent))
+        sent.keywords['base'].fill_(7)
+        assert received.func is sent.func and received.keywords['base'] == 7  # shared
+
+    def test_follow_a_data_set_that_is_asked_for_whole_batches(self):
+        class Batches(Draws):
+            def __getitems__(self, indices):
+                return [self[i] for i in indices]
+
+        numbers = []
+        for persistent in (False, True):
+            runner, hook = fake_runner(), EpochSeedHook()
+            runner.train_dataloader = DataLoader(
+                Batches(), batch_size=2, num_workers=1, persistent_workers=persistent
+            )
+            hook.before_train(runner)
+            numbers.append([epoch_of(runner, hook, 0), epoch_of(runner, hook, 1)])
+        assert numbers[0] == numbers[1] and numbers[0][0] != numbers[0][1]
+
+
+def test_workers_that_live_on_with_a_start_of_their_own_are_warned_about(caplog):
     from mmengine.logging import MMLogger
 
     MMLogger.get_instance('test_epoch_seed').addHandler(caplog.handler)
-    runner = fake_runner(num_workers=1, persistent_workers=True)
+    runner = fake_runner(num_workers=1, persistent_workers=True, worker_init_fn=print)
     EpochSeedHook().before_train(runner)
     assert 'persistent_workers=False' in caplog.text
 
