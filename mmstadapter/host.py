@@ -24,11 +24,9 @@ from mmengine.config.utils import _get_package_and_cfg_path
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.logging import HistoryBuffer
-from mmengine.registry import OPTIMIZERS
 from packaging.version import Version
 
 from . import shipped
-from .runs import mends
 
 
 def mend() -> list[str]:
@@ -135,29 +133,6 @@ def leave_out_multimodal() -> bool:
         left_out |= dependency.WITH_MULTIMODAL
         dependency.WITH_MULTIMODAL = False
     return left_out
-
-
-def import_transformers_late() -> bool:
-    """Leave ``transformers`` alone until somebody asks for its Adafactor.
-
-    Without it: every command waits 6 to 14 s more beside transformers and peft, all of which
-    MMEngine 0.10.7 imports to register one optimizer. It is registered under the same name and
-    imported when built. Can go when MMEngine registers it so.
-    """
-    if {'mmengine.optim', 'transformers'} & set(sys.modules) or not find_spec('transformers'):
-        return False
-    sys.modules['transformers'] = None  # type: ignore[assignment]  (an import then fails)
-    try:
-        _import('mmengine.optim')
-    finally:
-        del sys.modules['transformers']
-    if 'Adafactor' not in OPTIMIZERS:
-        OPTIMIZERS.register_module('Adafactor', module=_adafactor)
-    return True
-
-
-def _adafactor(*args: Any, **kwargs: Any) -> Any:
-    return _import('transformers').Adafactor(*args, **kwargs)
 
 
 def _import(name: str) -> Any:
@@ -268,6 +243,55 @@ def synchronise_on_cpus() -> bool:
     return True
 
 
+def check_configs() -> bool:
+    """Let every door to training and testing look at the config before it builds anything.
+
+    Without it: ``train_dataloder = ...`` and ``clip_grad=dict(max_norm=-1)`` train in silence,
+    and ``custom_hooks = [...]`` in a child config drops the hooks that our promises hang on
+    (MMEngine 0.10.7 replaces inherited lists). ``Runner.from_cfg`` is where our tools, mim and
+    MMAction2's own ``tools/train.py`` meet; configs without a part of ours pass as they are. Can
+    go when MMEngine checks what it is given, and merges hooks by name.
+    """
+    runner = _import('mmengine.runner').Runner
+    theirs = runner.from_cfg.__func__
+    if getattr(theirs, 'checks_configs', False):
+        return False
+
+    def from_cfg(cls: type, cfg: Any) -> Any:
+        checks = _import('mmstadapter.checks')
+        if not checks.has_our_parts(cfg):
+            return theirs(cls, cfg)
+        cfg, notes = checks.prepare(cfg)
+        runner = theirs(cls, cfg)
+        checks.check_built(runner.model, cfg, notes)
+        return runner
+
+    vars(from_cfg)['checks_configs'] = True
+    runner.from_cfg = classmethod(from_cfg)
+    return True
+
+
+def note_options() -> bool:
+    """Remember which settings of a config were set by name, as ``--cfg-options`` does.
+
+    Without it: ``--cfg-options data_root=/videos`` changes nothing, since the expressions of a
+    config have been evaluated by then, and nothing says so. Can go when MMEngine refuses names
+    that nothing reads.
+    """
+    theirs = Config.merge_from_dict
+    if getattr(theirs, 'notes_options', False):
+        return False
+
+    def merge_from_dict(self: Config, options: dict, allow_list_keys: bool = True) -> None:
+        theirs(self, options, allow_list_keys)
+        noted = self.__dict__.get('_set_by_name', {}) | options
+        object.__setattr__(self, '_set_by_name', noted)
+
+    vars(merge_from_dict)['notes_options'] = True
+    Config.merge_from_dict = merge_from_dict
+    return True
+
+
 _NOISE = (
     'Fail to import ``MultiScaleDeformableAttention``',  # mmcv-lite has no compiled operators
     'pkg_resources is deprecated',  # MMEngine 0.10.7, at every inherited config
@@ -291,12 +315,12 @@ MENDS: tuple[Callable[[], bool], ...] = (
     supply_drn,
     trust_training_state,
     leave_out_multimodal,
-    import_transformers_late,
     inherit_shipped_configs,
     find_packages_without_pkg_resources,
     synchronise_on_cpus,
+    check_configs,
+    note_options,
     hush_known_warnings,
-    *mends.MENDS,
 )
 
 

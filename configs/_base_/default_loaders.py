@@ -2,12 +2,10 @@
 
 train_dataloader = dict(
     num_workers=8,
-    persistent_workers=False,  # fresh workers each epoch: resuming repeats nothing
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 val_dataloader = dict(
     num_workers=8,
-    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(test_mode=True),
 )

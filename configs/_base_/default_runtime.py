@@ -8,13 +8,13 @@ custom_imports = dict(imports=['mmstadapter'], allow_failed_imports=False)
 randomness = dict(seed=0)
 
 # save_best='auto' (MMAction2's) takes the first metric and knows how to rank accuracies, not
-# retrieval metrics (retrieval_runtime.py).
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))
-
-custom_hooks = [
-    dict(type='mmstadapter.TunedCheckpointHook'),
-    dict(type='mmstadapter.BadVideoHook'),
-    dict(type='mmstadapter.EpochSeedHook'),
-    dict(type='mmstadapter.FiniteLossHook'),
-    dict(type='mmstadapter.FreezeReportHook'),
-]
+# retrieval metrics (retrieval_runtime.py). The last five are ours. They are there whatever a config
+# lists in custom_hooks; default_hooks = dict(bad_videos=None) turns one off.
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=3),
+    tuned_checkpoint=dict(type='mmstadapter.TunedCheckpointHook'),
+    bad_videos=dict(type='mmstadapter.BadVideoHook'),
+    epoch_seed=dict(type='mmstadapter.EpochSeedHook'),
+    finite_loss=dict(type='mmstadapter.FiniteLossHook'),
+    freeze_report=dict(type='mmstadapter.FreezeReportHook'),
+)

@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import HOOKS, PARAM_SCHEDULERS
 
 from mmstadapter import shipped
+from mmstadapter.checks import prepare
+from mmstadapter.checks.hooks import OURS
 
 FOLDER = shipped.root() / 'configs'
 CONFIGS = sorted(FOLDER.glob('*.py'))
@@ -115,9 +117,12 @@ class TestEveryConfig:
         schedule = config.param_scheduler
         schedule = schedule if isinstance(schedule, list) else [schedule]
         assert all(PARAM_SCHEDULERS.get(s['type']) for s in schedule)
-        hooks = [h['type'] for h in config.custom_hooks]
-        assert all(HOOKS.get(h) for h in hooks)
-        assert 'mmstadapter.TunedCheckpointHook' in hooks
+        assert all(HOOKS.get(hook['type']) for hook in config.default_hooks.values())
+        assert OURS.items() <= {n: h['type'] for n, h in config.default_hooks.items()}.items()
+
+    def test_it_passes_the_checks_before_a_run_without_a_word(self, path):
+        _, notes = prepare(read(path))
+        assert notes == []
 
 
 @pytest.mark.parametrize(

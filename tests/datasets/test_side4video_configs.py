@@ -87,7 +87,7 @@ def test_loaders_are_the_released_ones(recipe):
     assert train.sampler.shuffle and not val.sampler.shuffle and not test.sampler.shuffle
     assert val.dataset.test_mode and test.dataset.test_mode and 'test_mode' not in train.dataset
     assert {loader.dataset.num_classes for loader in (train, val, test)} == {classes}
-    assert not train.persistent_workers and 'drop_last' not in train
+    assert 'drop_last' not in train
 
 
 def test_only_kinetics_turns_grey_and_only_something_something_is_augmented_at_random(recipe):

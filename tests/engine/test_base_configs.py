@@ -5,6 +5,8 @@ from mmaction.registry import HOOKS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmstadapter.checks.hooks import OURS
+
 BASE = Path(__file__).parents[2] / 'configs' / '_base_'
 
 
@@ -15,11 +17,8 @@ def test_the_runtime_keeps_mmaction2s_hooks_and_adds_ours():
     assert config.default_hooks.checkpoint.interval == 1
     assert config.default_hooks.sampler_seed.type == 'DistSamplerSeedHook'
     assert config.randomness == dict(seed=0)
-    assert {hook.type for hook in config.custom_hooks} == {
-        f'mmstadapter.{name}Hook'
-        for name in ('TunedCheckpoint', 'BadVideo', 'EpochSeed', 'FiniteLoss', 'FreezeReport')
-    }
-    assert all(HOOKS.get(hook.type) for hook in config.custom_hooks)
+    assert {name: config.default_hooks[name].type for name in OURS} == OURS
+    assert all(HOOKS.get(kind) for kind in OURS.values())
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,6 @@ def loader(length: int, workers: int, training: bool, batch_size: int = 4) -> di
     return dict(
         batch_size=batch_size,
         num_workers=workers,
-        persistent_workers=False,
         dataset=dict(type='ToyClips', length=length, augment=training),
         sampler=dict(type='DefaultSampler', shuffle=training),
     )

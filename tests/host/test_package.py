@@ -25,7 +25,7 @@ def test_every_public_name_of_a_part_is_exported(part):
 def test_no_part_is_forgotten():
     folders = {info.name for info in pkgutil.iter_modules(mmstadapter.__path__) if info.ispkg}
     commands = {'analysis', 'commands', 'demo', 'preparation'}
-    assert folders == {*PARTS, *commands, 'parity', 'search', 'weights'}
+    assert folders == {*PARTS, *commands, 'checks', 'parity', 'search', 'weights'}
 
 
 def test_every_registered_class_has_its_dotted_name():
