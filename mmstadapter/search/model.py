@@ -54,7 +54,7 @@ class SearchModel:
         whole.merge_from_dict(dict(options or {}))
         checkpoint = checkpoint or whole.get('load_from')
         self.config = what_counts(whole, self.name)
-        self.checkpoint = None if checkpoint is None else str(Path(checkpoint).resolve())
+        self.checkpoint = None if checkpoint is None else str(Path(checkpoint).absolute())
         model, steps = stored_config(dict(config=self.config), self.name)
         self.model = build(model, self.checkpoint, self.name, captions_only)
         self.weights = fingerprints(self.model)

@@ -54,7 +54,8 @@ def _with_whole_paths(value: Any) -> Any:
 def _whole(checkpoint: str | Path | None) -> str | None:
     if checkpoint is None:
         return None
-    return str(Path(checkpoint).resolve() if Path(checkpoint).is_file() else checkpoint)
+    # Not what a link leads to: beside the link lie the configs that say which model it is.
+    return str(Path(checkpoint).absolute() if Path(checkpoint).exists() else checkpoint)
 
 
 def differences(stored: dict, own: dict) -> list[str]:

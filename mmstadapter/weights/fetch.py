@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 from mmengine.logging import print_log
 
+from .hub import PREFIX, from_hub, in_folder, link_to
 from .saving import written_whole
 
 try:
@@ -60,29 +61,36 @@ def cache_dir() -> Path:
 
 
 def locate(checkpoint: str | Path) -> Path:
-    """The file of a known name, fetched on first use, or a path as it is.
+    """The file of a known name or of the hub, fetched on first use, or a path as it is.
 
     Args:
-        checkpoint: a name in `KNOWN`, such as ``'openai/ViT-B-16'``, or a path.
+        checkpoint: a name in `KNOWN`, such as ``'openai/ViT-B-16'``; a repository of Hugging
+            Face, such as ``'hf:openai/clip-vit-base-patch16'``, see `from_hub`; the path of a
+            file, or of a folder that ``save_pretrained`` wrote.
 
     Raises:
         FileNotFoundError: if it is neither a known name nor an existing file.
-        RuntimeError: if a known file cannot be fetched or is not the published one.
+        RuntimeError: if a file cannot be fetched or is not the published one.
     """
     if str(checkpoint) in KNOWN:
         return _fetch(str(checkpoint), KNOWN[str(checkpoint)])
+    if str(checkpoint).startswith(PREFIX):
+        return from_hub(str(checkpoint))
     path = Path(checkpoint).expanduser()
+    if path.is_dir():
+        return in_folder(path)
     if not path.is_file():
         raise FileNotFoundError(
             f'locate: {str(checkpoint)!r} is neither a file nor a known name. Give the path of a '
-            f'pretrained file or one of {", ".join(KNOWN)}.'
+            f'pretrained file or one of {", ".join(KNOWN)}, or hf:OWNER/NAME.'
         )
-    return path
+    return link_to(path)
 
 
 def is_source(checkpoint: str | Path) -> bool:
     """Whether a pretrained file can be read from this: a name, or a path where something lies."""
-    return str(checkpoint) in KNOWN or Path(checkpoint).expanduser().exists()
+    name = str(checkpoint)
+    return name in KNOWN or name.startswith(PREFIX) or Path(checkpoint).expanduser().exists()
 
 
 def known_name(path: str | Path) -> str | None:
