@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from argparse import Namespace
 from collections import Counter
@@ -19,13 +18,20 @@ from mmengine.fileio import load
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
-from .. import launch, shipped
+from .. import launch
+from ..datasets.files import in_numbers, write_lines
 from ..engine.tuned_checkpoint import write_adapter
+from ..printing import shown
+from .bases import Base, at_hand
+from .estimate import estimate
+from .finished import ADAPTER, work_dir_of
+from .mirroring import Mirror, decide
 from .own_videos import Video, VideoFolder, write_list
-from .recipe import ARCHS, TRAINING, Recipe, clip_length, config_text
-from .results import write_results
+from .recipe import TRAINING, Recipe, clip_length, config_text, names_a_side
+from .results import share_of_largest, write_results
+from .showing import progress, run_shown
 
-CONFIG, ADAPTER = 'recipe.py', 'adapter.safetensors'
+CONFIG = 'recipe.py'
 
 
 @dataclass
@@ -66,6 +72,10 @@ class Fit:
         every_frame: bool = False,
         num_workers: int | None = None,
         options: list[str] | None = None,
+        method: str | None = None,
+        layout: str = 'auto',
+        mirror: bool | None = None,
+        fetch: bool = False,
         **given: Any,
     ) -> 'Fit':
         """Look at the videos, choose the recipe, write lists and config.
@@ -73,46 +83,65 @@ class Fit:
         Args:
             root: folder of class folders, see :class:`VideoFolder`.
             work_dir: ./work_dirs/fit_<name of root> if None.
-            arch: a key of ``ARCHS``; ``'vit-b-p16'`` if neither it nor ``base`` is given.
-            checkpoint: path or known name of the trunk's weights; those of ``arch`` if None.
-            base: a config to inherit instead of the one for ``arch``.
+            arch, method, checkpoint, base: see :class:`Base`.
             val_fraction, seed: see :meth:`VideoFolder.split`.
             every_frame: decode every frame of every video in the check.
             num_workers: data-loading processes; the number of cores up to 8 if None.
             options: KEY=VALUE settings of the config.
+            layout: see :class:`VideoFolder`.
+            mirror: whether training mirrors clips; measured if None, see :func:`decide`.
+            fetch: download the trunk's weights now if they are not here.
             given: ``batch_size``, ``epochs``, ``lr``, ``sampling`` instead of the rule's.
 
         Raises:
-            ValueError, FileNotFoundError: videos, options or config that do not fit together;
-                a work dir that holds another training.
+            ValueError, FileNotFoundError, RuntimeError: videos, options, weights or config that
+                do not fit together; a work dir that holds another training.
         """
-        folder = VideoFolder(root)
+        init_default_scope('mmaction')
+        chosen = Base.choose(arch, method, checkpoint, base)
+        chosen.require_weights(launch.parse_options(options or []), fetch)
+        folder, work_dir = VideoFolder(root, layout), work_dir_of(root, work_dir)
         cores = len(os.sched_getaffinity(0))
-        base_name, trunk, max_batch = _choose_base(arch, checkpoint, base)
-        work_dir = Path(work_dir or Path('work_dirs') / f'fit_{folder.root.name}').resolve()
-        work_dir.mkdir(parents=True, exist_ok=True)
-        base_config = Config.fromfile(
-            shipped.config(base_name) if base_name.startswith(shipped.PREFIX) else base_name
-        )
-        bad = folder.check(every_frame, num_threads=cores)
-        lines = [f'{video.path}\t{video.reason}' for video in bad]
-        (work_dir / 'bad_videos.txt').write_text(''.join(f'{line}\n' for line in lines))
+        with progress('checking videos', sum(map(len, folder.parts.values()))) as step:
+            bad = folder.check(every_frame, num_threads=cores, step=step)
         parts = folder.split(val_fraction, seed)
-        recipe = Recipe.choose(parts['train'], folder.labels, base_config, max_batch, **given)
-        text = config_text(
-            recipe, base_name, base_config, trunk, folder.root, work_dir, folder.labels,
-            min(8, cores) if num_workers is None else num_workers, options,
-        )  # fmt: skip
+        recipe = Recipe.choose(
+            parts['train'], folder.labels, chosen.config, chosen.max_batch, (False, ''), **given
+        )
+        recipe.reasons += chosen.notes
+        workers = min(8, cores) if num_workers is None else num_workers
         fit = cls(folder, work_dir, parts, bad, recipe, list(options or []))
-        fit._write(text)
-        config = fit.config()
+        config = fit.read(fit.text(chosen, workers))
         clip_length(config)
         _refuse_other_classes(config, len(folder.labels))
+        work_dir.mkdir(parents=True, exist_ok=True)
+        recipe.flip, why = fit.choose_mirror(config, mirror, fetch)
+        recipe.reasons.append(why)
+        fit._write(fit.text(chosen, workers))
         return fit
+
+    def text(self, base: Base, num_workers: int) -> str:
+        """The config that trains the recipe."""
+        return config_text(
+            self.recipe, base.name, base.config, base.trunk, self.folder.root, self.work_dir,
+            self.folder.labels, num_workers, self.options, base.head,
+            'test' if 'test' in self.parts else 'val', bool(base.notes),
+        )  # fmt: skip
+
+    def choose_mirror(self, config: Config, wanted: bool | None, fetched: bool) -> Mirror:
+        """Whether to mirror: as told, as the classes' names tell, or as a few clips tell."""
+        if wanted is not None:
+            return Mirror(wanted, f'{"" if wanted else "no "}mirroring: as told')
+        if why := names_a_side(self.folder.labels):
+            return Mirror(False, why)
+        if not (fetched or at_hand(config.model.backbone.get('trunk', {}).get('checkpoint'))):
+            return Mirror(False, 'no mirroring so far: it is tried when the weights are here')
+        note = self.work_dir / 'mirroring.json'
+        return decide(config, self.parts['train'], self.folder.labels, note)
 
     def _write(self, text: str) -> None:
         """Lists, label names and config, unless another training lies there."""
-        lists = [[f'{v.path} {v.label}' for v in self.parts[part]] for part in ('train', 'val')]
+        lists = [[f'{v.path} {v.label}' for v in videos] for videos in self.parts.values()]
         inputs = json.dumps([text, lists, self.options])
         digest, note = hashlib.sha256(inputs.encode()).hexdigest(), self.work_dir / 'inputs.sha256'
         if self.last.is_file() and (not note.is_file() or note.read_text() != digest):
@@ -121,10 +150,20 @@ class Fit:
                 'another --work-dir, or remove it.'
             )
         note.write_text(digest)
-        for part in ('train', 'val'):
-            write_list(self.work_dir / f'{part}.txt', self.parts[part])
-        (self.work_dir / 'labels.txt').write_text('\n'.join(self.folder.labels) + '\n')
+        for part, videos in self.parts.items():
+            write_list(self.work_dir / f'{part}.txt', videos)
+        bad = (f'{shown(video.path)}\t{video.reason}' for video in self.bad)
+        write_lines(self.work_dir / 'bad_videos.txt', bad)
+        others = (f'{shown(path)}\t{why}' for path, why in self.folder.left_out.items())
+        write_lines(self.work_dir / 'left_out.txt', others)
+        write_lines(self.work_dir / 'labels.txt', self.folder.labels)
         (self.work_dir / CONFIG).write_text(text, encoding='utf-8')
+
+    def read(self, text: str) -> Config:
+        """A config's text with the options merged in."""
+        config = Config.fromstring(text, '.py')
+        config.merge_from_dict(launch.parse_options(self.options))
+        return config
 
     def config(self) -> Config:
         """The written config with the options merged in."""
@@ -132,12 +171,22 @@ class Fit:
         args = Namespace(config=path, launcher='none', work_dir=None, cfg_options=self.options)
         return launch.read_config(args)
 
+    @property
+    def tested(self) -> list[Video]:
+        """The videos of the final figure."""
+        return self.parts.get('test', self.parts['val'])
+
     def describe(self) -> str:
         """What was found and chosen, in lines."""
-        train, val = (len(self.parts[part]) for part in ('train', 'val'))
-        seen = {video.label for video in self.parts['val']}
-        lines = [f'{len(self.folder.labels)} classes: {train} videos to train on, {val} to test']
-        unseen = [name for i, name in enumerate(self.folder.labels) if i not in seen]
+        count = {part: len(videos) for part, videos in self.parts.items()}
+        names = [shown(name) for name in self.folder.labels]
+        between = f', {count["val"]} to validate on' if 'test' in count else ''
+        lines = [
+            f'{len(names)} classes ({_some(names)}): {count["train"]} videos to train on'
+            f'{between}, {len(self.tested)} to test'
+        ]
+        seen = {video.label for video in self.tested}
+        unseen = [name for i, name in enumerate(names) if i not in seen]
         if unseen:
             lines.append(f'none to test of: {", ".join(unseen)}')
         fewest = min(Counter(video.label for video in self.parts['train']).values())
@@ -145,8 +194,21 @@ class Fit:
             lines.append(f'a class has only {fewest} to train on: expect little of it')
         if self.bad:
             lines.append(f'{len(self.bad)} cannot be read and are left out (bad_videos.txt):')
-            lines += [f'  {video.path}: {video.reason}' for video in self.bad[:20]]
-        return '\n'.join([*lines, *self.recipe.reasons, f'config: {self.work_dir / CONFIG}'])
+            lines += [f'  {shown(video.path)}: {video.reason}' for video in self.bad[:20]]
+        if others := self.folder.left_out:
+            said = in_numbers(others.values())
+            lines.append(f'{len(others)} other files are left out (left_out.txt): {said}')
+        chance = share_of_largest([video.label for video in self.tested])
+        lines += [*self.recipe.reasons, f'chance: {chance:.1f} % by always saying the same class']
+        return '\n'.join([*lines, f'config: {self.work_dir / CONFIG}'])
+
+    def expect(self) -> str:
+        """Device, time and memory, measured on a few clips, in lines."""
+        try:
+            expected = estimate(self.config())
+        except Exception as error:  # a wrong guess must not stop what may work
+            return f'time and memory not estimated: {str(error).splitlines()[0]}'
+        return '\n'.join(expected.lines() if expected else ['too large to estimate its time'])
 
     def commands(self) -> dict[str, list[str]]:
         """The package's commands that train and test, as they are called."""
@@ -170,11 +232,11 @@ class Fit:
             RuntimeError: if a command fails; its own message is above.
         """
         for name in ('train', 'test'):
-            done = subprocess.run(self.commands()[name])
-            if done.returncode:
+            status = run_shown(self.commands()[name], self.work_dir / f'{name}.log')
+            if status:
                 raise RuntimeError(
-                    f'mmstadapter fit: {name} ended with status {done.returncode}; the reason is '
-                    f'above and in the log below {self.work_dir}.'
+                    f'mmstadapter fit: {name} ended with status {status}; the reason is above and '
+                    f'in {self.work_dir / name}.log.'
                 )
         self.write_adapter()
         return self.write_results()
@@ -185,17 +247,17 @@ class Fit:
         init_default_scope('mmaction')
         model = MODELS.build(config.model)
         last = self.last.read_text().strip()
-        load_checkpoint(model, last, map_location='cpu', strict=True)
+        load_checkpoint(model, last, map_location='cpu', strict=True, logger='silent')
         write_adapter(out, model, config, labels=self.folder.labels)
         return out
 
     def write_results(self) -> dict[str, Any]:
         """Confusion matrix and mistakes of the predictions that the test dumped."""
         found = load(self.work_dir / 'predictions.pkl')
-        videos = self.parts['val']
+        videos = self.tested
         if len(found) != len(videos):
             raise ValueError(
-                f'mmstadapter fit: {len(found)} predictions for {len(videos)} videos of val.txt. '
+                f'mmstadapter fit: {len(found)} predictions for {len(videos)} videos. '
                 'Run it again without other processes writing to the work dir.'
             )
         scores = torch.stack([sample['pred_score'].float() for sample in found]).numpy()
@@ -205,23 +267,8 @@ class Fit:
         return write_results(videos, scores, names, root, self.work_dir, bad)
 
 
-def _choose_base(
-    arch: str | None, checkpoint: str | None, base: str | None
-) -> tuple[str, dict[str, Any], int]:
-    """Config to inherit, changed fields of its trunk, most clips a step."""
-    if checkpoint is not None and Path(checkpoint).is_file():
-        checkpoint = str(Path(checkpoint).resolve())
-    if base is not None:
-        if arch is not None:
-            raise ValueError('mmstadapter fit: --arch chooses a base config; give one of both.')
-        is_path = not base.startswith(shipped.PREFIX)
-        name = str(Path(shipped.find_config(base)).resolve()) if is_path else base
-        return name, dict(checkpoint=checkpoint) if checkpoint else {}, 32
-    arch = arch or 'vit-b-p16'
-    if arch not in ARCHS:
-        raise ValueError(f'mmstadapter fit: arch must be one of {list(ARCHS)}, got {arch!r}.')
-    name, known, max_batch = ARCHS[arch]
-    return name, dict(arch=arch, checkpoint=checkpoint or known), max_batch
+def _some(names: list[str], limit: int = 12) -> str:
+    return ', '.join(names[:limit]) + (' ...' if len(names) > limit else '')
 
 
 def _refuse_other_classes(config: Config, count: int) -> None:

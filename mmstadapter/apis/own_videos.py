@@ -1,10 +1,11 @@
 """A folder of class folders of videos: what is in it, what can be read, how it is split."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,10 +104,20 @@ class VideoFolder:
             )
         return videos
 
-    def check(self, every_frame: bool = False, num_threads: int = 1) -> list[Video]:
+    def check(
+        self,
+        every_frame: bool = False,
+        num_threads: int = 1,
+        step: Callable[[], Any] = lambda: None,
+    ) -> list[Video]:
         """Open every video with the reader; keep the readable ones and their lengths.
 
         Reads the packets and decodes 8 evenly spaced frames, or all.
+
+        Args:
+            every_frame: decode all frames.
+            num_threads: videos read at the same time.
+            step: called after each video.
 
         Returns:
             The videos that cannot be used, each with the reason.
@@ -117,7 +128,10 @@ class VideoFolder:
         bad: list[Video] = []
         with ThreadPoolExecutor(max_workers=max(1, num_threads)) as pool:
             for part, videos in self.parts.items():
-                seen = list(pool.map(lambda video: self._look_at(video, every_frame), videos))
+                seen = []
+                for video in pool.map(lambda video: self._look_at(video, every_frame), videos):
+                    seen.append(video)
+                    step()
                 bad += [video for video in seen if video.reason]
                 self.parts[part] = [video for video in seen if not video.reason]
         left = Counter(video.label for video in self.parts[self.first])

@@ -13,15 +13,7 @@ from mmengine.config import Config
 from ..datasets.files import DELIMITER
 from .own_videos import Video
 
-# arch -> config to inherit, known name of the weights, most clips a step that 16 GB take
-ARCHS = {
-    'vit-b-p16': ('mmstadapter::stadapter_vit-b_k400.py', 'openai/ViT-B-16', 32),
-    'vit-b-p32': ('mmstadapter::stadapter_vit-b_k400.py', 'openai/ViT-B-32', 32),
-    'vit-l-p14': ('mmstadapter::stadapter_vit-l_k400.py', 'openai/ViT-L-14', 8),
-    'vit-l-p14-336': ('mmstadapter::stadapter_vit-l336_k400.py', 'openai/ViT-L-14-336', 4),
-}
 TRAINING = 'training'  # folder of logs and checkpoints in the work dir
-SAMPLERS = ('SampleStride', 'SampleSegments', 'SampleFrames')
 SAMPLINGS = ('auto', 'stride', 'segments', 'base')
 STEPS, MIN_EPOCHS, MAX_EPOCHS = 800, 12, 50
 SHORT = 5.0  # seconds; videos of up to this are seen whole
@@ -60,6 +52,7 @@ class Recipe:
         labels: list[str],
         base: Config,
         max_batch: int = 32,
+        mirror: tuple[bool, str] | None = None,
         **given: Any,
     ) -> 'Recipe':
         """Apply the rules of docs/own_videos.md; what is given (and not None) is kept.
@@ -69,6 +62,7 @@ class Recipe:
             labels: names of the classes.
             base: the config to inherit, for its clip length, learning rate and batch.
             max_batch: most clips a step.
+            mirror: whether to mirror clips, and why; by the classes' names alone if None.
             given: ``batch_size``, ``epochs``, ``lr``, ``sampling``.
 
         Raises:
@@ -90,21 +84,25 @@ class Recipe:
             f'learning rate {given["lr"]:g}: as given' if 'lr' in given else why,
         ]
         sampling, interval, views, why = _sampling(videos, base, given.get('sampling', 'auto'))
-        sided = [name for name in labels if re.search(r'(?i)(?<![a-z])(left|right)(?![a-z])', name)]
-        mirrored = f'no mirroring: {sided[0]!r} would become another class' if sided else ''
-        reasons += [why, *([mirrored] if mirrored else [])]
+        flip, said = mirror or (not (sided := names_a_side(labels)), sided)
         lr = given.get('lr', lr)
-        return cls(batch, epochs, lr, sampling, interval, views, not sided, reasons)
+        reasons += [why, *([said] if said else [])]
+        return cls(batch, epochs, lr, sampling, interval, views, flip, reasons)
 
     def pipeline(self, steps: list[dict], test_mode: bool) -> list[dict]:
-        """The inherited pipeline with this recipe's sampling, and without flips if unwanted."""
+        """The inherited pipeline with this recipe's sampling and mirroring."""
         new = []
+        adds_flip = self.flip and not test_mode and 'Flip' not in map(_kind, steps)
         for step in steps:
-            kind = str(step['type']).rpartition('.')[2]
-            if kind in SAMPLERS and self.sampling != 'base':
+            kind = _kind(step)
+            if kind == 'Flip' and not self.flip:
+                continue
+            if kind == 'FormatShape' and adds_flip:
+                new.append(dict(type='Flip', flip_ratio=0.5))
+            if samples_frames(step) and self.sampling != 'base':
                 step = self._sampler(step['clip_len'], test_mode)
-            if kind != 'Flip' or self.flip:
-                new.append(dict(step))
+            # A flip_label_map of the base would exchange labels that are classes of its own.
+            new.append({key: value for key, value in step.items() if key != 'flip_label_map'})
         return new
 
     def _sampler(self, clip_len: int, test_mode: bool) -> dict:
@@ -114,6 +112,12 @@ class Recipe:
             if test_mode:
                 step['num_views'] = self.views
         return step | (dict(test_mode=True) if test_mode else {})
+
+
+def names_a_side(labels: list[str]) -> str:
+    """Why classes cannot be mirrored by their names; empty where these say nothing."""
+    sided = [name for name in labels if re.search(r'(?i)(?<![a-z])(left|right)(?![a-z])', name)]
+    return f'no mirroring: {sided[0]!r} would become another class' if sided else ''
 
 
 def clip_length(config: Config) -> int:
@@ -127,7 +131,7 @@ def clip_length(config: Config) -> int:
     for kind in ('train', 'val', 'test'):
         loader = config.get(f'{kind}_dataloader')
         for step in loader.dataset.pipeline if loader else ():
-            if str(step['type']).rpartition('.')[2] in SAMPLERS:
+            if samples_frames(step):
                 found[f'{kind}_dataloader'] = step['clip_len']
     fixed = config.model.backbone.get('num_frames')
     if fixed is not None:
@@ -137,9 +141,23 @@ def clip_length(config: Config) -> int:
         raise ValueError(
             'clip_len: the pipelines of training, validation and testing and the model must have '
             f'the same number of frames a clip, got {listed or "no sampling step"}. Set clip_len '
-            f'of their sampling steps ({", ".join(SAMPLERS)}) alike.'
+            'of their sampling steps (SampleStride, SampleSegments, SampleFrames ...) alike.'
         )
     return next(iter(found.values()))
+
+
+def _kind(step: dict) -> str:
+    """'mmstadapter.SampleStride' -> 'SampleStride'."""
+    return str(step['type']).rpartition('.')[2]
+
+
+def samples_frames(step: dict) -> bool:
+    """Whether a step chooses frames, by whatever rule."""
+    return 'Sample' in _kind(step) and 'clip_len' in step
+
+
+def _clips_a_video(pipeline: list[dict]) -> int:
+    return math.prod(step.get(key, 1) for step in pipeline for key in ('num_views', 'num_crops'))
 
 
 def _power_of_two(number: int) -> int:
@@ -185,6 +203,9 @@ def config_text(
     labels: list[str],
     num_workers: int,
     options: list[str] | None = None,
+    head: dict | None = None,
+    tested: str = 'val',
+    from_scratch: bool = False,
 ) -> str:
     """The text of a config that inherits ``base_name`` and trains this recipe.
 
@@ -198,6 +219,9 @@ def config_text(
         labels: names of the classes.
         num_workers: data-loading processes.
         options: KEY=VALUE settings that training gets besides, for the header.
+        head: fields of ``model.cls_head`` to change.
+        tested: name of the list that is tested in the end.
+        from_scratch: leave out the base's ``load_from``.
     """
     topk = (1, 5) if len(labels) > 5 else (1,)
     train = recipe.pipeline(base.train_dataloader.to_dict()['dataset']['pipeline'], False)
@@ -206,7 +230,18 @@ def config_text(
     extra = _plain(f' --cfg-options {shlex.join(options)}') if options else ''
     warmup = max(1, round(recipe.epochs / 6))
     reasons = '\n'.join(_plain(f'{why[0].upper()}{why[1:]}.') for why in recipe.reasons)
-    val_batch = max(1, recipe.batch_size // recipe.views)
+    val_batch = max(1, recipe.batch_size // _clips_a_video(test))
+    head = dict(num_classes=len(labels), topk=topk) | (head or {})
+
+    prefix = _call(dict(video=str(root)))
+
+    def dataset(part: str, pipeline: str, more: str = '') -> str:
+        return f"""dict(
+        _delete_=True, type='mmstadapter.VideoDataset', delimiter={DELIMITER!r}{more},
+        num_classes={len(labels)}, data_prefix={prefix},
+        ann_file={str(work_dir / f'{part}.txt')!r}, pipeline={pipeline},
+    )"""
+
     return f'''"""{len(labels)} classes of one's own, written by `mmstadapter fit`.
 
 {reasons}
@@ -218,26 +253,23 @@ _base_ = {base_name!r}
 
 work_dir = {str(work_dir / TRAINING)!r}
 model = dict({backbone}
-    cls_head=dict(num_classes={len(labels)}, topk={topk}),
+    cls_head={_call(head)},
 )
-
+{'load_from = None' + chr(10) if from_scratch else ''}
 train_pipeline = {_steps(train)}
 test_pipeline = {_steps(test)}
-data = dict(
-    data_root='',
-    data_prefix=dict(video={str(root)!r}),
-    num_classes={len(labels)},
-    delimiter={DELIMITER!r},
-)
-train_data = dict(data, ann_file={str(work_dir / 'train.txt')!r}, pipeline=train_pipeline)
-val_data = dict(data, ann_file={str(work_dir / 'val.txt')!r}, pipeline=test_pipeline)
 train_dataloader = dict(
-    batch_size={recipe.batch_size},
-    num_workers={num_workers},
-    dataset=train_data,
+    batch_size={recipe.batch_size}, num_workers={num_workers},
+    dataset={dataset('train', 'train_pipeline')},
 )
-val_dataloader = dict(batch_size={val_batch}, num_workers={num_workers}, dataset=val_data)
-test_dataloader = val_dataloader
+val_dataloader = dict(
+    batch_size={val_batch}, num_workers={num_workers},
+    dataset={dataset('val', 'test_pipeline', ', test_mode=True')},
+)
+test_dataloader = dict(
+    batch_size={val_batch}, num_workers={num_workers},
+    dataset={dataset(tested, 'test_pipeline', ', test_mode=True')},
+)
 val_evaluator = dict(metric_options=dict(top_k_accuracy=dict(topk={topk})))
 test_evaluator = val_evaluator
 

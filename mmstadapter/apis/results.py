@@ -3,6 +3,9 @@
 import base64
 import html
 import json
+import math
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +32,22 @@ def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def interval(right: int, total: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, in per cent; the whole range where there is nothing."""
+    if not total:
+        return 0.0, 100.0
+    z = 1.96
+    share, spread = right / total, z * z / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / total / 4)
+    return round(100 * max(0.0, middle - half), 2), round(100 * min(1.0, middle + half), 2)
+
+
+def share_of_largest(labels: Sequence[int]) -> float:
+    """Accuracy, in per cent, of whoever always says the class that is tested most."""
+    return 100 * max(Counter(labels).values(), default=0) / max(len(labels), 1)
+
+
 def summary(matrix: np.ndarray, labels: list[str], bad: int = 0) -> dict[str, Any]:
     """Accuracies in per cent and the matrix, as written to confusion.json.
 
@@ -42,9 +61,12 @@ def summary(matrix: np.ndarray, labels: list[str], bad: int = 0) -> dict[str, An
         name: round(100 * int(r) / int(t), 2) if t else None
         for name, r, t in zip(labels, right, total, strict=True)
     }
+    videos = int(total.sum()) + bad
     return dict(
-        videos=int(total.sum()) + bad,
-        top1=round(100 * int(right.sum()) / max(int(total.sum()) + bad, 1), 2),
+        videos=videos,
+        top1=round(100 * int(right.sum()) / max(videos, 1), 2),
+        top1_interval=interval(int(right.sum()), videos),
+        chance=round(100 * int(total.max()) / max(videos, 1), 2),
         undecodable=bad,
         per_class=per_class,
         labels=labels,

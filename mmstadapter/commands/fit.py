@@ -2,16 +2,19 @@
 
     mmstadapter fit DIR [--work-dir DIR] [--arch vit-b-p16] [--dry-run] ...
 
-DIR holds a folder of videos for each class (or train/ and val/ with such folders). Checks every
-video, splits, writes lists and a config with a recipe by data size, trains, tests, and writes
-adapter.safetensors, confusion.png and mistakes.html. Called again, it goes on where it stopped.
+DIR holds a folder of videos for each class, or train/, val/ and test/ with such folders. Checks
+every video, splits, writes lists and a config with a recipe by data size, says how long it will
+take, trains, tests, and writes adapter.safetensors, confusion.png and mistakes.html. Called again,
+it goes on where it stopped.
 """
 
 import argparse
 import shlex
 import sys
+from contextlib import redirect_stdout
+from pathlib import Path
 
-from mmstadapter_cli import parser_of
+from mmstadapter_cli import load, parser_of
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -21,14 +24,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('root', metavar='DIR', help='folder of class folders of videos')
     add('--work-dir', help='folder of everything written [work_dirs/fit_<name of DIR>]')
     add('--arch', help='vit-b-p16, vit-b-p32, vit-l-p14 or vit-l-p14-336 [vit-b-p16]')
+    add('--method', help='stadapter, side4video, linear or attnpool [stadapter]')
     add('--checkpoint', help="the trunk's weights: a file or a known name [OpenAI's for the arch]")
-    add('--base', help='inherit this config, path or shipped name, instead of the one for --arch')
+    add('--base', help='inherit this config, path or shipped name, instead of --arch, --method')
     add('--val-fraction', type=float, default=0.2, help='share of each class to test on [0.2]')
     add('--seed', type=int, default=0, help='another split [0]')
     add('--epochs', type=int, help='at least 2')
     add('--batch-size', type=int, help='clips a step')
     add('--lr', type=float, help='peak learning rate')
     add('--sampling', choices=['auto', 'stride', 'segments', 'base'], help='which frames [auto]')
+    add(
+        '--mirror',
+        action=argparse.BooleanOptionalAction,
+        help='train on mirror images too [tried on a few clips; not if in doubt]',
+    )
+    add(
+        '--layout',
+        choices=['auto', 'classes'],
+        default='auto',
+        help='classes: the folders in DIR are the classes, whatever they look like [auto]',
+    )
     add('--every-frame', action='store_true', help='decode all frames when checking the videos')
     add('--num-workers', type=int, help='data-loading processes [cores, up to 8]')
     add('--dry-run', action='store_true', help='write lists and config, do not train')
@@ -40,19 +55,54 @@ def main(argv: list[str] | None = None) -> None:
     """Do what the command line says."""
     args = vars(parse_args(argv))
     dry_run, options = args.pop('dry_run'), args.pop('cfg_options')
-    from mmstadapter.apis.fitting import ADAPTER, Fit
-
+    finished = load('apis.finished')
+    work_dir = finished.work_dir_of(args['root'], args['work_dir'])
+    asked = finished.digest(args['root'], args | dict(options=options))
+    if not dry_run and (result := finished.read_note(work_dir, asked)):
+        print('Already done, with these videos and options:')
+        return print(summary(result, work_dir))
     try:
-        fit = Fit.prepare(options=options, **args)
-        print(fit.describe(), flush=True)
-        if dry_run:
-            for name, command in fit.commands().items():
-                print(f'{name}: {shlex.join(command)}')
-            return
-        result = fit.run()
+        result = run(args, options, dry_run)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
-    print(f'\ntop-1 {result["top1"]:.1f} % of {result["videos"]} videos')
-    for name in (ADAPTER, 'confusion.png', 'mistakes.html'):
-        print(f'  {fit.work_dir / name}')
-    print(f'mmstadapter predict {fit.work_dir / ADAPTER} VIDEO')
+    except KeyboardInterrupt:
+        print('\nStopped. The same command goes on from the last finished epoch.', file=sys.stderr)
+        sys.exit(130)
+    if result:
+        finished.write_note(work_dir, asked, result)
+        print(summary(result, work_dir))
+
+
+def run(args: dict, options: list[str] | None, dry_run: bool) -> dict | None:
+    """Prepare, say what will be done, and do it."""
+    sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
+    with redirect_stdout(sys.stderr):  # the log; what is printed is for the user
+        from mmengine.logging import MMLogger
+
+        from mmstadapter.apis.fitting import Fit
+
+        MMLogger.get_current_instance().setLevel('ERROR')  # training logs it all again
+
+        fit = Fit.prepare(options=options, fetch=not dry_run, **args)
+        expected = '' if fit.last.is_file() else fit.expect()
+    print('\n'.join(filter(None, [fit.describe(), expected])), flush=True)
+    if dry_run:
+        for name, command in fit.commands().items():
+            print(f'{name}: {shlex.join(command)}')
+        return None
+    if fit.last.is_file():
+        print(f'goes on after {fit.last.read_text().strip()}', flush=True)
+    return fit.run()
+
+
+def summary(result: dict, work_dir: Path) -> str:
+    """The figure, its uncertainty, and where the rest is."""
+    low, high = result['top1_interval']
+    lines = [
+        f'top-1 {result["top1"]:.1f} % of {result["videos"]} videos; 95 % sure: {low:.0f} to '
+        f'{high:.0f} %; chance: {result["chance"]:.1f} %'
+    ]
+    names = load('apis.finished').RESULTS
+    lines += [f'  {work_dir / name}' for name in names]
+    adapter = shlex.quote(str(work_dir / names[0]))
+    return '\n'.join([*lines, f'mmstadapter predict {adapter} VIDEO'])

@@ -51,7 +51,7 @@ def why_not(path: Path) -> str:
 def holds_video(path: Path) -> bool:
     """Whether FFmpeg finds moving pictures in a file, whatever its name."""
     try:
-        with path.open('rb') as file, av.open(_Nameless(file)) as container:
+        with path.open('rb') as file, av.open(_Nameless(file), mode='r') as container:
             name = container.format.name
             if name.endswith('_pipe') or name in _NO_CONTAINERS:
                 return False

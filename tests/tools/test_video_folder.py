@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mmstadapter.apis.own_videos import Video, VideoFolder
 from mmstadapter.apis.recipe import Recipe, clip_length, config_text
-from mmstadapter.apis.results import mistakes, write_results
+from mmstadapter.apis.results import interval, mistakes, write_results
 
 K400 = 'mmstadapter::stadapter_vit-b_k400.py'
 
@@ -196,3 +196,15 @@ class TestResults:
         page = (tmp_path / 'mistakes.html').read_text()
         assert '3 mistakes' in page and '&lt;a&gt;' in page and '<a> $' not in page
         assert page.index('3.mp4') < page.index('1.mp4')
+
+    @pytest.mark.parametrize(
+        ('right', 'total', 'low', 'high'),
+        [(15, 20, 53.13, 88.81), (0, 10, 0, 27.75), (5, 5, 56.55, 100), (0, 0, 0, 100)],
+    )
+    def test_the_interval_is_wilsons(self, right, total, low, high):
+        assert interval(right, total) == pytest.approx((low, high), abs=0.02)
+
+    def test_the_figure_comes_with_its_interval_and_the_chance_level(self, tmp_path):
+        result = write_results(self.tested, self.scores, ['a', 'b'], tmp_path, tmp_path)
+        assert (result['top1'], result['chance']) == (25, 100)
+        assert list(result['top1_interval']) == pytest.approx([4.6, 69.9], abs=0.1)

@@ -1,0 +1,168 @@
+"""The config that a recipe inherits: by method and trunk, or any recognition config by name."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .. import shipped
+from ..weights.fetch import KNOWN, cache_dir, is_source, locate
+
+# arch -> known name of the weights, width, most clips a step that 16 GB take
+ARCHS = {
+    'vit-b-p16': ('openai/ViT-B-16', 768, 32),
+    'vit-b-p32': ('openai/ViT-B-32', 768, 32),
+    'vit-l-p14': ('openai/ViT-L-14', 1024, 8),
+    'vit-l-p14-336': ('openai/ViT-L-14-336', 1024, 4),
+}
+# method -> arch -> config to inherit
+METHODS = {
+    'stadapter': {
+        'vit-b-p16': 'stadapter_vit-b_k400.py',
+        'vit-b-p32': 'stadapter_vit-b_k400.py',
+        'vit-l-p14': 'stadapter_vit-l_k400.py',
+        'vit-l-p14-336': 'stadapter_vit-l336_k400.py',
+    },
+    'side4video': {
+        'vit-b-p16': 'side4video_vit-b_k400.py',
+        'vit-b-p32': 'side4video_vit-b32_k400.py',
+        'vit-l-p14': 'side4video_vit-l_k400.py',
+    },
+    'linear': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'linear_vit-b_k400.py'),
+    'attnpool': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'attnpool_vit-b_k400.py'),
+}
+DEFAULT_ARCH, DEFAULT_METHOD, MAX_BATCH = 'vit-b-p16', 'stadapter', 32
+
+
+@dataclass
+class Base:
+    """A config to inherit and what to change of its model.
+
+    Attributes:
+        name: path or shipped name, as ``_base_`` takes it.
+        config: the same, read.
+        max_batch: most clips a step.
+        trunk: fields of ``model.backbone.trunk`` to change.
+        head: fields of ``model.cls_head`` to change.
+        notes: a sentence for each thing that is left out of it.
+    """
+
+    name: str
+    config: Config
+    max_batch: int = MAX_BATCH
+    trunk: dict[str, Any] = field(default_factory=dict)
+    head: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def choose(
+        cls,
+        arch: str | None = None,
+        method: str | None = None,
+        checkpoint: str | None = None,
+        base: str | None = None,
+    ) -> 'Base':
+        """The config for a method and a trunk, or the one named.
+
+        Args:
+            arch: a key of ``ARCHS``; ``'vit-b-p16'`` if None.
+            method: a key of ``METHODS``; ``'stadapter'`` if None.
+            checkpoint: the trunk's weights instead of those of ``arch`` or ``base``.
+            base: path or shipped name of a config, instead of ``arch`` and ``method``.
+
+        Raises:
+            ValueError: options that do not go together, or no config for recognition.
+            FileNotFoundError: no such config, or weights it starts from that are not there.
+        """
+        if checkpoint and (path := Path(checkpoint).expanduser()).exists():
+            checkpoint = str(path.absolute())  # links are kept: a name may tell what a file is
+        changed = dict(checkpoint=checkpoint) if checkpoint else {}
+        if base is None:
+            return _by_method(arch or DEFAULT_ARCH, method or DEFAULT_METHOD, changed)
+        if arch is not None or method is not None:
+            option = '--method' if arch is None else '--arch'
+            raise ValueError(f'mmstadapter fit: {option} chooses a base config; give one of both.')
+        is_path = not base.startswith(shipped.PREFIX)
+        name = str(Path(shipped.find_config(base)).resolve()) if is_path else base
+        chosen = cls(name, _read(name), trunk=changed)
+        chosen._check()
+        return chosen
+
+    def _check(self) -> None:
+        config = self.config
+        if 'cls_head' not in config.get('model', {}):
+            raise ValueError(
+                f'mmstadapter fit: {self.name} has no model.cls_head, so it is no recipe for '
+                'classes. Take one of `mmstadapter configs` that is none for captions.'
+            )
+        for loader in ('train_dataloader', 'test_dataloader'):
+            if 'pipeline' not in (config.get(loader) or {}).get('dataset', {}):
+                raise ValueError(
+                    f'mmstadapter fit: {self.name} has no {loader}.dataset.pipeline to take the '
+                    'steps from. Inherit one of `mmstadapter configs`, or name the steps there.'
+                )
+        start = config.get('load_from')
+        if start is None or '://' in start or Path(start).is_file():
+            return
+        if not self._is_shipped():
+            raise FileNotFoundError(
+                f'mmstadapter fit: {self.name} starts from {start}, which is not there. Mend its '
+                'load_from, or set it to None.'
+            )
+        self.notes.append(f'starts from the image model: {start}, where the base starts, is absent')
+
+    def require_weights(self, options: dict[str, Any], fetch: bool) -> None:
+        """Refuse a trunk whose weights are not there, before any video is opened.
+
+        Args:
+            options: settings that change the config, dotted.
+            fetch: download a known file now.
+
+        Raises:
+            FileNotFoundError: neither a file nor a known name.
+            RuntimeError: a known file that cannot be fetched.
+        """
+        own = self.config.model.backbone.get('trunk', {}).get('checkpoint')
+        name = self.trunk.get('checkpoint', own)
+        name = options.get('model.backbone.trunk.checkpoint', name)
+        if name is None or '://' in str(name) or (name is own and not fetch):
+            return  # what a base names is missed when it is needed
+        if fetch or not is_source(name):
+            locate(name)
+
+    def _is_shipped(self) -> bool:
+        return self.name.startswith(shipped.PREFIX) or (
+            Path(self.name).parent == (shipped.root() / 'configs').resolve()
+        )
+
+
+def _read(name: str) -> Config:
+    return Config.fromfile(shipped.config(name) if name.startswith(shipped.PREFIX) else name)
+
+
+def _by_method(arch: str, method: str, changed: dict[str, Any]) -> Base:
+    for option, value, known in (('arch', arch, ARCHS), ('method', method, METHODS)):
+        if value not in known:
+            raise ValueError(
+                f'mmstadapter fit: {option} must be one of {list(known)}, got {value!r}.'
+            )
+    if arch not in METHODS[method]:
+        raise ValueError(
+            f'mmstadapter fit: no {method} for {arch}, only for {", ".join(METHODS[method])}. '
+            'Choose another --arch or --method.'
+        )
+    weights, width, max_batch = ARCHS[arch]
+    name = shipped.PREFIX + METHODS[method][arch]
+    head = dict(in_channels=width) if method in ('linear', 'attnpool') else {}
+    trunk = dict(arch=arch, checkpoint=weights) | changed
+    return Base(name, _read(name), max_batch, trunk, head)
+
+
+def at_hand(checkpoint: str | None) -> bool:
+    """Whether weights can be read without a download; random ones can."""
+    if checkpoint is None:
+        return True
+    if checkpoint in KNOWN:
+        return (cache_dir() / KNOWN[checkpoint].url.rsplit('/', 1)[-1]).is_file()
+    return Path(checkpoint).expanduser().exists()

@@ -1,0 +1,149 @@
+"""How long a training will take and how much memory, measured on a few clips of it."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+from .device import choose_device
+
+CLIPS = 2  # a step that is measured
+TOO_LARGE = 1_000_000_000  # parameters of a model that is not built just to measure
+START_UP = 20.0  # seconds of two processes until their first step, about
+
+
+@dataclass
+class Estimate:
+    """What a training costs on this machine, about.
+
+    Attributes:
+        device: as a user says it.
+        seconds: of training, validation and test.
+        memory: bytes of a training step, on the device.
+        available: bytes that the device has free, 0 if unknown.
+    """
+
+    device: str
+    seconds: float
+    memory: float
+    available: float
+
+    def lines(self) -> list[str]:
+        """For the user."""
+        lines = [
+            f'device: {self.device}',
+            f'about {span(self.seconds)}, {gib(self.memory)} of memory',
+        ]
+        if 0 < self.available < self.memory:
+            lines.append(
+                f'only {gib(self.available)} are free: give a smaller --batch-size, or '
+                '--cfg-options model.backbone.with_cp=True'
+            )
+        return lines
+
+
+def span(seconds: float) -> str:
+    """75 -> '2 minutes', 9000 -> '2.5 hours'."""
+    if seconds < 90:
+        return f'{math.ceil(seconds / 10) * 10} seconds'
+    return f'{seconds / 60:.0f} minutes' if seconds < 5400 else f'{seconds / 3600:.1f} hours'
+
+
+def gib(count: float) -> str:
+    """Bytes as '1.5 GiB'; small ones as '20 MiB'."""
+    return f'{count / 2**30:.1f} GiB' if count >= 2**29 else f'{count / 2**20:.0f} MiB'
+
+
+def device_name() -> str:
+    """'GPU NVIDIA H100' or 'CPU (no GPU found), 8 cores'."""
+    if torch.cuda.is_available():
+        return f'GPU {torch.cuda.get_device_name(0)}'
+    return f'CPU (no GPU found), {torch.get_num_threads()} cores'
+
+
+def estimate(config: Config) -> Estimate | None:
+    """Train a step and test a video, with random weights; None for very large models.
+
+    Args:
+        config: as training gets it. Its lists and videos must be there.
+    """
+    with torch.device('meta'):
+        if sum(p.numel() for p in MODELS.build(config.model).parameters()) > TOO_LARGE:
+            return None
+    device = choose_device()
+    model_config = config.model.to_dict()
+    if 'trunk' in model_config['backbone']:
+        model_config['backbone']['trunk']['checkpoint'] = None  # weights do not matter here
+    model = MODELS.build(model_config).to(device)
+    train, val, tested = (
+        DATASETS.build(config[f'{kind}_dataloader'].dataset) for kind in ('train', 'val', 'test')
+    )
+    read, step, memory = _training(model, train, config)
+    test = _testing(model, tested)
+    workers = config.train_dataloader.num_workers
+    clip = max(read / workers, step) if workers else read + step
+    epochs, interval = config.train_cfg.max_epochs, config.train_cfg.get('val_interval', 1)
+    validated = math.ceil(epochs / interval) * len(val) + len(tested)
+    seconds = START_UP + epochs * len(train) * clip + validated * test / max(1, min(workers, 2))
+    free = torch.cuda.mem_get_info()[0] if device.type == 'cuda' else _free_memory()
+    return Estimate(device_name(), seconds, memory, free)
+
+
+def _training(model: nn.Module, dataset: BaseDataset, config: Config) -> tuple[float, float, float]:
+    """Seconds to read a clip, seconds of it in a step, bytes of a step of a whole batch."""
+    start = time.perf_counter()
+    batch = pseudo_collate([dataset[i % len(dataset)] for i in range(CLIPS)])
+    read = (time.perf_counter() - start) / CLIPS
+    optimiser = build_optim_wrapper(model, config.optim_wrapper)
+    model.train()
+    with _counted(model) as kept:
+        model.train_step(batch, optimiser)
+    start = time.perf_counter()
+    model.train_step(batch, optimiser)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    step = (time.perf_counter() - start) / CLIPS
+    tuned = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    fixed = sum(p.nbytes for p in model.parameters()) + 3 * tuned  # gradient, two of the optimiser
+    return read, step, fixed + sum(kept.values()) / CLIPS * config.train_dataloader.batch_size
+
+
+@contextmanager
+def _counted(model: nn.Module) -> Iterator[dict[int, int]]:
+    """Storages that a forward pass keeps for the backward pass, with their bytes."""
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        yield kept
+
+
+@torch.no_grad()
+def _testing(model: nn.Module, dataset: BaseDataset) -> float:
+    """Seconds to read and judge a video."""
+    start = time.perf_counter()
+    model.eval().test_step(pseudo_collate([dataset[0]]))
+    return time.perf_counter() - start
+
+
+def _free_memory() -> float:
+    """Bytes of main memory that are available, 0 where the system does not say."""
+    try:
+        with open('/proc/meminfo') as file:
+            return next(int(x.split()[1]) * 1024.0 for x in file if x.startswith('MemAvailable'))
+    except (OSError, StopIteration):
+        return 0.0
