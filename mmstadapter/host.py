@@ -24,9 +24,11 @@ from mmengine.config.utils import _get_package_and_cfg_path
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.logging import HistoryBuffer
+from mmengine.registry import OPTIMIZERS
 from packaging.version import Version
 
 from . import shipped
+from .runs import mends
 
 
 def mend() -> list[str]:
@@ -133,6 +135,29 @@ def leave_out_multimodal() -> bool:
         left_out |= dependency.WITH_MULTIMODAL
         dependency.WITH_MULTIMODAL = False
     return left_out
+
+
+def import_transformers_late() -> bool:
+    """Leave ``transformers`` alone until somebody asks for its Adafactor.
+
+    Without it: every command waits 6 to 14 s more beside transformers and peft, all of which
+    MMEngine 0.10.7 imports to register one optimizer. It is registered under the same name and
+    imported when built. Can go when MMEngine registers it so.
+    """
+    if {'mmengine.optim', 'transformers'} & set(sys.modules) or not find_spec('transformers'):
+        return False
+    sys.modules['transformers'] = None  # type: ignore[assignment]  (an import then fails)
+    try:
+        _import('mmengine.optim')
+    finally:
+        del sys.modules['transformers']
+    if 'Adafactor' not in OPTIMIZERS:
+        OPTIMIZERS.register_module('Adafactor', module=_adafactor)
+    return True
+
+
+def _adafactor(*args: Any, **kwargs: Any) -> Any:
+    return _import('transformers').Adafactor(*args, **kwargs)
 
 
 def _import(name: str) -> Any:
@@ -315,12 +340,14 @@ MENDS: tuple[Callable[[], bool], ...] = (
     supply_drn,
     trust_training_state,
     leave_out_multimodal,
+    import_transformers_late,
     inherit_shipped_configs,
     find_packages_without_pkg_resources,
     synchronise_on_cpus,
     check_configs,
     note_options,
     hush_known_warnings,
+    *mends.MENDS,
 )
 
 

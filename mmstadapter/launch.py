@@ -2,9 +2,6 @@
 
 import argparse
 import gc
-import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,11 +11,12 @@ from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from torch import nn
 
 from . import host, shipped
 from .datasets.repeated import check_collate
+from .runs.loading import load_into
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -91,31 +89,6 @@ def read_pretrained(runner: Runner) -> None:
     model.init_weights()
 
 
-@contextmanager
-def _strictly(checkpoint: str) -> Iterator[None]:
-    """Say whose file does not fit, or is no checkpoint, and what to do about it."""
-    try:
-        yield
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        raise RuntimeError(
-            f'{checkpoint} does not belong to this model: {error}\nGive the config it was trained '
-            'with, and the --cfg-options that changed the model then.'
-        ) from error
-
-
-def read_checkpoint(runner: Runner, checkpoint: str) -> None:
-    """Load a file into a runner's model, strictly.
-
-    A runner's own ``load_from`` passes over what does not fit, which is right for training from
-    another task's weights; a test would go on with random ones.
-
-    Raises:
-        RuntimeError: if the file lacks tensors, or has others.
-    """
-    with _strictly(checkpoint):
-        runner.load_checkpoint(checkpoint, strict=True)
-
-
 def load_model(cfg: Config, checkpoint: str, device: str | None = None) -> nn.Module:
     """A config's model with a checkpoint's weights, strictly, in eval mode.
 
@@ -125,12 +98,12 @@ def load_model(cfg: Config, checkpoint: str, device: str | None = None) -> nn.Mo
         device: where to; the accelerator if there is one by default.
 
     Raises:
-        RuntimeError: if the file lacks tensors, or has others.
+        RuntimeError: if the file is damaged, lacks tensors, or has others.
+        ValueError: if it holds no weights, or some that are not numbers.
     """
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     model = MODELS.build(cfg.model)
-    with _strictly(checkpoint):
-        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    load_into(model, checkpoint)
     return model.to(device or get_device()).eval()
 
 

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> dict:
     hits = search(query, args.topk, args.exact, args.candidates)
     root = search.index.root
     if args.html:
-        write_sheet(args.html, query, hits, root)
+        write_sheet(args.html, query, hits, root, search.index.stamps)
     found = [dict(rank=n, **hit.asdict()) for n, hit in enumerate(hits, start=1)]
     return dict(query=query, index=str(args.index), root=str(root), hits=found)
 

@@ -43,6 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def apply_args(cfg: 'Config', args: argparse.Namespace) -> None:
     """Write the options of the command line into the config."""
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    cfg.resume = False
     if args.dump is not None:
         evaluators = cfg.test_evaluator
         evaluators = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
@@ -64,8 +65,6 @@ def main(argv: list[str] | None = None) -> None:
     runner = launch.build_runner(cfg)
     if args.checkpoint == 'none':
         launch.read_pretrained(runner)
-    else:
-        launch.read_checkpoint(runner, args.checkpoint)
     runner.test()
     del runner
     launch.leave_processes()

@@ -3,7 +3,7 @@
 import base64
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from ..datasets.packets import VideoReadError
 from ..datasets.readers import open_video
-from .printing import clock
+from .printing import clock, shown
+from .storage import VideoStamp, refuse_outside
 from .video_index import Hit
 from .windows import frame_times
 
@@ -24,7 +25,13 @@ STYLE = (
 )
 
 
-def write_sheet(path: str | Path, query: str, hits: Sequence[Hit], root: str | Path) -> None:
+def write_sheet(
+    path: str | Path,
+    query: str,
+    hits: Sequence[Hit],
+    root: str | Path,
+    stamps: Mapping[str, VideoStamp] | None = None,
+) -> None:
     """Write the page; videos are linked, their frames are in it.
 
     Args:
@@ -32,9 +39,13 @@ def write_sheet(path: str | Path, query: str, hits: Sequence[Hit], root: str | P
         query: what was searched for.
         hits: best first.
         root: folder of the videos.
+        stamps: ``VideoIndex.stamps``; of a file that is not as it was indexed nothing is shown.
+            Such frames would be of another video, perhaps one that is not to leave this machine.
     """
     title = html.escape(query)
-    figures = ''.join(_figure(rank, hit, Path(root)) for rank, hit in enumerate(hits, start=1))
+    figures = ''.join(
+        _figure(rank, hit, Path(root), stamps) for rank, hit in enumerate(hits, start=1)
+    )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(
         f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
@@ -61,15 +72,28 @@ def strip(file: Path, start: float, end: float) -> bytes:
     return cv2.imencode('.jpg', row[:, :, ::-1])[1].tobytes()
 
 
-def _figure(rank: int, hit: Hit, root: Path) -> str:
+def _figure(rank: int, hit: Hit, root: Path, stamps: Mapping[str, VideoStamp] | None) -> str:
+    refuse_outside([hit.video])
     file = root / hit.video
     try:
+        if stamps is not None:
+            _refuse_changed(file, stamps.get(hit.video))
         code = base64.b64encode(strip(file, hit.start, hit.end)).decode()
         picture = f'<img src="data:image/jpeg;base64,{code}" alt="frames">'
     except VideoReadError as error:
         picture = f'<p>No picture: the file {html.escape(error.reason)}.</p>'
     part = f'#t={hit.start:.2f},{hit.end:.2f}'
-    link = f'<a href="file://{quote(os.fsencode(file))}{part}">{html.escape(hit.video)}</a>'
+    link = f'<a href="file://{quote(os.fsencode(file))}{part}">{html.escape(shown(hit.video))}</a>'
     times = f'{clock(hit.start)} to {clock(hit.end)}'
     said = f'<b>{rank}.</b> {link}<br>{times}, {hit.score:.3f}'
     return f'<figure>{picture}<figcaption>{said}</figcaption></figure>'
+
+
+def _refuse_changed(file: Path, stamp: VideoStamp | None) -> None:
+    """Raise unless a file has the size and time of change that it was indexed with."""
+    try:
+        state = file.stat()
+    except OSError as error:
+        raise VideoReadError(str(file), f'cannot be read: {error.strerror}') from None
+    if stamp is None or (state.st_size, state.st_mtime_ns) != (stamp.size, stamp.mtime_ns):
+        raise VideoReadError(str(file), 'is not as it was when it was indexed')

@@ -10,17 +10,19 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from ..printing import shown
 
 FORMAT = 'mmstadapter-video-index-1'
 MANIFEST, LOCK, PART = 'index.json', 'lock', '.part'
@@ -109,6 +111,23 @@ class Shard:
         """Number and stamp of the videos that count."""
         gone = set(self.dropped)
         return [(n, stamp) for n, stamp in enumerate(self.videos) if n not in gone]
+
+
+def refuse_outside(names: Iterable[str]) -> None:
+    """Raise if a name is not one of a file below the root: an index may come from anybody.
+
+    Raises:
+        VideoIndexError: with the name.
+    """
+    for name in names:
+        if name and name[0] not in './' and '..' not in name and '\0' not in name:
+            continue  # nearly all, of which there may be a million
+        path = PurePosixPath(name)
+        if not path.parts or path.is_absolute() or '..' in path.parts or '\0' in name:
+            raise VideoIndexError(
+                f'VideoIndex: the index names {shown(name)!r}, which is no file below its root, so '
+                'mmstadapter did not write it. Nothing of it is read; make one of your own videos.'
+            )
 
 
 def write_shard(path: Path, tensors: Mapping[str, Tensor], videos: list[VideoStamp]) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..models.retrieval import score
 from .first_stage import ABSENT, Approximate, load_faiss, pooled
-from .storage import Shard, VideoIndexError, read_manifest
+from .seals import check_seal, small
+from .storage import Shard, VideoIndexError, VideoStamp, read_manifest, refuse_outside
 
 PAIR_FLOATS = 1 << 26  # cosines held at a time: 256 MiB
 ATTEMPTS = 5  # to open an index that is being written meanwhile
@@ -53,12 +54,14 @@ class VideoIndex:
 
     Raises:
         FileNotFoundError: no index there.
-        VideoIndexError: one that is damaged or of another version.
+        VideoIndexError: one that is damaged (see `mmstadapter.search.seals` for what is looked at
+            when) or of another version.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         manifest = self._open()
+        refuse_outside(self.stamps)
         self.root = Path(manifest['root'])
         self.seconds: float = manifest['seconds']
         self.model: dict[str, Any] = manifest['model']
@@ -67,6 +70,11 @@ class VideoIndex:
 
     def __len__(self) -> int:
         return sum(int(shard.alive.sum()) for shard in self.shards)
+
+    @property
+    def stamps(self) -> dict[str, VideoStamp]:
+        """The indexed files as they were then, by path below the root."""
+        return {stamp.path: stamp for shard in self.shards for _, stamp in shard.kept()}
 
     @property
     def videos(self) -> list[str]:
@@ -125,7 +133,10 @@ class VideoIndex:
         for attempt in range(ATTEMPTS):
             manifest = read_manifest(self.folder)
             try:
-                self.shards = [open_shard(self.folder, entry) for entry in manifest['shards']]
+                shards = manifest['shards']
+                always = small(self.folder, [*shards, *filter(None, [manifest['approximate']])])
+                self.shards = [open_shard(self.folder, entry, always) for entry in shards]
+                self.always = always
                 self.approximate, self.covered = self._first_stage(manifest['approximate'])
                 break
             except VideoIndexError:
@@ -142,7 +153,9 @@ class VideoIndex:
             print_log(f'VideoIndex: {ABSENT}', 'current')
             return None, 0
         try:
-            return Approximate(self.folder / entry['file'], entry['rows']), len(entry['shards'])
+            path = self.folder / entry['file']
+            check_seal(path, entry, self.always)
+            return Approximate(path, entry['rows']), len(entry['shards'])
         except VideoIndexError as error:
             if read_manifest(self.folder)['approximate'] != entry:
                 raise  # replaced meanwhile
@@ -244,8 +257,9 @@ class _Best:
         self.rows = rows.gather(1, order)
 
 
-def open_shard(folder: Path, entry: Mapping[str, Any]) -> Shard:
-    """The shard of an entry of the manifest."""
+def open_shard(folder: Path, entry: Mapping[str, Any], always: bool = False) -> Shard:
+    """The shard of an entry of the manifest, compared with its checksum, see `check_seal`."""
+    check_seal(folder / entry['file'], entry, always)
     return Shard(folder / entry['file'], entry['rows'], entry['dropped'])
 
 

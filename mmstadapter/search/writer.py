@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .first_stage import ABSENT, WORTHWHILE, Approximate, load_faiss, pooled
+from .seals import note_stamp, seal
 from .storage import (
     FEATURES,
     FORMAT,
@@ -159,7 +160,8 @@ class IndexWriter:
             made_for = rows
             self.say(f'building the approximate stage for {rows:,} segments')
             Approximate.write(path, self.shards)
-        self.manifest['approximate'] = dict(file=name, shards=names, rows=rows, made_for=made_for)
+        made = dict(file=name, shards=names, rows=rows, made_for=made_for)
+        self.manifest['approximate'] = made | seal(path)
         self._publish()
         self._clean()
 
@@ -169,6 +171,7 @@ class IndexWriter:
         for entry in self.manifest['shards']:
             try:
                 self.shards.append(open_shard(self.folder, entry))
+                note_stamp(self.folder / entry['file'], entry)
                 kept.append(entry)
             except VideoIndexError as error:
                 cause = error.__cause__
@@ -220,6 +223,7 @@ class IndexWriter:
         name = self._next('shard', 'safetensors')
         entry = dict(file=name, rows=len(tensors['start']), dropped=[])
         write_shard(self.folder / name, tensors, videos)
+        entry |= seal(self.folder / name)
         self.shards.append(open_shard(self.folder, entry))
         self.manifest['shards'].append(entry)
 

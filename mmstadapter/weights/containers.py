@@ -32,6 +32,10 @@ NO_WEIGHTS = {  # how files begin that come instead of weights
 }
 
 
+class DamagedFile(ValueError):
+    """A file that is not whole, or holds something else than weights."""
+
+
 def kind_of(path: Path) -> str:
     """'safetensors', 'torchscript', 'archive' or 'pickle' (torch's), or 'index' (of shards).
 
@@ -50,7 +54,7 @@ def kind_of(path: Path) -> str:
         return 'index'
     found = (words for start, words in NO_WEIGHTS.items() if head.lstrip().startswith(start))
     reason = next(found, 'it begins as neither safetensors nor a file of torch.save')
-    raise ValueError(_damaged(path, reason if head else 'it is empty'))
+    raise DamagedFile(_damaged(path, reason if head else 'it is empty'))
 
 
 def read_content(path: Path, device: Any = 'cpu', mapped: bool = False) -> Any:
@@ -81,7 +85,7 @@ def read_content(path: Path, device: Any = 'cpu', mapped: bool = False) -> Any:
     except Exception as error:  # a damaged or foreign pickle may fail anywhere
         if isinstance(error, OSError) and error.filename is not None:
             raise  # from the system; for half an archive torch raises a nameless one
-        raise ValueError(_damaged(path, reason_of(error))) from None
+        raise DamagedFile(_damaged(path, reason_of(error))) from None
 
 
 def read_safetensors(path: Path, device: Any = 'cpu') -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -96,7 +100,7 @@ def read_safetensors(path: Path, device: Any = 'cpu') -> tuple[dict[str, Tensor]
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             texts = file.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f'{path} is not a whole safetensors file: {error}') from None
+        raise DamagedFile(f'{path} is not a whole safetensors file: {error}') from None
     require_checksum(tensors, texts, path)
     return tensors, texts
 
@@ -112,14 +116,14 @@ def check_archive(path: Path) -> bool:
     try:
         return _checked(path, state.st_size, state.st_mtime_ns)
     except BROKEN as error:
-        raise ValueError(_damaged(path, str(error) or type(error).__name__)) from None
+        raise DamagedFile(_damaged(path, str(error) or type(error).__name__)) from None
 
 
 def _is_torchscript(path: Path) -> bool:
     try:
         return is_torchscript(path)
     except BROKEN:
-        raise ValueError(_damaged(path, 'the list at the end of the archive is missing')) from None
+        raise DamagedFile(_damaged(path, 'the list at the end of the archive is missing')) from None
 
 
 @lru_cache(maxsize=256)
@@ -180,12 +184,14 @@ def read_index(path: Path) -> dict[str, str]:
 def reason_of(error: Exception) -> str:
     """Why torch did not read a file, without its advice to read it unsafely."""
     text = re.sub(r'\x1b\[\d*m', '', str(error))
+    name = re.search(r'(?i)unsupported (?:global: )?(?:global|class) (\S+)', text)
+    if name:
+        return f'it refers to {name[1]}, which is no tensor; it was not loaded'
     found = re.search(r'WeightsUnpickler error:\s*(.+?)(\n|$)', text)
-    if found is None:
-        first = text.strip().split('\n')[0].split(' This is an internal')[0]
-        return first if first and 'weights_only' not in first else type(error).__name__
-    name = re.search(r'Unsupported (?:global: GLOBAL|class) (\S+)', found[1])
-    return f'it refers to {name[1]}, which is no tensor; it was not loaded' if name else found[1]
+    if found:
+        return found[1]
+    first = text.strip().split('\n')[0].split(' This is an internal')[0]
+    return first if first and 'weights_only' not in first else type(error).__name__
 
 
 def _damaged(path: Path, reason: str) -> str:

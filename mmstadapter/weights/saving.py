@@ -1,7 +1,9 @@
 """Write safetensors tensor by tensor, so that files larger than the memory can be written."""
 
+import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -76,16 +78,68 @@ def _places(tensors: Mapping[str, Tensor]) -> dict[str, dict]:
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def written_whole(path: str | Path, size: int | None = None) -> Iterator[Path]:
     """``with written_whole(path) as part``: write to ``part``, which becomes ``path`` at the end.
 
-    If the writing fails, ``path`` is as it was before and nothing lies beside it.
+    If the writing fails or the process is killed, ``path`` is as it was before. What failed
+    leaves nothing beside it; of a killed process a ``<name>.<32 digits>.part`` may stay. A link
+    stays a link, to the new content.
+
+    Args:
+        path: the file.
+        size: bytes to come, where known, for the message.
+
+    Raises:
+        OSError: if the disk is full, with the room that is needed.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.{uuid.uuid4().hex}.part')
     try:
         yield part
+        _flush(part)
         os.replace(part, path)
+        _flush(path.parent)
+    except Exception as error:
+        if _is_full(error):
+            raise _no_room(path, part, size, error) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk, so that a power cut cannot empty it."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # folders cannot be opened on Windows
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # cannot be asked for
+            raise
+    finally:
+        os.close(handle)
+
+
+FULL = {errno.ENOSPC: 'no room', errno.EDQUOT: 'over the quota', errno.EFBIG: 'too large'}
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether writing failed for want of room; some writers say so in their text alone."""
+    number = getattr(error, 'errno', None)
+    return number in FULL or any(f'os error {code}' in str(error) for code in FULL)
+
+
+def _no_room(path: Path, part: Path, size: int | None, error: Exception) -> OSError:
+    written = part.stat().st_size if part.exists() else 0
+    part.unlink(missing_ok=True)
+    need = f'{size:,} bytes are' if size is not None else f'more than {written:,} bytes are'
+    free = shutil.disk_usage(path.parent).free
+    kept = 'the file of that name is kept as it was' if path.exists() else 'nothing is left of it'
+    return OSError(
+        getattr(error, 'errno', None) or errno.ENOSPC,
+        f'{path} could not be written ({error}): {need} needed and {free:,} are free in '
+        f'{path.parent}; {kept}. Make room there, or write elsewhere',
+    )

@@ -136,6 +136,20 @@ class TestLeaveOutMultimodal:
         assert not host.leave_out_multimodal()
 
 
+class TestImportTransformersLate:
+    def test_its_optimizer_is_there_and_it_is_imported_when_built(self, tmp_path):
+        folder = pretend_installed(tmp_path, 'transformers', '5.0.0') / 'transformers'
+        folder.mkdir()
+        (folder / '__init__.py').write_text('class Adafactor(dict): ...')
+        code = (
+            'import sys, mmstadapter\n'
+            'from mmengine.registry import OPTIMIZERS\n'
+            'assert "transformers" not in sys.modules\n'
+            'print(OPTIMIZERS.build(dict(type="Adafactor", lr=1)))'
+        )
+        assert run(code, tmp_path) == "{'lr': 1}"
+
+
 class TestInheritShippedConfigs:
     def test_nothing_is_done_where_mmengine_knows_the_package(self, monkeypatch):
         monkeypatch.setattr(host, '_get_package_and_cfg_path', lambda path: ('mmstadapter', path))

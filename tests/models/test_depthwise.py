@@ -36,7 +36,7 @@ def test_forms_equal_conv3d_bit_for_bit_with_gradients(kernel, form, num_frames)
 
 
 def test_the_sweep_saw_all_forms():
-    assert len(PAIRS) == len(TEMPORAL) * 5 + len(GENERAL) * 2
+    assert len(PAIRS) == len(TEMPORAL) * 6 + len(GENERAL) * 2
 
 
 def test_shifted_adds_passes_gradcheck():

@@ -31,6 +31,16 @@ def test_quick_gelu_is_its_formula():
     assert torch.equal(quick_gelu(u), u * torch.sigmoid(1.702 * u))
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_quick_gelus_gradient_in_16_bit_is_off_by_less_than_its_formulas(dtype):
+    u = (3 * torch.randn(10_000)).to(dtype).requires_grad_()
+    exact = u.detach().double().requires_grad_()
+    (exact * torch.sigmoid(1.702 * exact)).sum().backward()
+    (ours,) = torch.autograd.grad(quick_gelu(u).sum(), u)
+    (plain,) = torch.autograd.grad((u * torch.sigmoid(1.702 * u)).sum(), u)
+    assert torch.dist(ours, exact.grad) < 0.7 * torch.dist(plain, exact.grad)
+
+
 def test_quick_gelu_keeps_its_input_alone():
     u = torch.randn(4, 64, requires_grad=True)
     assert saved_bytes(quick_gelu, u) == u.nbytes

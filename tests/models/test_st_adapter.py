@@ -122,17 +122,41 @@ def test_the_class_token_alone_equals_the_whole_last_block():
     torch.testing.assert_close(backbone(toy_clips()), steps['feature'])
 
 
-def test_the_last_blocks_idle_adapters_are_not_computed_and_get_zero_gradients():
-    backbone = fill(build(positions=('before_attn', 'after_attn', 'after_mlp')))
-    calls = []
-    for name, module in backbone.named_modules():
-        if isinstance(module, STAdapter):
-            module.register_forward_hook(lambda *_, name=name: calls.append(name))
+EVERYWHERE = ('before_attn', 'after_attn', 'after_mlp')
+
+
+def test_the_last_blocks_idle_adapters_are_not_computed_and_get_zero_gradients(monkeypatch):
+    backbone = fill(build(positions=EVERYWHERE))
+    names, calls = {id(m): n for n, m in backbone.named_modules()}, []
+    plain = STAdapter.forward
+    counted = lambda self, *given: calls.append(names[id(self)]) or plain(self, *given)  # noqa: E731
+    monkeypatch.setattr(STAdapter, 'forward', counted)
     backbone(toy_clips()).sum().backward()
     assert 'before_attn.2' in calls and 'after_attn.2' not in calls and len(calls) == 7
     for position in ('after_attn', 'after_mlp'):
         for parameter in getattr(backbone, position)['2'].parameters():
             assert torch.equal(parameter.grad, torch.zeros_like(parameter))
+
+
+def test_a_hook_on_an_idle_adapter_fires():
+    backbone, fired = fill(build(positions=EVERYWHERE)), []
+    before = backbone(toy_clips())
+    for position in EVERYWHERE:
+        layer = getattr(backbone, position)['2'].conv
+        layer.register_forward_hook(lambda *_, position=position: fired.append(position))
+    torch.testing.assert_close(backbone(toy_clips()), before)
+    assert fired == list(EVERYWHERE)
+
+
+def test_what_takes_the_place_of_the_convolution_is_called():
+    adapter = fill(STAdapter(16, 8)).eval()
+    x, plain = torch.randn(6, 10, 16), nn.Conv3d(8, 8, (3, 1, 1), padding=(1, 0, 0), groups=8)
+    plain.load_state_dict(adapter.conv.state_dict())
+    before = adapter(x, 3, (3, 3))
+    adapter.conv = plain
+    torch.testing.assert_close(adapter(x, 3, (3, 3)), before)
+    adapter.conv = nn.Sequential(plain, nn.Tanh())
+    assert not torch.allclose(adapter(x, 3, (3, 3)), before)
 
 
 @pytest.mark.parametrize('kernel_size', [(3, 1, 1), (3, 3, 3)])

@@ -18,6 +18,7 @@ from mmstadapter import Hit, shipped
 from mmstadapter.commands import index
 from mmstadapter.search.page import strip, write_sheet
 from mmstadapter.search.printing import clock
+from mmstadapter.search.storage import VideoStamp
 
 from .conftest import write_video
 
@@ -166,6 +167,23 @@ class TestPage:
         code = re.search('base64,([^"]+)', page)[1]
         image = Image.open(io.BytesIO(base64.b64decode(code)))
         assert image.format == 'JPEG' and image.size == (4 * round(64 * 112 / 48), 112)
+
+    def test_a_file_that_changed_since_it_was_indexed_is_not_shown(self, tmp_path):
+        state = write_video(tmp_path / 'a.mp4', 60).stat()
+        hits = [Hit('a.mp4', 0.0, 2.0, 0.5)]
+        for size, shown in ((state.st_size, True), (state.st_size + 1, False)):
+            stamps = {'a.mp4': VideoStamp('a.mp4', size, state.st_mtime_ns)}
+            write_sheet(tmp_path / 'page.html', 'x', hits, tmp_path, stamps)
+            page = (tmp_path / 'page.html').read_text()
+            assert ('<img' in page, 'not as it was' in page) == (shown, not shown)
+
+    def test_a_name_outside_of_the_root_is_refused(self, tmp_path):
+        write_video(tmp_path / 'secret.mp4', 60)
+        (tmp_path / 'root').mkdir()
+        hit = Hit('../secret.mp4', 0.0, 2.0, 0.5)
+        with pytest.raises(ValueError, match='below its root'):
+            write_sheet(tmp_path / 'page.html', 'x', [hit], tmp_path / 'root')
+        assert not (tmp_path / 'page.html').exists()
 
     def test_a_name_of_any_bytes_can_be_linked(self, tmp_path):
         name = os.fsdecode(b'<b>caf\xe9.mp4')  # latin-1 in a file system of UTF-8

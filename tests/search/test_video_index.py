@@ -1,19 +1,21 @@
 """The index on disk: whole after every step, and found in by features."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 import mmstadapter
-from mmstadapter.search import storage, writer
+from mmstadapter.search import seals, storage, writer
 from mmstadapter.search.first_stage import pooled
 from mmstadapter.search.storage import VideoStamp
 from mmstadapter.search.writer import writing
@@ -435,3 +437,80 @@ class TestDamage:
         (tmp_path / 'i' / name).write_text('mine')
         write(tmp_path / 'i', ('b.mp4', vectors(3)))
         assert (tmp_path / 'i' / name).is_file() and (tmp_path / 'a' / name).is_file()
+
+
+def flip(path: Path, value: bytes) -> None:
+    """Change a bit of the numbers that a file holds, and nothing else of it."""
+    content, times = bytearray(path.read_bytes()), path.stat()
+    content[content.index(value)] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+class TestChecksums:
+    @pytest.fixture
+    def damaged(self, tmp_path):
+        """An index one bit of whose features is another one."""
+        features = vectors(3)
+        folder = write(tmp_path / 'i', ('a.mp4', features), ('b.mp4', vectors(2, seed=1)))
+        (shard,) = folder.glob('shard-*')
+        flip(shard, features['vector'][1].half().numpy().tobytes())
+        return folder
+
+    def test_damaged_features_answer_nothing(self, damaged):
+        with pytest.raises(storage.VideoIndexError, match='shard.*its checksum is another'):
+            mmstadapter.VideoIndex(damaged)
+
+    def test_of_a_large_index_what_was_changed_is_compared(self, damaged, monkeypatch):
+        monkeypatch.setattr(seals, 'ALWAYS', 0)
+        (shard,) = damaged.glob('shard-*')
+        mmstadapter.VideoIndex(damaged)  # size and time of change are the noted ones
+        os.utime(shard)
+        with pytest.raises(storage.VideoIndexError, match='checksum'):
+            mmstadapter.VideoIndex(damaged)
+
+    def test_indexing_makes_the_damaged_part_anew(self, damaged):
+        said = []
+        (shard,) = damaged.glob('shard-*')
+        os.utime(shard)
+        with writing(damaged, MODEL, '/videos', 2.0, say=said.append) as out:
+            assert out.known() == {}
+            add(out, 'a.mp4', vectors(3))
+            out.commit()
+        assert 'indexed again' in said[0]
+        assert mmstadapter.VideoIndex(damaged).videos == ['a.mp4']
+
+    def test_a_copy_is_compared_once_and_noted_by_indexing(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(seals, 'ALWAYS', 0)
+        folder = write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        (shard,) = folder.glob('shard-*')
+        os.utime(shard, ns=(1, 1))
+        with writing(folder, MODEL, '/videos', 2.0) as out:
+            out.commit()
+        read = Mock(side_effect=seals._sha256)
+        monkeypatch.setattr(seals, '_sha256', read)
+        mmstadapter.VideoIndex(folder)
+        assert not read.called
+
+    def test_indexes_of_older_versions_are_read(self, tmp_path):
+        folder = write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        manifest = json.loads((folder / 'index.json').read_text())
+        for entry in manifest['shards']:
+            del entry['sha256'], entry['size'], entry['mtime_ns']
+        (folder / 'index.json').write_text(json.dumps(manifest))
+        assert mmstadapter.VideoIndex(folder).videos == ['a.mp4']
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        'name',
+        ['../secret.mp4', '/etc/secret.mp4', 'a/../../secret.mp4', '..', '', '.', 'a\0b', '//a/b'],
+    )
+    def test_a_name_that_leaves_the_root_is_refused(self, tmp_path, name):
+        folder = write(tmp_path / 'i', (name, vectors(2)))
+        with pytest.raises(ValueError, match='which is no file below its root'):
+            mmstadapter.VideoIndex(folder)
+
+    @pytest.mark.parametrize('name', ['a.mp4', 'a/b..mp4', '...mp4', '~x/a.mp4', 'a\nb.mp4'])
+    def test_odd_names_below_it_are_taken(self, tmp_path, name):
+        assert mmstadapter.VideoIndex(write(tmp_path / 'i', (name, vectors(2)))).videos == [name]

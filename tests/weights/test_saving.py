@@ -1,6 +1,8 @@
 """Files larger than the memory are written tensor by tensor, whole or not at all."""
 
+import errno
 import gc
+import os
 import weakref
 
 import pytest
@@ -10,7 +12,7 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from mmstadapter.weights import LazyTensors, save_lazily
-from mmstadapter.weights.saving import DTYPES
+from mmstadapter.weights.saving import DTYPES, written_whole
 
 
 def test_every_type_and_shape_is_read_back_by_safetensors(tmp_path):
@@ -65,3 +67,34 @@ def test_a_type_without_a_name_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"no type for 'b', torch\.complex64.*\.pth"):
         save_lazily(dict(a=torch.ones(1), b=torch.ones(1) * 1j), tmp_path / 'x.safetensors')
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('code', [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=errno.errorcode.get)
+class TestAFullDisk:
+    def test_says_how_much_room_is_needed_and_keeps_what_was_there(self, tmp_path, code):
+        path = tmp_path / 'epoch_3.pth'
+        path.write_bytes(b'precious')
+        wanted = r'epoch_3\.pth could not be written.* 1,000 bytes are needed and [\d,]+ are free'
+        with pytest.raises(OSError, match=wanted) as caught, written_whole(path, 1000) as part:
+            part.write_bytes(b'12345')
+            raise OSError(code, os.strerror(code))
+        assert caught.value.errno == code
+        assert path.read_bytes() == b'precious' and list(tmp_path.iterdir()) == [path]
+
+    def test_is_told_by_the_words_of_writers_that_keep_no_number(self, tmp_path, code):
+        with (
+            pytest.raises(OSError, match='more than 5 bytes'),
+            written_whole(tmp_path / 'a') as part,
+        ):
+            part.write_bytes(b'12345')
+            raise RuntimeError(f'I/O error: {os.strerror(code)} (os error {code})')
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / 'disk').mkdir()
+    link, file = tmp_path / 'a.bin', tmp_path / 'disk' / 'a.bin'
+    link.symlink_to(file)
+    with written_whole(link) as part:
+        part.write_bytes(b'new')
+    assert link.is_symlink() and file.read_bytes() == b'new'
