@@ -4,23 +4,23 @@ Pan et al., "ST-Adapter: Parameter-Efficient Image-to-Video Transfer Learning fo
 Action Recognition", NeurIPS 2022.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from ..ops.depthwise import depthwise_conv
-from ..ops.elementwise import keep_in_graph, quick_gelu
+from ..ops.depthwise import DepthwiseConv
+from ..ops.elementwise import QuickGELU, keep_in_graph
+from ..ops.linear import Linear, all_plain
 from .outputs import check_output, out_width, read_out
 
 POSITIONS = ('before_attn', 'after_attn', 'after_mlp')
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(
-    none=lambda u: u, relu=F.relu, gelu=F.gelu, quick_gelu=quick_gelu
+ACTIVATIONS: dict[str, type[nn.Module]] = dict(
+    none=nn.Identity, relu=nn.ReLU, gelu=nn.GELU, quick_gelu=QuickGELU
 )
 
 
@@ -64,10 +64,10 @@ class STAdapter(nn.Module):
                 f'STAdapter: activation must be one of {", ".join(ACTIVATIONS)}, '
                 f'got {activation!r}.'
             )
-        self.activation = activation
-        self.fc1 = nn.Linear(embed_dims, bottleneck_dims)
-        self.conv = nn.Conv3d(bottleneck_dims, bottleneck_dims, kernel_size, groups=bottleneck_dims)
-        self.fc2 = nn.Linear(bottleneck_dims, embed_dims)
+        self.fc1 = Linear(embed_dims, bottleneck_dims)
+        self.conv = DepthwiseConv(bottleneck_dims, kernel_size)
+        self.activation = ACTIVATIONS[activation]()
+        self.fc2 = Linear(bottleneck_dims, embed_dims)
         for tensor in (self.conv.weight, self.conv.bias, self.fc1.bias, self.fc2.bias):
             nn.init.zeros_(tensor)
 
@@ -84,11 +84,13 @@ class STAdapter(nn.Module):
             (B·T, prefix+N, D).
         """
         u = self.fc1(x[:, prefix:])
-        u = rearrange(u, '(b t) (h w) d -> b t h w d', t=num_frames, h=grid[0])
-        u = depthwise_conv(u, self.conv.weight, self.conv.bias)
-        u = ACTIVATIONS[self.activation](u)
-        u = self.fc2(rearrange(u, 'b t h w d -> (b t) (h w) d'))
+        u = rearrange(u, '(b t) (h w) d -> b d t h w', t=num_frames, h=grid[0])
+        u = self.activation(self.conv(u))
+        u = self.fc2(rearrange(u, 'b d t h w -> (b t) (h w) d'))
         return torch.cat([x[:, :prefix], x[:, prefix:] + u], dim=1)
+
+
+ADAPTER_TYPES = (STAdapter, Linear, DepthwiseConv, *ACTIVATIONS.values())
 
 
 @MODELS.register_module()
@@ -170,16 +172,17 @@ class STAdapterViT(BaseModule):
 
         Where the class token alone is read, nothing follows that could carry a patch's
         change to it: the block is computed for one query, and its later adapters,
-        which the released models have, are not computed at all.
+        which the released models have, are not computed at all, unless a tool has put
+        something of its own into them.
         """
         queries = self.trunk.readout_tokens
-        if queries is None:
+        idle = [getattr(self, p, {}) for p in ('after_attn', 'after_mlp')]
+        adapters = [a[str(last)] for a in idle if str(last) in a]
+        if queries is None or not all(all_plain(a, *ADAPTER_TYPES) for a in adapters):
             return self.run_block(x, last, num_frames)
         x = self.adapt(x, 'before_attn', last, num_frames)
         x = self.trunk.blocks[last].attend(x, num_queries=queries)
         x = self.trunk.blocks[last].feed_forward(x)
-        idle = [getattr(self, p, {}) for p in ('after_attn', 'after_mlp')]
-        adapters = [a[str(last)] for a in idle if str(last) in a]
         return keep_in_graph(x, [p for adapter in adapters for p in adapter.parameters()])
 
     def adapt(self, x: Tensor, position: str, i: int, num_frames: int) -> Tensor:

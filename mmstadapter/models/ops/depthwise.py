@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from .elementwise import summing_dtype
 
@@ -131,11 +131,23 @@ def shifted_adds(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return _ShiftedAdds.apply(x, weight, bias)
 
 
+def shifted_sum(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`shifted_adds` for a compiler, which fuses it and chooses what to keep."""
+    taps = weight[:, 0, :, 0, 0].t().to(x.dtype)
+    reach = len(taps) // 2
+    out = bias.to(x.dtype) + taps[reach] * x
+    for offset in range(-reach, reach + 1):
+        if offset and abs(offset) < x.shape[1]:
+            out = out + taps[reach + offset] * shift(x, offset)
+    return out
+
+
 TEMPORAL_FORMS: dict[str, Callable] = dict(
     conv3d=conv3d,
     conv1d=time_conv1d,
     conv2d=time_conv2d,
     shifted_adds=shifted_adds,
+    shifted_sum=shifted_sum,
     frames_conv2d=frames_conv2d,
 )
 GENERAL_FORMS: dict[str, Callable] = dict(conv3d=conv3d, frames_conv2d=frames_conv2d)
@@ -165,4 +177,24 @@ def depthwise_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         (B, T, h, w, C).
     """
     form = choose((weight.shape[2], weight.shape[3], weight.shape[4]), x.device.type)
+    if form == 'shifted_adds' and torch.compiler.is_compiling():
+        form = 'shifted_sum'
     return TEMPORAL_FORMS[form](x, weight, bias)
+
+
+class DepthwiseConv(nn.Conv3d):
+    """A depth-wise ``nn.Conv3d`` of stride 1 that keeps T, h, w, computed by the fastest form.
+
+    Args:
+        dims: channels C.
+        kernel_size: (time, height, width), odd.
+    """
+
+    def __init__(self, dims: int, kernel_size: tuple[int, int, int]) -> None:
+        padding = tuple(k // 2 for k in kernel_size)
+        super().__init__(dims, dims, kernel_size, padding=padding, groups=dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, h, w) -> same; a view of tokens (B, T, h, w, C) is not copied."""
+        x = depthwise_conv(rearrange(x, 'b c t h w -> b t h w c'), self.weight, self.bias)
+        return rearrange(x, 'b t h w c -> b c t h w')

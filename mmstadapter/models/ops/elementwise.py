@@ -28,14 +28,27 @@ def summing_dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def _norm_inputs(x: Tensor, *vectors: Tensor) -> tuple[Tensor, ...]:
+    """What PyTorch's layer norm takes of a 16-bit x so that it computes in float32.
+
+    On CPUs x itself beside float32 vectors. A GPU's kernel wants one type for all: that of x
+    if the vectors are stored in it, else float32, which a compiler fuses and eager copies.
+    """
+    if x.device.type == 'cpu':
+        return x, *(v.float() for v in vectors)
+    if all(v.dtype == x.dtype for v in vectors):
+        return x, *vectors
+    return x.float(), *(v.float() for v in vectors)
+
+
 class _HalfLayerNorm(torch.autograd.Function):
     """Layer norm of a 16-bit tensor in float32, keeping the 16-bit input."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        out, mean, rstd = torch.native_layer_norm(
-            x.float(), x.shape[-1:], weight.float(), bias.float(), eps
-        )
+        with torch.autocast(x.device.type, enabled=False):
+            given, *vectors = _norm_inputs(x, weight, bias)
+            out, mean, rstd = torch.native_layer_norm(given, x.shape[-1:], *vectors, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         return out.to(x.dtype)
 
@@ -43,15 +56,12 @@ class _HalfLayerNorm(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         x, weight, bias, mean, rstd = ctx.saved_tensors
         needed = list(ctx.needs_input_grad[:3])
+        given = (x, weight, bias)
+        if any(needed[1:]):  # the 16-bit kernels add up a vector's gradient in 16 bit
+            given = tuple(t.float() for t in given)
+        given, *vectors = _norm_inputs(*given)
         dx, dweight, dbias = torch.ops.aten.native_layer_norm_backward(
-            grad.float(),
-            x.float(),
-            x.shape[-1:],
-            mean,
-            rstd,
-            weight.float(),
-            bias.float(),
-            needed,
+            grad.to(given.dtype), given, x.shape[-1:], mean, rstd, *vectors, needed
         )
         return (
             dx.to(x.dtype) if needed[0] else None,
@@ -86,14 +96,21 @@ class _QuickGELU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        (u,) = ctx.saved_tensors
-        gate = torch.sigmoid(1.702 * u)
-        return grad * (gate * (1 + 1.702 * u * (1 - gate)))
+        (u,) = ctx.saved_tensors  # u * sigmoid(a u) = SiLU(a u) / a
+        return torch.ops.aten.silu_backward(grad, 1.702 * u)
 
 
 def quick_gelu(u: Tensor) -> Tensor:
     """CLIP's activation, u * sigmoid(1.702 u), of the same shape."""
     return _QuickGELU.apply(u)
+
+
+class QuickGELU(nn.Module):
+    """CLIP's activation as a layer; see `quick_gelu`."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        """(...) -> (...)."""
+        return quick_gelu(u)
 
 
 class _KeepInGraph(torch.autograd.Function):

@@ -28,6 +28,16 @@ def is_plain(layer: nn.Module, *types: type[nn.Module]) -> bool:
     return all(type(w) in (nn.Parameter, Tensor, type(None)) for w in weights)
 
 
+def all_plain(module: nn.Module, *types: type[nn.Module]) -> bool:
+    """Whether every part of a module that has weights or is called is one of our own, untouched.
+
+    Args:
+        module: the module, itself among its parts.
+        types: what its parts may be; a subclass is another type.
+    """
+    return all(is_plain(part, *types) for part in module.modules())
+
+
 class Linear(nn.Linear):
     """``nn.Linear`` whose weights may be stored in another type than the input has."""
 

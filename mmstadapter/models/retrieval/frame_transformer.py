@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ..trunks.clip_vit import MLP
+from ..ops.linear import InProjection
+from ..trunks.clip_vit import MLP, Attention
 
 INITS = ('normal', 'text_tower')
 
@@ -19,14 +20,13 @@ class FrameBlock(nn.Module):
     def __init__(self, embed_dims: int, num_heads: int) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(embed_dims, eps=1e-12)  # CLIP4Clip's, not CLIP's 1e-5
-        self.attn = nn.MultiheadAttention(embed_dims, num_heads, batch_first=True)
+        self.attn = Attention(embed_dims, num_heads)
         self.ln_2 = nn.LayerNorm(embed_dims, eps=1e-12)
         self.mlp = MLP(embed_dims, 4 * embed_dims, 'quick_gelu')
 
-    def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:
-        """(B, T, E), (B, T) true where there is no frame -> (B, T, E)."""
-        y = self.ln_1(x)
-        x = x + self.attn(y, y, y, key_padding_mask=padding, need_weights=False)[0]
+    def forward(self, x: Tensor, frames: Tensor | None) -> Tensor:
+        """(B, T, E), (B, 1, 1, T) true where there is a frame -> (B, T, E)."""
+        x = x + self.attn(self.ln_1(x), bias=frames)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -72,7 +72,7 @@ class FrameTransformer(nn.Module):
         self.blocks = nn.ModuleList(FrameBlock(embed_dims, num_heads) for _ in range(num_layers))
         nn.init.normal_(self.positions, std=0.02)
         for module in self.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and not isinstance(module, InProjection):
                 nn.init.normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
@@ -88,10 +88,10 @@ class FrameTransformer(nn.Module):
                 f'FrameTransformer: videos must have at most max_frames = {len(self.positions)} '
                 f'frames, got {num_frames}. Sample fewer frames or raise max_frames.'
             )
-        padding = None if mask is None else ~mask.bool()
+        seen = None if mask is None else mask.bool()[:, None, None]
         x = frames + self.positions[:num_frames]
         for block in self.blocks:
-            x = block(x, padding)
+            x = block(x, seen)
         return x + frames
 
     @torch.no_grad()

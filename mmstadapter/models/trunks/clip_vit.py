@@ -1,10 +1,9 @@
 """CLIP's vision transformer as a trunk."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from mmaction.registry import MODELS
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from mmstadapter import weights
 
 from ..ops.attention import Mix, SelfAttention
-from ..ops.elementwise import LayerNorm, linear, quick_gelu
+from ..ops.elementwise import LayerNorm, QuickGELU, linear
 from ..ops.linear import InProjection, Linear, PatchConv
 from .base import Trunk
 from .block import Block, Change, through
@@ -26,7 +25,7 @@ ARCHS: dict[str, dict] = {
     'vit-l-p14': dict(img_size=224, patch_size=14, **LARGE),
     'vit-l-p14-336': dict(img_size=336, patch_size=14, **LARGE),
 }
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(quick_gelu=quick_gelu, gelu=F.gelu)
+ACTIVATIONS: dict[str, type[nn.Module]] = dict(quick_gelu=QuickGELU, gelu=nn.GELU)
 
 
 class Attention(SelfAttention):
@@ -82,8 +81,8 @@ class MLP(nn.Module):
 
     def __init__(self, embed_dims: int, feedforward_dims: int, activation: str) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[activation]
         self.c_fc = Linear(embed_dims, feedforward_dims)
+        self.activation = ACTIVATIONS[activation]()
         self.c_proj = Linear(feedforward_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -74,11 +74,12 @@ class EVAMLP(nn.Module):
     def __init__(self, embed_dims: int, mlp_dims: int) -> None:
         super().__init__()
         self.fc1 = Linear(embed_dims, mlp_dims)
+        self.activation = nn.GELU()
         self.fc2 = Linear(mlp_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 class EVABlock(Block):
