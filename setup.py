@@ -90,7 +90,9 @@ setup(
     py_modules=['mmstadapter_cli'],
     include_package_data=True,
     install_requires=requirements('runtime') + mmcv(),
-    extras_require={name: requirements(name) for name in ('full', 'timm', 'search', 'hub', 'dev')},
+    extras_require={
+        name: requirements(name) for name in ('full', 'timm', 'search', 'hub', 'peft', 'dev')
+    },
     entry_points={'console_scripts': ['mmstadapter = mmstadapter_cli:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

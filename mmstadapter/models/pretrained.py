@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
+from . import lora as low_rank
+
 
 class Pretrained(BaseModule):
     """A pretrained image or text encoder, whose frozen part need not be in a checkpoint.
@@ -24,20 +26,28 @@ class Pretrained(BaseModule):
         tune: which pretrained parameters are trained; the subclass has the choices.
         dtype: storage type of the frozen parameters, e.g. ``'float16'``; tuned
             ones stay float32. ``None`` stores float32.
+        lora: trains low-rank maps beside the linear maps of the blocks, whatever ``tune``
+            says of the rest: a dict of `lora.OPTIONS`, see `lora.insert`.
     """
 
     role = 'encoder'  # what messages call it
     setting = 'model'  # where a config has it
 
     def __init__(
-        self, checkpoint: str | None = None, tune: str = 'none', dtype: str | None = None
+        self,
+        checkpoint: str | None = None,
+        tune: str = 'none',
+        dtype: str | None = None,
+        lora: dict | None = None,
     ) -> None:
         super().__init__()
         self.checkpoint = checkpoint
         self.tune = tune
         self.dtype = dtype
+        self.lora = lora
         self.source: str | None = None  # None (random), 'pretrained' or 'state_dict'
         self.fingerprint: Tensor | None = None
+        self._register_state_dict_hook(low_rank.keep_names)
 
     def read_pretrained(self, checkpoint: str) -> Mapping[str, Tensor]:
         """Tensors of the pretrained file under this encoder's names."""
@@ -70,11 +80,15 @@ class Pretrained(BaseModule):
                     setattr(module, name, parameter)
                 parameter.data = parameter.data.to(dtype)
                 parameter.requires_grad_(is_tuned)
+        if self.lora is not None:
+            low_rank.insert(self, self.lora)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'Pretrained':
         """Stay in eval mode while frozen, whatever the mode asked for."""
         super().train(mode and self.tune != 'none')
+        for dropout in low_rank.dropouts(self):
+            dropout.train(mode)
         return self
 
     # ---------------------------------------------------------------- weights
@@ -89,7 +103,7 @@ class Pretrained(BaseModule):
         """Fill every tensor from ``checkpoint``, strictly."""
         tensors = self.read_pretrained(self.checkpoint)
         fitted = self.fit_pretrained(tensors)
-        own = dict(self.named_parameters()) | self._saved_buffers()
+        own = self._own_parameters() | self._saved_buffers()
         _check_names_and_shapes(self, own, fitted)
         identity = weights.Fingerprint()
         for name in sorted(tensors.keys() | own.keys()):  # one at a time, for the memory's sake
@@ -99,6 +113,7 @@ class Pretrained(BaseModule):
                 identity.add(name, tensor)
             if name in own:
                 own[name].copy_(fitted[name])
+        low_rank.take_lengths(self)
         self.source, self.fingerprint = 'pretrained', identity.result()
         print_log(
             f'{type(self).__name__}: loaded {len(own)} tensors of {self.checkpoint}', 'current'
@@ -106,8 +121,13 @@ class Pretrained(BaseModule):
 
     def frozen_names(self) -> list[str]:
         """Names of the frozen tensors, relative to the encoder."""
-        frozen = [n for n, p in self.named_parameters() if not p.requires_grad]
+        frozen = [n for n, p in self._own_parameters().items() if not p.requires_grad]
         return frozen + list(self._saved_buffers()) if self.tune == 'none' else frozen
+
+    def _own_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that the pretrained file has, LoRA's left out."""
+        named = self.named_parameters()
+        return {low_rank.own_name(n): p for n, p in named if not low_rank.is_added(n)}
 
     def _saved_buffers(self) -> dict[str, Tensor]:
         """The buffers that a state dict holds; others, such as tables of angles, are computed."""
@@ -146,8 +166,9 @@ class Pretrained(BaseModule):
                 f'{len(absent)}: {", ".join(absent[:8])}{" ..." if len(absent) > 8 else ""}. '
                 'It must hold all of them or none.'
             )
-        elif any(prefix + n in state_dict for n, _ in self.named_parameters()):
+        elif any(prefix + n in state_dict for n in self._own_parameters()):
             self._note_foreign(state_dict, prefix, frozen)
+        low_rank.take_names(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _refuse_foreign(self, state_dict: dict, prefix: str) -> None:

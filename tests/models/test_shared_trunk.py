@@ -87,8 +87,10 @@ def test_the_trunk_runs_once():
 
 def test_a_tuned_trunk_or_no_branch_is_refused():
     branch = dict(a=dict(type='mmstadapter.FrameMean'))
-    with pytest.raises(ValueError, match="frozen trunk, got branches .'a'. and tune='bias'"):
+    with pytest.raises(ValueError, match="frozen trunk, got branches .'a'., tune='bias'"):
         SharedTrunkViT(trunk=tiny_trunk(tune='bias'), branches=branch)
+    with pytest.raises(ValueError, match="tune='none' and lora={'r': 2}"):
+        SharedTrunkViT(trunk=tiny_trunk(lora=dict(r=2)), branches=branch)
     with pytest.raises(ValueError, match='one branch or more'):
         SharedTrunkViT(trunk=tiny_trunk(), branches={})
 

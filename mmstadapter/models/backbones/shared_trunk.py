@@ -65,10 +65,10 @@ class SharedTrunkViT(BaseModule):
         super().__init__()
         self.trunk = MODELS.build(trunk)
         self.frames_per_pass = check_portion(frames_per_pass)
-        if not branches or self.trunk.tune != 'none':
+        if not branches or self.trunk.tune != 'none' or self.trunk.lora:
             raise ValueError(
                 'SharedTrunkViT: needs one branch or more and a frozen trunk, got branches '
-                f'{list(branches)} and tune={self.trunk.tune!r}.'
+                f'{list(branches)}, tune={self.trunk.tune!r} and lora={self.trunk.lora!r}.'
             )
         for name, branch in branches.items():
             if not hasattr(MODELS.get(branch['type']), 'finish'):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..lora import own_tensors
 from ..ops.linear import InProjection
 from ..trunks.clip_vit import MLP, Attention
 
@@ -112,4 +113,4 @@ class FrameTransformer(nn.Module):
         rows = min(len(table), len(self.positions))
         self.positions[:rows] = table[:rows]
         for ours, theirs in zip(self.blocks, blocks, strict=False):
-            ours.load_state_dict(theirs.state_dict())
+            ours.load_state_dict(own_tensors(theirs))

@@ -48,6 +48,7 @@ class CLIPText(Pretrained):
             computes in float32 all the same.
         activation: of the MLPs, ``'quick_gelu'`` (OpenAI's models) or ``'gelu'`` (most of
             LAION's); where the file says which it was trained with, it must agree.
+        lora: trains low-rank maps beside the linear maps of the blocks; see `Pretrained`.
 
     Raises:
         ValueError: for an unknown arch, tune or activation, or missing keys.
@@ -64,8 +65,9 @@ class CLIPText(Pretrained):
         tune: str = 'all',
         dtype: str | None = None,
         activation: str = 'quick_gelu',
+        lora: dict | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype)
+        super().__init__(checkpoint, tune, dtype, lora)
         who = type(self).__name__
         _check_choice(who, 'tune', tune, TUNE)
         _check_choice(who, 'activation', activation, ACTIVATIONS)
@@ -170,7 +172,7 @@ class EVAText(CLIPText):
     Args:
         arch: ``'eva-e-plus'`` (of EVA02-CLIP-E/14+, 694 M parameters), ``'eva-e'`` (of
             EVA02-CLIP-E/14), or a dict as in `CLIPText`.
-        checkpoint, tune, dtype: see `CLIPText`.
+        checkpoint, tune, dtype, lora: see `CLIPText`.
     """
 
     archs = EVA_ARCHS
@@ -181,8 +183,9 @@ class EVAText(CLIPText):
         checkpoint: str | None = None,
         tune: str = 'all',
         dtype: str | None = None,
+        lora: dict | None = None,
     ) -> None:
-        super().__init__(arch, checkpoint, tune, dtype, activation='gelu')
+        super().__init__(arch, checkpoint, tune, dtype, activation='gelu', lora=lora)
 
 
 def _check_choice(who: str, name: str, value: str, choices: Collection[str]) -> None:

@@ -27,6 +27,7 @@ class Trunk(Pretrained):
             or ``'all'``.
         dtype: storage type of the frozen parameters, e.g. ``'float16'``; tuned
             ones stay float32. ``None`` stores float32.
+        lora: trains low-rank maps beside the linear maps of the blocks; see `Pretrained`.
     """
 
     role = 'trunk'

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -45,21 +46,15 @@ class Attention(SelfAttention):
         self.out_proj = Linear(embed_dims, embed_dims)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
-
-    def state_dict(self, *args, prefix: str = '', **kwargs) -> dict[str, Tensor]:
-        """OpenAI's names alone, also where a layer in place of ``in_proj`` took over its weight."""
-        content = super().state_dict(*args, prefix=prefix, **kwargs)
-        for name in self._taken_over():
-            del content[prefix + name]
-        return content
+        self._register_state_dict_hook(drop_second_names)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        for name, ours in self._taken_over().items():
+        for name, ours in self.second_names().items():
             if prefix + ours in state_dict:
                 state_dict[prefix + name] = state_dict[prefix + ours]
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _taken_over(self) -> dict[str, str]:
+    def second_names(self) -> dict[str, str]:
         """Second names of ``in_proj_weight`` and ``in_proj_bias``, such as Float8Linear gives."""
         ours = {id(p): name for name, p in self.named_parameters(recurse=False)}
         layer = self.in_proj.named_parameters(prefix='in_proj')
@@ -74,6 +69,12 @@ class Attention(SelfAttention):
     def layer_out(self) -> nn.Module:
         """``out_proj``, D -> D."""
         return self.out_proj
+
+
+def drop_second_names(attention: Attention, state_dict: dict, prefix: str, _: Any) -> None:
+    """Hook of a state dict: OpenAI's names alone."""
+    for name in attention.second_names():
+        del state_dict[prefix + name]
 
 
 class MLP(nn.Module):
@@ -169,7 +170,7 @@ class CLIPViT(Trunk):
         with_proj: keep CLIP's projection into the joint image-text space (retrieval).
         activation: of the MLPs, ``'quick_gelu'`` (OpenAI's models) or ``'gelu'`` (most of
             LAION's); where the file says which it was trained with, it must agree.
-        checkpoint, tune, dtype: see `Trunk`.
+        checkpoint, tune, dtype, lora: see `Trunk`.
 
     Raises:
         ValueError: for an unknown arch, missing keys or sizes that do not divide.
@@ -186,8 +187,9 @@ class CLIPViT(Trunk):
         dtype: str | None = None,
         with_proj: bool = False,
         activation: str = 'quick_gelu',
+        lora: dict | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype)
+        super().__init__(checkpoint, tune, dtype, lora)
         if activation not in ACTIVATIONS:
             raise ValueError(
                 f'CLIPViT: activation must be one of {", ".join(ACTIVATIONS)}, got {activation!r}.'

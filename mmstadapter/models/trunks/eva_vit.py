@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
+from ..lora import is_added, take_lengths
 from ..ops.attention import Mix, SelfAttention
 from ..ops.elementwise import LayerNorm
 from ..ops.linear import QKV, Linear, PatchConv
@@ -155,7 +156,7 @@ class EVAViT(Trunk):
         img_size: input size in pixels, an integer or (height, width), if other
             than the pretrained one; the position table is resampled on load.
         with_proj: keep EVA-CLIP's projection into the joint image-text space (retrieval).
-        checkpoint, tune, dtype: see `Trunk`.
+        checkpoint, tune, dtype, lora: see `Trunk`.
 
     Raises:
         ValueError: for an unknown arch, missing keys or sizes that do not divide.
@@ -171,8 +172,9 @@ class EVAViT(Trunk):
         tune: str = 'none',
         dtype: str | None = None,
         with_proj: bool = False,
+        lora: dict | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype)
+        super().__init__(checkpoint, tune, dtype, lora)
         arch = resolve_arch('EVAViT', arch, ARCHS, OPTIONAL)
         self.patch_size, self.embed_dims = arch['patch_size'], arch['embed_dims']
         size = arch['img_size'] if img_size is None else img_size
@@ -200,12 +202,15 @@ class EVAViT(Trunk):
     def _start_random(self) -> None:
         """Norms as the identity, biases zero, everything else normal."""
         for name, parameter in self.named_parameters():
+            if is_added(name):
+                continue
             if 'norm' in name and name.endswith('weight'):
                 parameter.fill_(1)
             elif name.endswith('bias'):
                 parameter.zero_()
             else:
                 parameter.normal_(std=INIT_STD)
+        take_lengths(self)
 
     @property
     def blocks(self) -> nn.ModuleList:

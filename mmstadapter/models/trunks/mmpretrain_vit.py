@@ -77,8 +77,9 @@ class MMPretrainViT(WrappedViT):
         checkpoint: str | None = None,
         tune: str = 'none',
         dtype: str | None = None,
+        lora: dict | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype)
+        super().__init__(checkpoint, tune, dtype, lora)
         self.vit = build_vit(vit)
         self.embed_dims = self.vit.embed_dims
         self.num_prefix_tokens = self.vit.num_extra_tokens

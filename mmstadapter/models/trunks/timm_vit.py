@@ -53,8 +53,9 @@ class TimmViT(WrappedViT):
         checkpoint: str | None = None,
         tune: str = 'none',
         dtype: str | None = None,
+        lora: dict | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype)
+        super().__init__(checkpoint, tune, dtype, lora)
         self.model_name = model
         self.vit = vit = build_vit(model, dict(options or {}))
         if tune != 'none' and getattr(getattr(vit, 'rope', None), 'aug_active', False):
