@@ -9,6 +9,7 @@ from typing import Any
 import mmaction.registry as of_mmaction
 import mmengine.registry as of_mmengine
 import torch
+from mmaction.evaluation import AccMetric
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import Registry
 from mmengine.runner import Runner
@@ -51,6 +52,8 @@ _HOOKS += ('sync_buffers', 'visualization')
 _CLIPPING = dict(norm=torch.nn.utils.clip_grad_norm_, value=torch.nn.utils.clip_grad_value_)
 _DISTRIBUTED = {'backend', 'timeout', 'init_backend', 'init_method', 'world_size', 'rank'}
 _DISTRIBUTED |= {'store', 'group_name', 'pg_options', 'device_id', 'port'}
+ACCURACIES = {'top_k_accuracy', 'mean_class_accuracy'}  # of AccMetric
+ACCURACIES |= {'mean_average_precision', 'mmit_mean_average_precision'}
 _PARAMWISE = re.compile(r"(?:paramwise_cfg|options)(?:\.(?:get|pop)\(|\[)\s*'(\w+)'")
 _TESTING = re.compile(r"test_cfg(?:\.get\(|\[)\s*'(\w+)'")
 
@@ -129,6 +132,7 @@ class Walk:
             yield from _misspelt(keys, named(factory), path)
         else:
             yield from _unread(keys, known, path, getattr(factory, '__name__', str(kind)))
+        yield from _inner(value, path, factory)
 
     def find(self, kind: Any, registry: str) -> Any:
         """The class or function that a type stands for; None where nothing has that name."""
@@ -155,7 +159,8 @@ class Walk:
         found = own.get(near[0]) if near else None
         ours = found is not None and found.__module__.startswith('mmstadapter.')
         hint = f' Did you mean {"mmstadapter." * ours}{near[0]}?' if near else ''
-        return f'{path}.type: no {registry} has the name {kind!r}.{hint}'
+        where = path if path.endswith('constructor') else f'{path}.type'
+        return f'{where}: no {registry} has the name {kind!r}.{hint}'
 
     # ------------------------------------------------------ forms of the host's own
 
@@ -200,12 +205,17 @@ class Walk:
         further = {'constructor', 'paramwise_cfg'}
         yield from self.built(value, path, 'OPTIM_WRAPPERS', further, 'OptimWrapper')
         clipping = value.get('clip_grad') or {}
+        if not isinstance(clipping, Mapping):
+            yield f'{path}.clip_grad: must be a dict such as dict(max_norm=1), got {clipping!r}.'
+            clipping = {}
         function = _CLIPPING.get(clipping.get('type', 'norm'))
         if function is not None:
             known = named(function) - {'parameters'}
             yield from _unread(set(clipping) - {'type'}, known, f'{path}.clip_grad', 'clipping')
         constructor = value.get('constructor', 'DefaultOptimWrapperConstructor')
         factory = self.find(constructor, 'OPTIM_WRAPPER_CONSTRUCTORS')
+        if factory is None:
+            yield self._unknown(constructor, f'{path}.constructor', 'OPTIM_WRAPPER_CONSTRUCTORS')
         optimizer = self.find(value['optimizer'].get('type'), 'OPTIMIZERS')
         of_group = (optimizer and accepted(optimizer)) or frozenset()
         settings = value.get('paramwise_cfg') or {}
@@ -227,6 +237,9 @@ class Walk:
             extra = further | (saving if name == 'checkpoint' else set())
             implied = 'CheckpointHook' if name == 'checkpoint' else None
             yield from self._hook(hook, path, extra, implied)
+        if isinstance(custom, Mapping | str):
+            yield f'custom_hooks: must be a list of dicts, got {custom!r}.'
+            return
         for i, hook in enumerate(custom or ()):
             yield from self._hook(hook, f'custom_hooks.{i}', further)
 
@@ -277,6 +290,25 @@ def _is_ours(registry: Registry, name: str) -> bool:
 def _unread(keys: set, known: set | frozenset, path: str, reader: str) -> Iterator[str]:
     for key in sorted(map(str, keys - set(known))):
         yield f'{path}.{key}: {reader} does not read it. {shipped.closest(key, sorted(known))}'
+
+
+def _inner(value: Mapping, path: str, factory: Any) -> Iterator[str]:
+    """Complaints about arguments that are dicts of known names."""
+    ours = getattr(factory, '__module__', '').startswith('mmstadapter.datasets.')
+    prefix = value.get('data_prefix')
+    if ours and isinstance(prefix, Mapping):
+        yield from _unread(set(prefix), {'video', 'img'}, f'{path}.data_prefix', factory.__name__)
+    options = value.get('metric_options')
+    if (
+        isinstance(options, Mapping)
+        and isinstance(factory, type)
+        and issubclass(factory, AccMetric)
+    ):
+        where = f'{path}.metric_options'
+        yield from _unread(set(options), ACCURACIES, where, factory.__name__)
+        for name, own in options.items():
+            known = {'topk'} if name == 'top_k_accuracy' else set(own)
+            yield from _unread(set(own), known, f'{where}.{name}', factory.__name__)
 
 
 def _misspelt(keys: set, known: set[str], path: str) -> Iterator[str]:

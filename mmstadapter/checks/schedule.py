@@ -67,7 +67,8 @@ def _was_shortened(names: Names) -> bool:
 def _length(cfg: Mapping, schedule: Mapping) -> int | None:
     """Length of the training in the unit of a schedule's settings, None where not known yet."""
     loop = cfg.get('train_cfg') or {}
-    in_epochs = schedule.get('by_epoch', 'warmup' not in schedule)
+    by_default = schedule.get('convert_to_iter_based', 'warmup' not in schedule)
+    in_epochs = schedule.get('by_epoch', by_default)
     length = loop.get('max_epochs') if in_epochs else loop.get('max_steps', loop.get('max_iters'))
     end = schedule.get('end') if 'warmup' in schedule else None
     known = [n for n in (length, end) if isinstance(n, int)]

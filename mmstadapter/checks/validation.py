@@ -47,7 +47,7 @@ def _first(path: str, names: list[str], rule: Any) -> Iterator[str]:
     """Whether the host can tell which way the first metric is better."""
     try:
         CheckpointHook(save_best=names[0], rule=rule)
-    except ValueError:
+    except (KeyError, ValueError):
         yield (
             f"{path}: 'auto' takes the first metric, {names[0]!r}, of which MMEngine does not know "
             f"which way is better. Add rule='greater' or 'less' and name it, or set {path}=None."

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .fields import walk_through
+from .keys import ACCURACIES
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,21 @@ RULES = (
         'Count what the annotation file numbers from 0.',
     ),
     Rule(
+        tuple(
+            f'model.*{name}'
+            for name in ('img_size', 'patch_size', 'embed_dims', 'num_layers', 'num_heads')
+        ),
+        lambda value: value is None or _whole(value),
+        'a whole number of at least 1',
+        'Named archs have sizes that fit together.',
+    ),
+    Rule(
+        ('model.data_preprocessor.std.*', 'data_preprocessor.std.*'),
+        _positive,
+        'a number above 0',
+        'Pixels are divided by it; CLIP has (68.5, 66.6, 70.3).',
+    ),
+    Rule(
         ('model.*.topk', 'model.*.topk.*', '*_evaluator*.topk', '*_evaluator*.topk.*'),
         _whole,
         'whole numbers of at least 1',
@@ -174,6 +190,24 @@ RULES = (
         'It counts epochs, or iterations with by_epoch=False.',
     ),
     Rule(
+        ('*_hooks.*.rule',),
+        lambda value: value in (None, 'greater', 'less'),
+        "'greater', 'less' or None",
+        'It says which way save_best or monitor is better.',
+    ),
+    Rule(
+        ('*_evaluator*.metric_list', '*_evaluator*.metric_list.*'),
+        lambda value: value in ACCURACIES,
+        f'one of {sorted(ACCURACIES)}, or several',
+        'They are what AccMetric knows.',
+    ),
+    Rule(
+        ('env_cfg.mp_cfg.mp_start_method',),
+        lambda value: value in ('fork', 'spawn', 'forkserver'),
+        "'fork', 'spawn' or 'forkserver'",
+        "Linux usually has 'fork'.",
+    ),
+    Rule(
         ('param_scheduler.*warmup', 'param_scheduler.*begin'),
         _at_least_0,
         'a number of at least 0',
@@ -204,6 +238,7 @@ def impossible_values(cfg: Mapping) -> Iterator[str]:
     yield from _clipping(cfg)
     yield from _classes(cfg)
     yield from _first_validation(cfg)
+    yield from _channels(cfg)
 
 
 def _is_drop_rate(path: str, value: Any) -> bool:
@@ -248,3 +283,16 @@ def _first_validation(cfg: Mapping) -> Iterator[str]:
             f'train_cfg.val_begin: must be at most the length of the training, {last}, got '
             f'{first}. Nothing would be validated.'
         )
+
+
+def _channels(cfg: Mapping) -> Iterator[str]:
+    """A mean and a deviation that are not one, or one a colour."""
+    colours = (cfg.get('model') or {}).get('data_preprocessor')
+    given = colours if isinstance(colours, Mapping) else {}
+    for key in ('mean', 'std'):
+        value = given.get(key)
+        if isinstance(value, list | tuple) and len(value) not in (1, 3):
+            yield (
+                f'model.data_preprocessor.{key}: must have 1 or 3 numbers, one a colour, got '
+                f'{list(value)}.'
+            )

@@ -40,6 +40,12 @@ CASES = {
         'VideoDecode'
     ),
     'train_dataloader = dict(collate_fn=dict(type="mmstadapter.flat_colate"))': 'flat_collate',
+    'train_dataloader = dict(dataset=dict(data_prefix=dict(vido=".")))': 'video',
+    'val_evaluator = dict(metric_options=dict(top_k_acuracy=dict(topk=(1,))))': 'top_k_accuracy',
+    'val_evaluator = dict(metric_options=dict(top_k_accuracy=dict(tokp=(1,))))': 'topk',
+    'optim_wrapper = dict(constructor="TunedConstructor")': 'optim_wrapper.constructor',
+    'optim_wrapper = dict(clip_grad="max_norm=1")': 'dict(max_norm=1)',
+    'custom_hooks = dict(type="EMAHook")': 'must be a list',
     'log_processor = dict(window=5)': 'window_size',
 }
 

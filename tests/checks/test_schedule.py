@@ -37,6 +37,10 @@ def test_one_that_was_written_for_this_training_is_a_mistake(complaint, warmup):
     assert 'shorter than the training of 2' in said
 
 
+def test_one_that_is_set_by_name_is_as_if_written_for_it(complaint):
+    assert 'shorter than the training of 6' in complaint(param_scheduler__0__warmup=9)
+
+
 def test_a_warm_up_of_the_hosts_is_looked_at_too(complaint):
     lines = "param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=True, end=%s)]"
     assert 'param_scheduler.0.end' in complaint(lines % 9)
