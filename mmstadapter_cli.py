@@ -50,11 +50,21 @@ def main(argv: list[str] | None = None) -> int | str | None:
         elif command in ('-V', '--version'):
             print(f'mmstadapter {load("version").__version__}')
         elif command in COMMANDS:
-            return load(f'commands.{command.replace("-", "_")}').main(arguments)
+            return run(command, arguments)
         else:
             hint = load('shipped').closest(command, list(COMMANDS))
             return f'mmstadapter: no command {command!r}. {hint}'
     return None
+
+
+def run(command: str, arguments: list[str]) -> int | str | None:
+    """Run one; the sentence it ends with holds names of files, which are printed as text."""
+    try:
+        return load(f'commands.{command.replace("-", "_")}').main(arguments)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise SystemExit(load('printing').printable(end.code)) from end
+        raise
 
 
 def overview() -> str:

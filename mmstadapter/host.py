@@ -6,6 +6,7 @@ all before anything of MMAction2's models is imported.
 """
 
 import io
+import logging
 import pickle
 import re
 import sys
@@ -24,10 +25,12 @@ from mmengine.config.utils import _get_package_and_cfg_path
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.logging import HistoryBuffer
+from mmengine.logging.logger import MMFormatter
 from mmengine.registry import OPTIMIZERS
 from packaging.version import Version
 
 from . import shipped
+from .printing import printable
 from .runs import mends
 
 
@@ -317,6 +320,24 @@ def note_options() -> bool:
     return True
 
 
+def print_names_as_text() -> bool:
+    """Keep names of files and labels from commanding the terminal that a log is shown on.
+
+    Without it: a video called ``'\\x1b[2J.mp4'`` that cannot be decoded clears the screen when
+    it is reported; MMEngine 0.10.7 logs texts as they are. Can go when MMEngine escapes them.
+    """
+    if getattr(MMFormatter.formatMessage, 'escapes', False):
+        return False
+
+    def formatMessage(self: logging.Formatter, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = printable(record.message)
+        return logging.Formatter.formatMessage(self, record)
+
+    vars(formatMessage)['escapes'] = True
+    MMFormatter.formatMessage = formatMessage
+    return True
+
+
 _NOISE = (
     'Fail to import ``MultiScaleDeformableAttention``',  # mmcv-lite has no compiled operators
     'pkg_resources is deprecated',  # MMEngine 0.10.7, at every inherited config
@@ -346,6 +367,7 @@ MENDS: tuple[Callable[[], bool], ...] = (
     synchronise_on_cpus,
     check_configs,
     note_options,
+    print_names_as_text,
     hush_known_warnings,
     *mends.MENDS,
 )

@@ -8,3 +8,12 @@ def shown(name: object) -> str:
     turn the direction of writing, bytes that are no text: all stand as '\\n', '\\x1b' and so on.
     """
     return ''.join(x if x.isprintable() else ascii(x)[1:-1] for x in str(name))
+
+
+def printable(text: str) -> str:
+    """Lines of text with what does not print escaped, see :func:`shown`."""
+    return text if text.isprintable() else '\n'.join(map(_line, text.split('\n')))
+
+
+def _line(text: str) -> str:
+    return '\t'.join(map(shown, text.split('\t')))

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..datasets.packets import VideoReadError
 from ..datasets.readers import open_video
+from ..printing import shown
 from .own_videos import Video
 
 STRIP_FRAMES, STRIP_HEIGHT = 4, 112
@@ -133,6 +135,7 @@ def write_page(found: list[dict[str, Any]], root: Path, path: Path, limit: int =
         f'<!doctype html><meta charset="utf-8"><title>Mistakes</title><style>{STYLE}</style>'
         f'<h1>{heading}</h1><p>The most certain first; confusion.png shows them all.</p>{figures}',
         encoding='utf-8',
+        errors='backslashreplace',  # of names that are no text
     )
 
 
@@ -161,20 +164,22 @@ def write_results(
 
 
 def _write_json(value: Any, path: Path) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    text = json.dumps(value, indent=1, ensure_ascii=False) + '\n'
+    path.write_text(text, encoding='utf-8', errors='backslashreplace')  # which JSON reads back
 
 
 def _figure(entry: dict[str, Any], root: Path) -> str:
     file = root / entry['video']
     said = (
-        f'<b>{html.escape(entry["label"])}</b> ({entry["label_score"]:.2f}) taken for '
-        f'<b>{html.escape(entry["predicted"])}</b> ({entry["predicted_score"]:.2f})'
+        f'<b>{html.escape(shown(entry["label"]))}</b> ({entry["label_score"]:.2f}) taken for '
+        f'<b>{html.escape(shown(entry["predicted"]))}</b> ({entry["predicted_score"]:.2f})'
     )
-    link = f'<a href="file://{quote(str(file))}">{html.escape(entry["video"])}</a>'
+    name = html.escape(shown(entry['video']))
+    link = f'<a href="file://{quote(os.fsencode(file))}">{name}</a>'
     try:
         picture = f'<img src="data:image/jpeg;base64,{_strip(file)}" alt="frames">'
     except VideoReadError as error:
-        picture = html.escape(error.reason)
+        picture = html.escape(shown(error.reason))
     return f'<figure>{picture}<figcaption>{said}<br>{link}</figcaption></figure>'
 
 

@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f'DST must end in .safetensors or .pth, got {args.dst}')
     if args.dst.exists() and not args.force:
         parser.error(f'{args.dst} exists; use --force to replace it')
+    from mmstadapter.printing import printable
     from mmstadapter.weights import locate, open_tensors, require_numbers
     from mmstadapter.weights.converting import convert, report, write
 
@@ -64,6 +65,6 @@ def main(argv: list[str] | None = None) -> None:
         write(args.dst, written, args.target)
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error
-        parser.exit(1, f'{parser.prog}: {reason}\n')
+        parser.exit(1, printable(f'{parser.prog}: {reason}\n'))
     report(tensors, written, args.origin)
     print(f'{args.dst}: {args.dst.stat().st_size / 2**20:.1f} MiB, named as in {args.target}')

@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.runner import load_checkpoint
 
     from mmstadapter.engine.tuned_checkpoint import write_adapter
+    from mmstadapter.printing import printable
 
     try:
         config = Config.fromfile(args.config)
@@ -39,9 +40,9 @@ def main(argv: list[str] | None = None) -> None:
         model.init_weights()
         load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
-        parser.exit(1, f'{error}\n')
+        parser.exit(1, printable(f'{error}\n'))
     except KeyError as error:  # whose text is the message in quotes
-        parser.exit(1, f'{error.args[0]}\n')
+        parser.exit(1, printable(f'{error.args[0]}\n'))
     metadata = {}
     if args.labels:
         if not hasattr(model, 'cls_head'):
@@ -56,5 +57,5 @@ def main(argv: list[str] | None = None) -> None:
     try:
         write_adapter(args.out, model, config, **metadata)
     except ValueError as error:
-        parser.exit(1, f'{error}\n')
+        parser.exit(1, printable(f'{error}\n'))
     print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB')

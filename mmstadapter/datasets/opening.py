@@ -8,6 +8,7 @@ from typing import Any
 import av
 from av.stream import Disposition
 
+from ..printing import shown
 from .ffmpeg_log import Entry, first_damage, listening
 
 # Titles that are no text are no reason to refuse a video; from PyAV 19 on they never are.
@@ -30,7 +31,7 @@ class VideoReadError(RuntimeError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f'{self.path}: {self.reason}' if self.reason else self.path
+        return f'{shown(self.path)}: {self.reason}' if self.reason else shown(self.path)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..models.retrieval.scoring import score
+from ..weights import save_lazily
 
 FORMAT = 'mmstadapter retrieval features 1'
 ITEMS = 4096  # items whose numbers are checked at a time
@@ -107,8 +107,7 @@ class RetrievalFeatures:
             captions=json.dumps(list(self.captions), ensure_ascii=False),
             notes=json.dumps(dict(self.notes), ensure_ascii=False),
         )
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path, header)
+        save_lazily(tensors, path, header)
 
     @classmethod
     def load(cls, path: str | Path) -> 'RetrievalFeatures':

@@ -63,7 +63,11 @@ def _load_trained(model: nn.Module, checkpoint: str) -> None:
     tensors = weights.read_tensors(checkpoint)
     if getattr(model, VIDEO_SIDE, model) is None:
         tensors = {n: t for n, t in tensors.items() if not n.startswith(f'{VIDEO_SIDE}.')}
-    load_state_dict(model, tensors, strict=True)
+    weights.require_numbers(tensors, checkpoint)
+    try:
+        load_state_dict(model, tensors, strict=True)
+    except RuntimeError as error:
+        raise RuntimeError(f'{checkpoint} does not belong to this model: {error}') from error
 
 
 def _load_pretrained(model: nn.Module, name: str) -> None:

@@ -42,14 +42,14 @@ def write_sheet(
         stamps: ``VideoIndex.stamps``; of a file that is not as it was indexed nothing is shown.
             Such frames would be of another video, perhaps one that is not to leave this machine.
     """
-    title = html.escape(query)
+    title = html.escape(shown(query))
     figures = ''.join(
         _figure(rank, hit, Path(root), stamps) for rank, hit in enumerate(hits, start=1)
     )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(
         f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f'<h1>{title}</h1><p>{len(hits)} segments, best first, in {html.escape(str(root))}</p>'
+        f'<h1>{title}</h1><p>{len(hits)} segments, best first, in {html.escape(shown(root))}</p>'
         f'<main>{figures}</main>\n',
         encoding='utf-8',
         errors='backslashreplace',
@@ -81,7 +81,7 @@ def _figure(rank: int, hit: Hit, root: Path, stamps: Mapping[str, VideoStamp] | 
         code = base64.b64encode(strip(file, hit.start, hit.end)).decode()
         picture = f'<img src="data:image/jpeg;base64,{code}" alt="frames">'
     except VideoReadError as error:
-        picture = f'<p>No picture: the file {html.escape(error.reason)}.</p>'
+        picture = f'<p>No picture: the file {html.escape(shown(error.reason))}.</p>'
     part = f'#t={hit.start:.2f},{hit.end:.2f}'
     link = f'<a href="file://{quote(os.fsencode(file))}{part}">{html.escape(shown(hit.video))}</a>'
     times = f'{clock(hit.start)} to {clock(hit.end)}'

@@ -19,6 +19,10 @@ from .wrapped import PREFIX, WrappedViT, beside, call
 REFUSED = {
     'num_classes': 'the head is VideoHead',
     'pretrained': "give the file as the trunk's checkpoint",
+    'pretrained_cfg': "give the file as the trunk's checkpoint",
+    'pretrained_cfg_overlay': "give the file as the trunk's checkpoint",
+    'checkpoint_path': "give the file as the trunk's checkpoint",
+    'cache_dir': 'nothing is fetched',
     'patch_drop_rate': 'an adapter needs every patch of the grid',
     'in_chans': 'frames have 3 channels',
 }
