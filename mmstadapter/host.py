@@ -12,6 +12,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -392,5 +393,7 @@ def join_processes(cfg: Config) -> bool:
     )
     cfg.model_wrapper_cfg = wrapper | (cfg.get('model_wrapper_cfg') or {}) | {'device_ids': None}
     if not is_distributed():
-        torch.distributed.init_process_group('gloo')
+        timeout = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout')
+        bound = {} if timeout is None else dict(timeout=timedelta(seconds=timeout))
+        torch.distributed.init_process_group('gloo', **bound)
     return True

@@ -7,6 +7,7 @@ from .drawing import DrawingHook
 from .epoch_seed import EpochSeedHook, seed_worker
 from .finite_loss import FiniteLossHook
 from .freeze_report import FreezeReportHook, ParameterRow, count_parameters
+from .heartbeat import HeartbeatHook
 from .step_loop import StepTrainLoop
 from .tuned_checkpoint import TunedCheckpointHook
 from .tuned_optim import TunedOptimWrapperConstructor
@@ -21,6 +22,7 @@ __all__ = [
     'FiniteLossHook',
     'FreezeReportHook',
     'NamedGroupsConstructor',
+    'HeartbeatHook',
     'ParameterRow',
     'StepTrainLoop',
     'TunedCheckpointHook',
