@@ -8,7 +8,7 @@ custom_imports = dict(imports=['mmstadapter'], allow_failed_imports=False)
 randomness = dict(seed=0)
 
 # save_best='auto' (MMAction2's) takes the first metric and knows how to rank accuracies, not
-# retrieval metrics (retrieval_runtime.py). The last five are ours. They are there whatever a config
+# retrieval metrics (retrieval_runtime.py). The last six are ours. They are there whatever a config
 # lists in custom_hooks; default_hooks = dict(bad_videos=None) turns one off.
 default_hooks = dict(
     checkpoint=dict(interval=1, max_keep_ckpts=3),
@@ -17,4 +17,5 @@ default_hooks = dict(
     epoch_seed=dict(type='mmstadapter.EpochSeedHook'),
     finite_loss=dict(type='mmstadapter.FiniteLossHook'),
     freeze_report=dict(type='mmstadapter.FreezeReportHook'),
+    heartbeat=dict(type='mmstadapter.HeartbeatHook'),
 )

@@ -12,6 +12,7 @@ OURS = dict(
     epoch_seed='mmstadapter.EpochSeedHook',
     finite_loss='mmstadapter.FiniteLossHook',
     freeze_report='mmstadapter.FreezeReportHook',
+    heartbeat='mmstadapter.HeartbeatHook',
 )
 
 

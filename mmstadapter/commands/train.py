@@ -9,12 +9,15 @@ starts several processes.
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, NoReturn
 
 from mmstadapter_cli import config_path, parser_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -83,5 +86,20 @@ def main(argv: list[str] | None = None) -> None:
 
     cfg = launch.read_config(args)
     apply_args(cfg, args)
-    launch.build_runner(cfg).train()
+    try:
+        launch.build_runner(cfg).train()
+    except KeyboardInterrupt:
+        end_by_hand(cfg, ['train', *(sys.argv[1:] if argv is None else argv)], args.resume)
     launch.leave_processes()
+
+
+def end_by_hand(cfg: 'Config', words: list[str], resumed: str | None) -> NoReturn:
+    """End after Ctrl-C with one line that says what is kept and how to go on."""
+    from mmstadapter.runs.interrupted import how_to_go_on
+
+    alone = cfg.launcher == 'none'
+    if int(os.environ.get('RANK', 0)) == 0:
+        print(f'\n{how_to_go_on(cfg.work_dir, words, resumed, alone)}', file=sys.stderr)
+    if alone:
+        sys.exit(INTERRUPTED)
+    os._exit(INTERRUPTED)  # an exchange under way would be waited for
