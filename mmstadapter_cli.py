@@ -58,13 +58,20 @@ def main(argv: list[str] | None = None) -> int | str | None:
 
 
 def run(command: str, arguments: list[str]) -> int | str | None:
-    """Run one; the sentence it ends with holds names of files, which are printed as text."""
+    """Run one; the sentence it ends with holds names of files, which are printed as text.
+
+    Errors whose text says all that a user needs (``is_said_whole``) are such a sentence.
+    """
     try:
         return load(f'commands.{command.replace("-", "_")}').main(arguments)
     except SystemExit as end:
         if isinstance(end.code, str):
             raise SystemExit(load('printing').printable(end.code)) from end
         raise
+    except Exception as error:
+        if not getattr(error, 'is_said_whole', False):
+            raise
+        raise SystemExit(load('printing').printable(str(error))) from error
 
 
 def overview() -> str:

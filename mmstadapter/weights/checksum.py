@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .errors import DamagedFile
+
 SHA256 = 'sha256_of_tensors'  # where a safetensors file of ours says it
 
 
@@ -33,7 +35,7 @@ def require_checksum(tensors: Mapping[str, Tensor], texts: Mapping[str, str], pa
         path: the file.
     """
     if SHA256 in texts and texts[SHA256] != checksum(tensors):
-        raise ValueError(
+        raise DamagedFile(
             f'{path}: its tensors are not those that were written (another checksum), so the file '
             'is damaged. Fetch or write it again.'
         )

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .checksum import require_checksum
+from .errors import DamagedFile
 from .torchscript import is_torchscript, read_torchscript
 
 FACTOR, SLACK = 8, 16 << 20  # a file may unpack to so many times its size, and so many bytes more
@@ -30,10 +31,6 @@ NO_WEIGHTS = {  # how files begin that come instead of weights
     b'version https://git-lfs': 'is a pointer of Git LFS; `git lfs pull` brings the file itself',
     b'<': 'is a web page; fetch the file itself',
 }
-
-
-class DamagedFile(ValueError):
-    """A file that is not whole, or holds something else than weights."""
 
 
 def kind_of(path: Path) -> str:
@@ -133,7 +130,7 @@ def _checked(path: Path, size: int, mtime_ns: int) -> bool:
         members = archive.infolist()
         whole = sum(info.file_size for info in members)
         if whole > FACTOR * size + SLACK:
-            raise ValueError(
+            raise DamagedFile(
                 f'{path} has {size:,} bytes and would unpack to {whole:,}: weights do not compress '
                 'so, and nothing of it was unpacked. Get the file from where it comes from.'
             )
@@ -157,7 +154,7 @@ def refuse_expanded(tensors: dict[str, Tensor], path: Path, size: int) -> None:
     """
     whole = sum(tensor.nbytes for tensor in tensors.values())
     if whole > FACTOR * size + SLACK:
-        raise ValueError(
+        raise DamagedFile(
             f'read_tensors: {path} has {size:,} bytes and its tensors would have {whole:,}. Give '
             'a file that holds every number of its tensors.'
         )
@@ -175,7 +172,7 @@ def read_index(path: Path) -> dict[str, str]:
             return dict(shard_of)
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise ValueError(
+    raise DamagedFile(
         f'read_tensors: {path} is no index of shards. It must be JSON with a weight_map, from '
         'tensor names to names of files beside it.'
     )

@@ -6,6 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..printing import shown
+from .errors import NoNumbers
+
 MASK = 'mask'  # names end so where minus infinity has a meaning
 
 
@@ -26,9 +29,9 @@ def require_numbers(tensors: Mapping[str, Tensor], source: str | Path) -> None:
     if not broken:
         return
     first = next(iter(broken))
-    raise ValueError(
+    raise NoNumbers(
         f'{source}: weights must be finite numbers, but {len(broken)} of {len(tensors)} tensors '
-        f'hold others (infinite or NaN), the first is {first} with {broken[first]} of '
+        f'hold others (infinite or NaN), the first is {shown(first)} with {broken[first]} of '
         f'{tensors[first].numel()} values. The file is damaged, or its training diverged: fetch '
         'it again, or take a checkpoint from before.'
     )

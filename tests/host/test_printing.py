@@ -2,6 +2,8 @@
 
 import html
 import logging
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from mmengine.logging.logger import MMFormatter
@@ -12,6 +14,7 @@ from mmstadapter.datasets.packets import VideoReadError
 from mmstadapter.printing import printable, shown
 from mmstadapter.search import Hit
 from mmstadapter.search.page import write_sheet
+from mmstadapter.weights.errors import DamagedFile
 
 NAME = 'a\x1b[2J\x9b1m\r\nb\u202e\udce9.mp4'  # clears the screen, colours, returns, turns text
 TEXT = r'a\x1b[2J\x9b1m\r\nb\u202e\udce9.mp4'
@@ -52,3 +55,11 @@ def test_pages_hold_them_as_text_alone(tmp_path, name):
         text = (tmp_path / page).read_text(encoding='utf-8')
         assert html.escape(shown(name)) in text
         assert not [mark for mark in ('<script', '<img src=x', '\x1b', '<b>root') if mark in text]
+
+
+def test_a_damaged_file_ends_a_command_with_a_sentence(monkeypatch):
+    error = DamagedFile('x\x1b[2J.pth is no file of plain tensors')
+    broken = SimpleNamespace(main=Mock(side_effect=error), printable=printable)
+    monkeypatch.setattr(mmstadapter_cli, 'load', lambda name: broken)
+    with pytest.raises(SystemExit, match=r'^x\\x1b\[2J\.pth is no file'):
+        mmstadapter_cli.main(['train', 'x.py'])
