@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 import mmstadapter
+from mmstadapter.models.backbones.side4video.operators import shifted_class_tokens
 
 GB = 1e9
 # name, arch, side width, layers, clips, the paper's GB (Table 2), the limit to keep
@@ -51,14 +52,13 @@ class PlainBlock(nn.Module):
         )
         self.ln_1, self.mlp = block.ln_1, block.mlp
         self.attn = nn.MultiheadAttention(dims, dims // 64, batch_first=True)
-        self.shift = block.shifted_cls
 
     def forward(self, s: Tensor, tokens: Tensor, positions: Tensor) -> Tensor:
         """(B·T, N, C), (B·T, 1+N, D) -> (B·T, N, C)."""
         z = self.down.linear(layer_norm(self.down.norm, tokens))
         s = 0.5 * s + 0.5 * z[:, 1:]
         s = s + self.tokens(self.conv(self.bn_1(self.volume(s))))
-        keys = torch.cat([self.shift(z, NUM_FRAMES), s + positions.to(s.dtype)], dim=1)
+        keys = torch.cat([shifted_class_tokens(z, NUM_FRAMES), s + positions.to(s.dtype)], dim=1)
         keys = layer_norm(self.ln_1, keys)
         s = s + self.attn(keys[:, 1:], keys, keys, need_weights=False)[0]
         u = self.tokens(self.bn_2(self.volume(s)))

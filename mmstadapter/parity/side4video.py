@@ -6,7 +6,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..models import Side4VideoViT, VideoHead
-from ..models.backbones.side4video import trunk_layers
+from ..models.backbones.side4video.network import trunk_layers
+from ..models.backbones.side4video.operators import shifted_class_tokens, with_positions
 from ..weights import SOURCES
 from ..weights.side4video import visual_rules
 from ..weights.sources import EVA_NAMES, TRUNK_NAMES
@@ -110,8 +111,8 @@ class Side4VideoCase(ModelCase):
             s = model.side.read(s, i, tokens, model.trunk, self.num_frames)
             if i in model.side.reads:
                 found[f'side.block{k}'] = self._tokens(s)
-        if hasattr(model.side, 'norm'):
-            found['side.final_bn'] = self._volume(model.side.norm(s.flatten(0, 1)).view_as(s))
+        if model.side.norm is not None:
+            found['side.final_bn'] = self._volume(model.side.norm(s))
         return found | self._ends(s, tokens)
 
     def _branches(self, s: Tensor, z: Tensor) -> dict[str, Tensor]:
@@ -119,20 +120,22 @@ class Side4VideoCase(ModelCase):
         model = self.model['backbone']
         block = model.side.blocks[0]
         s = block.fuse(s, z)
-        norm = None if self.eva else block.bn_1
-        time = block.conv(s, norm, self.num_frames)
-        s = s + block.over_time(s, self.num_frames)
-        cls = block.shifted_cls(z, self.num_frames)
-        keys = block.keys(s, cls, model.side.position_embedding)
-        space = block.attn(keys, s.shape[1] + (self.retrieval and not self.eva))
-        seen = self._tokens(keys.make(*keys.inputs))
-        s = s + block.over_space(s, cls, model.side.position_embedding)
+        given = s if self.eva else block.bn_1(s)
+        time = block.conv(given, self.num_frames)
+        s = s + (block.bn_1(time) if self.eva else time)
+        cls, positions = shifted_class_tokens(z, self.num_frames), model.side.position_embedding
+        seen = with_positions(s, positions, cls)
+        seen = seen if self.eva else block.ln_1(seen)
+        num_queries = s.shape[1] + (self.retrieval and not self.eva)
+        space = block.attn(seen, num_queries)
+        added = space[:, -s.shape[1] :]
+        s = s + (block.ln_1(added) if self.eva else added)
         raw = '_raw' if self.eva else ''
         return {
             f'side.block0.conv{raw}': self._volume(time),
             f'side.block0.attn{raw}': self._tokens(space),
-            f'side.block0.{"kv" if self.eva else "ln_1"}': seen,
-            'side.block0.mlp': self._tokens(block.feed_forward(s)),
+            f'side.block0.{"kv" if self.eva else "ln_1"}': self._tokens(seen),
+            'side.block0.mlp': self._tokens(block.around(block.bn_2, block.mlp, s)),
         }
 
     def _ends(self, s: Tensor, tokens: list[Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..trunks.base import Trunk
 from .outputs import check_output, out_width, read_out
-from .side4video import check_portion, check_video, trunk_layers
+from .side4video.network import trunk_layers
+from .side4video.options import check_portion, check_video
 
 
 @MODELS.register_module()

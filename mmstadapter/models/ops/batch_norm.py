@@ -1,63 +1,124 @@
-"""Batch normalisation of token tensors, whose channels come last.
+"""Batch normalisation of token tensors, whose channels come last."""
 
-The modules are plain ``nn.BatchNorm1d``, so that whatever turns a model's batch norms into
-synchronised ones finds them; the functions here call them on (..., C).
-"""
-
-from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .dtypes import summing_dtype
+from .recompute import Make, remakeable
 
-def batch_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
+ROWS = 4096  # rows whose squares are added up at a time
+
+
+class BatchNorm(nn.BatchNorm1d):
     """Normalise over all axes but the last: clips, frames and places jointly.
 
-    The same numbers as BatchNorm3d on (B, C, T, h, w). In training the running statistics
-    are updated.
-
-    Args:
-        norm: an ``nn.BatchNorm1d`` of C channels, or a synchronised one.
-        x: (..., C).
-
-    Returns:
-        (..., C), same dtype.
-
-    Raises:
-        ValueError: in training, if there is one value a channel, whose variance is zero.
+    The same parameters, buffers and numbers as BatchNorm3d on (B, C, T, h, w).
     """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C), same dtype; in training the running statistics are updated.
+
+        Raises:
+            ValueError: in training, if there is one value a channel, whose variance is zero.
+        """
+        check_count(self, x)
+        if self.training and x.device.type == 'cpu' and not torch.compiler.is_compiling():
+            by_rows = self._by_rows(x.detach().flatten(0, -2))
+            return remakeable(by_rows, x, self.weight, self.bias)
+        again = _without_trace(self) if torch.is_grad_enabled() else None
+        return remakeable(self._plain, x, self.weight, self.bias, again=again)
+
+    def _plain(self, x: Tensor, *parameters: Tensor) -> Tensor:
+        return super().forward(x.flatten(0, -2)).view_as(x)
+
+    def _by_rows(self, rows: Tensor) -> Make:
+        """The norm with the statistics of (R, C); PyTorch's lose two digits at 50,000 rows."""
+        mean, var = row_statistics(rows)
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            unbiased = var * (len(rows) / (len(rows) - 1))
+            share = self.momentum or 1 / self.num_batches_tracked.item()
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
+        return partial(_with_statistics, mean, var, self.eps)
+
+
+def normalise(norm: nn.Module, x: Tensor) -> Tensor:
+    """norm(x), (..., C) -> (..., C), whoever has taken the norm's place.
+
+    PyTorch's own batch norms, which conversion to synchronised ones puts in, take rows.
+    """
+    if isinstance(norm, _BatchNorm) and not isinstance(norm, BatchNorm):
+        check_count(norm, x)
+        return norm(x.flatten(0, -2)).view_as(x)
+    return norm(x)
+
+
+def check_count(norm: _BatchNorm, x: Tensor) -> None:
+    """Raise ValueError if a norm in training is given one value a channel."""
     if norm.training and x.numel() <= x.shape[-1]:
         raise ValueError(
             'BatchNorm: training needs more than one value a channel, got '
             f'{x[..., 0].numel()} (a tensor of frames, patches and channels {tuple(x.shape)}). '
             'Train on more clips, more frames or larger images.'
         )
-    return norm(x.flatten(0, -2)).view_as(x)
 
 
-def batch_norm_again(norm: _BatchNorm) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """A function that gives what `batch_norm` gives now, without touching running statistics.
+def row_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (C,) and biased variance (C,) of (R, C), in float32, or float64 for such an x.
 
-    Whatever becomes of the module's mode and statistics in the meantime.
-
-    Args:
-        norm: the module.
-
-    Returns:
-        Function of x (..., C) and of the module's weight and bias, as tensors to be
-        differentiated.
+    The squares are those of deviations from the mean, added up in portions.
     """
+    mean = x.mean(0, dtype=summing_dtype(x))
+    squares = [(rows - mean).square_().sum(0) for rows in x.split(ROWS)]
+    return mean, torch.stack(squares).sum(0) / len(x)
+
+
+def _without_trace(norm: _BatchNorm) -> Make:
+    """What a norm gives now, whatever becomes of its mode, leaving its statistics as they are."""
+    mean, var = (None, None) if norm.training else (norm.running_mean, norm.running_var)
+    if mean is not None and not torch.compiler.is_compiling():
+        mean, var = mean.clone(), var.clone()
     training, eps = norm.training, norm.eps
-    mean = None if training else norm.running_mean.clone()
-    var = None if training else norm.running_var.clone()
 
     def again(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         rows = F.batch_norm(x.flatten(0, -2), mean, var, weight, bias, training=training, eps=eps)
         return rows.view_as(x)
 
     return again
+
+
+def _with_statistics(
+    mean: Tensor, var: Tensor, eps: float, x: Tensor, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """(..., C) normalised with its own mean and variance. -> same."""
+    return _Normalise.apply(x.flatten(0, -2), weight, bias, mean, var, eps).view_as(x)
+
+
+class _Normalise(torch.autograd.Function):
+    """Batch norm of (R, C) in training, given the rows' mean and variance."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, mean, var, eps: float) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, torch.rsqrt(var + eps))
+        ctx.eps = eps
+        return F.batch_norm(x, mean, var, weight, bias, eps=eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        x, weight, mean, scale = ctx.saved_tensors
+        needed = list(ctx.needs_input_grad[:3])
+        grads = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, None, None, mean, scale, True, ctx.eps, needed
+        )
+        return *grads, None, None, None
 
 
 def contexts_of_recomputation(module: nn.Module) -> tuple:

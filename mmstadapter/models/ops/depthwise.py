@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .elementwise import summing_dtype
+from .dtypes import summing_dtype
 
 
 def conv3d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -6,9 +6,13 @@ ViT-B/16 with adapters holds in memory. The forms here compute the same numbers
 and keep the 16-bit input alone.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .recompute import remakeable
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -21,11 +25,6 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         weight = weight.to(x.dtype)
         bias = None if bias is None else bias.to(x.dtype)
     return F.linear(x, weight, bias)
-
-
-def summing_dtype(x: Tensor) -> torch.dtype:
-    """The type in which many values of x are added up: float32 at least."""
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _norm_inputs(x: Tensor, *vectors: Tensor) -> tuple[Tensor, ...]:
@@ -79,11 +78,11 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer norm over the last axis, computed in float32, returned in x's type."""
+    """Layer norm over the last axis, computed in float32, returned in x's type; remakeable."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), same dtype."""
-        return layer_norm(x, self.weight, self.bias, self.eps)
+        return remakeable(partial(layer_norm, eps=self.eps), x, self.weight, self.bias)
 
 
 class _QuickGELU(torch.autograd.Function):

@@ -1,11 +1,16 @@
 """Linear maps as modules that are called, for weights stored in any floating type."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 from torch.nn.modules.module import _has_any_global_hook
 
 from .elementwise import linear
+from .recompute import linear_of, linear_of_gelu, recipe_of
 
+# What a weight is unless it is quantised, sharded or the like; the last one when memory is planned.
+ORDINARY = (nn.Parameter, Tensor, FakeTensor)
 HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
 
@@ -25,7 +30,7 @@ def is_plain(layer: nn.Module, *types: type[nn.Module]) -> bool:
     if _has_any_global_hook() or any(getattr(layer, hooks) for hooks in HOOKS):
         return False
     weights = (getattr(layer, name, None) for name in ('weight', 'bias'))
-    return all(type(w) in (nn.Parameter, Tensor, type(None)) for w in weights)
+    return all(w is None or type(w) in ORDINARY for w in weights)
 
 
 def all_plain(module: nn.Module, *types: type[nn.Module]) -> bool:
@@ -39,11 +44,30 @@ def all_plain(module: nn.Module, *types: type[nn.Module]) -> bool:
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` whose weights may be stored in another type than the input has."""
+    """``nn.Linear`` whose weights may be stored in another type than the input has.
+
+    Given a tensor that can be made again (`remakeable`), it keeps what that is made from.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out), in x's type or autocast's."""
-        return linear(x, self.weight, self.bias)
+        recipe = recipe_of(x)
+        if recipe is None or not keeps_input(self.weight):
+            return linear(x, self.weight, self.bias)
+        return linear_of(x, recipe, self.weight, self.bias)
+
+
+def keeps_input(weight: Tensor) -> bool:
+    """Whether a plain linear map keeps its input for the gradient of this weight."""
+    return weight.requires_grad and type(weight) in ORDINARY
+
+
+def gelu_linear(u: Tensor, layer: nn.Module) -> Tensor:
+    """layer(GELU(u)), exact GELU, keeping u alone where ``layer`` is an ordinary `Linear`."""
+    recorded = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    if recorded and is_plain(layer, Linear) and keeps_input(layer.weight):
+        return linear_of_gelu(u, layer.weight, layer.bias)
+    return layer(F.gelu(u))
 
 
 class PatchConv(nn.Conv2d):

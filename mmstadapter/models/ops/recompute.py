@@ -1,26 +1,136 @@
-"""Linear maps that keep what their input was made from instead of the input itself.
+"""Tensors that are made again for the backward pass instead of being kept.
 
-A normalisation or an activation is cheap, and its output, which the following linear map
-keeps for its weight gradient, is as large as anything in the network. Here the map keeps
-the tensors the output was made from, most of which somebody else keeps anyway, and makes
-it again in the backward pass. The numbers are the same.
+A normalisation or an activation is cheap, and its output, which the linear map behind it
+keeps for its weight gradient, is as large as anything in the network. So a cheap step notes
+on its output what it was made from, and a `Linear` that is given such a tensor keeps that
+instead, most of which somebody else keeps anyway. The numbers are the same.
+
+Nobody has to know: a layer that has taken the place of ours, or a hook, finds an ordinary
+tensor in an ordinary graph.
 """
 
 from collections.abc import Callable
-from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.autograd.graph import get_gradient_edge
 
-from .batch_norm import batch_norm, batch_norm_again
-from .elementwise import layer_norm, summing_dtype
-from .elementwise import linear as plain_linear
-from .sync_batch_norm import is_synchronised
+from .dtypes import summing_dtype, working_dtype
 
+Make = Callable[..., Tensor]
 PIECE = 2**24  # elements of GELU(u) that exist at a time in the forward pass
+
+
+class Recipe(NamedTuple):
+    """``make(*inputs)`` gives a tensor again, as it was at a version of its values."""
+
+    make: Make
+    inputs: tuple[Tensor, ...]
+    version: int
+
+
+def remakeable(step: Make, x: Tensor, *parameters: Tensor, again: Make | None = None) -> Tensor:
+    """``step(x, *parameters)``, noting on the result that it can be made again from them.
+
+    Where x can itself be made again, it is not kept either.
+
+    Args:
+        step: a cheap function. Whatever needs a gradient is among its arguments.
+        x: its first argument.
+        parameters: its other arguments.
+        again: gives the same values without side effects, where ``step`` has some (running
+            statistics); ``step`` itself by default.
+    """
+    y = step(x, *parameters)
+    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and y.requires_grad):
+        return y  # a compiler decides for itself what to keep
+    make, inputs, before = again or step, (x,), recipe_of(x)
+    if before is not None:
+        make, inputs = _chain(before.make, make, len(parameters)), before.inputs
+    vars(y)['recipe'] = Recipe(make, (*inputs, *parameters), y._version)
+    return y
+
+
+def _chain(first: Make, second: Make, num_parameters: int) -> Make:
+    """second(first(*inputs), *parameters), with the parameters last."""
+
+    def make(*given: Tensor) -> Tensor:
+        split = len(given) - num_parameters
+        return second(first(*given[:split]), *given[split:])
+
+    return make
+
+
+def recipe_of(x: Tensor) -> Recipe | None:
+    """How x can be made again, unless it has been changed or its gradient is asked for."""
+    if torch.compiler.is_compiling():
+        return None
+    recipe = vars(x).get('recipe')
+    if recipe is None or recipe.version != x._version or x._backward_hooks or x.retains_grad:
+        return None
+    return recipe
+
+
+def linear_of(x: Tensor, recipe: Recipe, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The linear map of x that keeps x's recipe. (..., in) -> (..., out).
+
+    In autocast's type where it is on, else in x's.
+    """
+    return _LinearOf.apply(x.detach(), recipe.make, weight, bias, *recipe.inputs)
+
+
+class _LinearOf(torch.autograd.Function):
+    """linear(make(*inputs)), given what ``make`` gives, that keeps the inputs alone."""
+
+    @staticmethod
+    def forward(ctx, y: Tensor, make: Make, weight: Tensor, bias, *inputs: Tensor) -> Tensor:
+        kind = y.device.type
+        ctx.make, ctx.dtype = make, working_dtype(y)
+        ctx.autocast = dict(
+            device_type=kind,
+            enabled=torch.is_autocast_enabled(kind),
+            dtype=torch.get_autocast_dtype(kind),
+        )
+        ctx.save_for_backward(weight, bias, *inputs)
+        with torch.autocast(kind, enabled=False):
+            bias = None if bias is None else bias.to(ctx.dtype)
+            return F.linear(y.to(ctx.dtype), weight.to(ctx.dtype), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        weight, bias, *inputs = ctx.saved_tensors
+        needed = ctx.needs_input_grad[4:]
+        inputs = [x.detach().requires_grad_(n) for x, n in zip(inputs, needed, strict=True)]
+        with torch.enable_grad(), torch.autocast(**ctx.autocast):
+            y = ctx.make(*inputs)
+        edge, dtype = get_gradient_edge(y) if y.requires_grad else None, y.dtype
+        dweight = dbias = None
+        rows = grad.flatten(0, -2)
+        with torch.autocast(grad.device.type, enabled=False):
+            if ctx.needs_input_grad[2]:
+                dweight = (rows.T @ y.detach().to(ctx.dtype).flatten(0, -2)).to(weight.dtype)
+            del y  # before as much again is made
+            if ctx.needs_input_grad[3]:
+                dbias = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
+            dy = (grad @ weight.to(grad.dtype)).to(dtype) if edge else None
+            grads = _grads(edge, inputs, dy)
+        return None, None, dweight, dbias, *grads
+
+
+def _grads(edge: Any, inputs: list[Tensor], dy: Tensor | None) -> list[Tensor | None]:
+    """Gradients of the inputs that need one, None for the others."""
+    wanted = [x for x in inputs if x.requires_grad]
+    found = iter(torch.autograd.grad(edge, wanted, dy) if wanted else ())
+    return [next(found) if x.requires_grad else None for x in inputs]
+
+
+def linear_of_gelu(u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The linear map of GELU(u) that keeps u; GELU(u) exists a piece at a time."""
+    return _LinearOfGELU.apply(u, weight, bias)
 
 
 class _LinearOfGELU(torch.autograd.Function):
@@ -54,110 +164,3 @@ class _LinearOfGELU(torch.autograd.Function):
                 dy = (grad @ weight.to(grad.dtype)).to(u.dtype)
                 du = torch.ops.aten.gelu_backward.grad_input(dy, u, grad_input=dy)  # in place
         return du, dweight, dbias
-
-
-def working_dtype(x: Tensor) -> torch.dtype:
-    """The type a matrix product of x is computed in: autocast's where it is on."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-
-
-class _LinearOf(torch.autograd.Function):
-    """linear(make(*inputs)) that keeps the inputs alone."""
-
-    @staticmethod
-    def forward(ctx, make: Callable, again: Callable, weight: Tensor, bias, *inputs):
-        ctx.again = again
-        kind = weight.device.type
-        ctx.autocast = dict(
-            device_type=kind,
-            enabled=torch.is_autocast_enabled(kind),
-            dtype=torch.get_autocast_dtype(kind),
-        )
-        ctx.save_for_backward(weight, bias, *inputs)
-        y = make(*inputs)
-        ctx.dtype = working_dtype(y)
-        with torch.autocast(kind, enabled=False):
-            bias = None if bias is None else bias.to(ctx.dtype)
-            return F.linear(y.to(ctx.dtype), weight.to(ctx.dtype), bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor):
-        weight, bias, *inputs = ctx.saved_tensors
-        needed = ctx.needs_input_grad[4:]
-        inputs = [x.detach().requires_grad_(n) for x, n in zip(inputs, needed, strict=True)]
-        with torch.enable_grad(), torch.autocast(**ctx.autocast):
-            y = ctx.again(*inputs)
-        dweight = dbias = None
-        rows = grad.flatten(0, -2)
-        with torch.autocast(grad.device.type, enabled=False):
-            if ctx.needs_input_grad[2]:
-                dweight = (rows.T @ y.detach().to(ctx.dtype).flatten(0, -2)).to(weight.dtype)
-            if ctx.needs_input_grad[3]:
-                dbias = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
-            grads = _grads(y, inputs, lambda: (grad @ weight.to(grad.dtype)).to(y.dtype))
-        return None, None, dweight, dbias, *grads
-
-
-def _grads(y: Tensor, inputs: list[Tensor], dy: Callable[[], Tensor]) -> list[Tensor | None]:
-    """Gradients of the inputs that need one, None for the others."""
-    wanted = [x for x in inputs if x.requires_grad]
-    if not wanted:
-        return [None] * len(inputs)
-    found = iter(torch.autograd.grad(y, wanted, dy()))
-    return [next(found) if x.requires_grad else None for x in inputs]
-
-
-def linear_of(
-    make: Callable[..., Tensor],
-    inputs: tuple[Tensor, ...],
-    linear: nn.Linear,
-    again: Callable[..., Tensor] | None = None,
-) -> Tensor:
-    """linear(make(*inputs)) that keeps the inputs and computes ``make`` again for backward.
-
-    Args:
-        make: cheap function giving (..., in). Whatever needs a gradient is among its
-            arguments, parameters too.
-        inputs: its arguments.
-        linear: anything with a ``weight`` (out, in) and a ``bias`` (out,) or None.
-        again: gives the same values as ``make`` without side effects, where ``make`` has
-            some (running statistics); ``make`` itself by default.
-
-    Returns:
-        (..., out), in autocast's type where it is on, else in that of ``make``'s output.
-    """
-    if not torch.is_grad_enabled():
-        return plain_linear(make(*inputs), linear.weight, linear.bias)
-    return _LinearOf.apply(make, again or make, linear.weight, linear.bias, *inputs)
-
-
-def norm_linear(norm: nn.Module, x: Tensor, linear: nn.Linear) -> Tensor:
-    """linear(norm(x)) that keeps x alone. (..., C) -> (..., out).
-
-    Args:
-        norm: a layer norm or a batch norm. A synchronised batch norm is not computed
-            twice: its output is kept.
-        x: (..., C).
-        linear: the map.
-    """
-    if is_synchronised(norm):
-        return linear(batch_norm(norm, x))
-    inputs = (x, norm.weight, norm.bias)
-    if isinstance(norm, _BatchNorm):
-        make = partial(_batch_norm, norm)
-        return linear_of(make, inputs, linear, batch_norm_again(norm))
-    return linear_of(partial(layer_norm, eps=norm.eps), inputs, linear)
-
-
-def _batch_norm(norm: _BatchNorm, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`batch_norm` with the norm's parameters as arguments, so that they are differentiated."""
-    return batch_norm(norm, x)
-
-
-def gelu_linear(u: Tensor, linear: nn.Linear) -> Tensor:
-    """linear(GELU(u)) that keeps u alone. (..., C) -> (..., out)."""
-    if not torch.is_grad_enabled():
-        return plain_linear(F.gelu(u), linear.weight, linear.bias)
-    return _LinearOfGELU.apply(u, linear.weight, linear.bias)

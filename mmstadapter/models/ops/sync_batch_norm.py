@@ -6,8 +6,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .batch_norm import BatchNorm, check_count
 
-class JointBatchNorm(nn.BatchNorm1d):
+
+class JointBatchNorm(BatchNorm):
     """What ``nn.SyncBatchNorm`` computes, on any device.
 
     PyTorch's takes tensors on GPUs only, and DistributedDataParallel refuses a model on the
@@ -17,7 +19,7 @@ class JointBatchNorm(nn.BatchNorm1d):
 
     @classmethod
     def of(cls, norm: _BatchNorm) -> 'JointBatchNorm':
-        """A batch norm of (R, C), sharing parameters and buffers with ``norm``."""
+        """A batch norm of (..., C), sharing parameters and buffers with ``norm``."""
         made = cls(norm.num_features, norm.eps, norm.momentum, norm.affine)
         made.weight, made.bias = norm.weight, norm.bias
         for name, buffer in norm.named_buffers():
@@ -25,26 +27,28 @@ class JointBatchNorm(nn.BatchNorm1d):
         return made.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(R, C) -> (R, C), same dtype; in training every process must call it.
+        """(..., C) -> (..., C), same dtype; in training every process must call it.
 
         The numbers of rows may differ between processes. The running statistics are updated
         with the joint ones.
         """
         if not (self.training and dist.is_available() and dist.is_initialized()):
             return super().forward(x)
-        mean, var, count = joint_statistics(x.detach())
+        check_count(self, x)
+        rows = x.flatten(0, -2)
+        mean, var, count = joint_statistics(rows.detach())
         with torch.no_grad():
             self.num_batches_tracked += 1
             unbiased = var * count / (count - 1)
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
         scale = torch.rsqrt(var + self.eps)
-        return _Normalise.apply(x, self.weight, self.bias, mean, scale, count)
+        return _Normalise.apply(rows, self.weight, self.bias, mean, scale, count).view_as(x)
 
 
 def synchronise(module: nn.Module) -> nn.Module:
-    """Put a `JointBatchNorm` in the place of every ``nn.BatchNorm1d``; returns the module."""
-    if type(module) is nn.BatchNorm1d:
+    """Put a `JointBatchNorm` in the place of every batch norm of rows; returns the module."""
+    if type(module) in (nn.BatchNorm1d, BatchNorm):
         return JointBatchNorm.of(module)
     for name, child in module.named_children():
         module.add_module(name, synchronise(child))

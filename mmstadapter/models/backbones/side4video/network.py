@@ -1,0 +1,285 @@
+"""The side network along a trunk's layers, and the backbone of both (Figure 3)."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ...ops.batch_norm import BatchNorm, normalise
+from ...ops.elementwise import keep_in_graph
+from ...trunks.base import Trunk
+from ..outputs import check_output, read_out
+from .block import SideBlock, recomputed
+from .operators import Stem
+from .options import (
+    check_choices,
+    check_portion,
+    check_sizes,
+    check_video,
+    initialise,
+    select_layers,
+)
+
+
+@MODELS.register_module()
+class SideNetwork(BaseModule):
+    """The side network by itself, fed with a trunk's layers one at a time.
+
+    Figure 3, Eq. 1 to 4, Tables 1 and 9. It reads its sizes from the trunk and does not keep
+    it, so that several may stand beside one (`SharedTrunkViT`).
+
+    Args:
+        trunk: the built image encoder that it will stand beside.
+        side_dims: width C: 320 (B/16), 512 (L/14), 576 (E/14), 192 and 320 in the light
+            models; a multiple of ``head_dims``.
+        layers: the trunk layers that are read, one side block each (Table 9a, 9e):
+            ``'all'``; ``'interval'``, the 2nd, 4th, ...; ``'interval_<n>'``, n layers at
+            equal distances up to the last; ``'top_<n>'``, the last n; or a list of
+            indices from 0.
+        temporal: ``'conv'``, ``'attention'`` or ``'none'`` (Table 9b).
+        cls_shift: let patches also look at the neighbouring frames' class tokens (9c).
+        fusion: ``'mean'`` of side and trunk tokens, as released, or their ``'sum'`` (Eq. 2).
+        norm: ``'pre'`` (released with CLIP trunks) or ``'post'`` (with EVA trunks).
+        representation: ``'avg_pool'`` over the patches, ``'trunk_cls'``, a token that takes
+            up the trunk's class tokens, or ``'side_cls'``, a learned one, which sees them
+            in attention alone (Table 9d).
+        output: ``'clip'``, (B, C), or ``'frames'`` for retrieval, one joint image-text
+            vector a frame, (B, T, E), Eq. 4.
+        cls_position: give the class token a row of the position table, as the released
+            retrieval models with CLIP trunks have.
+        final_norm: batch norm after the last side block; None for what is released: yes,
+            except for recognition with norm='post'.
+        head_dims: channels of an attention head.
+        with_cp: recompute each side block in the backward pass; about half the memory.
+
+    Raises:
+        ValueError: for an unknown choice, layers the trunk does not have, or a width that
+            the head width does not divide.
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        side_dims: int = 320,
+        layers: str | Sequence[int] = 'all',
+        temporal: str = 'conv',
+        cls_shift: bool = True,
+        fusion: str = 'mean',
+        norm: str = 'pre',
+        representation: str = 'avg_pool',
+        output: str = 'clip',
+        cls_position: bool = False,
+        final_norm: bool | None = None,
+        head_dims: int = 64,
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__()
+        self.output = check_output(output, trunk, 'Side4VideoViT')
+        self.out_channels = trunk.joint_dims if output == 'frames' else side_dims
+        check_choices(temporal, fusion, norm, representation)
+        check_sizes(trunk, side_dims, head_dims, cls_shift, representation)
+        self.reads = select_layers(layers, len(trunk.blocks))
+        self.last = len(trunk.blocks) - 1 if output == 'frames' else self.reads[-1]
+        self.representation, self.with_cp = representation, with_cp
+        self.stem = Stem(trunk.patch_size, side_dims)
+        num_patches = trunk.grid[0] * trunk.grid[1]
+        self.position_embedding = nn.Parameter(torch.empty(num_patches + cls_position, side_dims))
+        options = dict(
+            head_dims=head_dims,
+            temporal=temporal,
+            cls_shift=cls_shift,
+            fusion=fusion,
+            norm=norm,
+            representation=representation,
+        )
+        self.blocks = nn.ModuleList(
+            SideBlock(trunk.embed_dims, side_dims, **options) for _ in self.reads
+        )
+        if representation == 'side_cls':
+            self.class_token = nn.Parameter(0.02 * torch.randn(side_dims))
+        if final_norm is None:
+            final_norm = norm == 'pre' or output == 'frames'
+        self.norm = BatchNorm(side_dims) if final_norm else None
+        if output == 'frames':
+            self.up = nn.Parameter(torch.zeros(side_dims, trunk.embed_dims))
+        initialise(self, norm, output)
+
+    def start(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B·T, L, C), the side tokens before the first layer.
+
+        L = N, and one more in front where a class token is carried along: the side
+        network's own (``'side_cls'``), or one that starts at zero and takes up the trunk's
+        as the patches do (``'trunk_cls'``).
+        """
+        check_video(video)
+        s = self.stem(video)
+        if self.representation == 'avg_pool':
+            return s
+        own = self.class_token if self.representation == 'side_cls' else s.new_zeros(s.shape[-1])
+        return torch.cat([own.to(s.dtype).expand(s.shape[0], 1, -1), s], dim=1)
+
+    def read(
+        self, s: Tensor, layer: int, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int
+    ) -> Tensor:
+        """Side tokens after a trunk layer; unchanged if it is not read.
+
+        Args:
+            s: (B·T, L, C).
+            layer: index of the trunk layer.
+            tokens: its output in chunks (M, prefix + N, D).
+            trunk: the image encoder, for the number of tokens before the patches.
+            num_frames: T.
+
+        Returns:
+            (B·T, L, C).
+        """
+        if layer not in self.reads:
+            return s
+        block = self.blocks[self.reads.index(layer)]
+        tokens = self.select(tokens, trunk)
+        if not (self.with_cp and torch.is_grad_enabled()):
+            return block(s, tokens, self.position_embedding, num_frames)
+        return recomputed(block, s, tokens, self.position_embedding, num_frames)
+
+    @staticmethod
+    def select(tokens: Sequence[Tensor], trunk: Trunk) -> Sequence[Tensor]:
+        """Class token and patches of chunks (M, prefix + N, D); registers are not read.
+
+        Where there is no class token another one stands in its place, and nothing reads it.
+        """
+        prefix = trunk.num_prefix_tokens
+        if prefix == 1:
+            return tokens
+        return [torch.cat([x[:, :1], x[:, prefix:]], dim=1) for x in tokens]
+
+    def finish(self, s: Tensor, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int) -> Tensor:
+        """The feature, from the side tokens and the last layer's trunk tokens.
+
+        Args:
+            s: (B·T, L, C).
+            tokens: chunks (M, prefix + N, D).
+            trunk: the image encoder, for its final norm and projection.
+            num_frames: T.
+
+        Returns:
+            (B, C), the mean over time (Eq. 3), or (B, T, E) (Eq. 4).
+        """
+        x = self.pool(s)
+        if self.output == 'clip':
+            return rearrange(x, '(b t) c -> b t c', t=num_frames).mean(dim=1)
+        cls = torch.cat([trunk.readout(chunk) for chunk in tokens])
+        return read_out(trunk, cls + F.linear(x, self.up.T), num_frames, self.output)
+
+    def pool(self, s: Tensor) -> Tensor:
+        """(B·T, L, C) -> (B·T, C): the final norm, and the patches' mean or the class token."""
+        s = s if self.norm is None else normalise(self.norm, s)
+        return s.mean(dim=1) if self.representation == 'avg_pool' else s[:, 0]
+
+
+@MODELS.register_module()
+class Side4VideoViT(BaseModule):
+    """Frozen trunk with a side network that reads its layers; nothing flows back into it.
+
+    The trunk runs without gradients while nothing up to its last layer is tuned, and hands
+    each layer's tokens on at once: what is kept of the trunk for the backward pass is the
+    input of each layer's down projection alone.
+
+    Args:
+        trunk: config of the pretrained image encoder.
+        frames_per_pass: frames the trunk takes at a time, which bounds the memory of its
+            inner activations; None for all at once.
+        side_dims, layers, temporal, cls_shift, fusion, norm, representation, output,
+            cls_position, final_norm, head_dims, with_cp: see `SideNetwork`.
+
+    Raises:
+        ValueError: for options that do not fit the trunk; see `SideNetwork`.
+    """
+
+    def __init__(
+        self,
+        trunk: dict,
+        frames_per_pass: int | None = 64,
+        side_dims: int = 320,
+        layers: str | Sequence[int] = 'all',
+        temporal: str = 'conv',
+        cls_shift: bool = True,
+        fusion: str = 'mean',
+        norm: str = 'pre',
+        representation: str = 'avg_pool',
+        output: str = 'clip',
+        cls_position: bool = False,
+        final_norm: bool | None = None,
+        head_dims: int = 64,
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__()
+        self.trunk = MODELS.build(trunk)
+        self.frames_per_pass = check_portion(frames_per_pass)
+        self.side = SideNetwork(
+            self.trunk,
+            side_dims=side_dims,
+            layers=layers,
+            temporal=temporal,
+            cls_shift=cls_shift,
+            fusion=fusion,
+            norm=norm,
+            representation=representation,
+            output=output,
+            cls_position=cls_position,
+            final_norm=final_norm,
+            head_dims=head_dims,
+            with_cp=with_cp,
+        )
+
+    @property
+    def out_channels(self) -> int:
+        """Width of the feature, which the head's ``in_channels`` must be."""
+        return self.side.out_channels
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, C) or (B, T, E), see ``output``, for any T."""
+        num_frames, side, trunk = video.shape[2], self.side, self.trunk
+        s = side.start(video)
+        for i, tokens in enumerate(trunk_layers(trunk, video, side.last, self.frames_per_pass)):
+            s = side.read(s, i, tokens, trunk, num_frames)
+        x = side.finish(s, tokens, trunk, num_frames)
+        return keep_in_graph(x, idle_parameters(trunk, side.last)) if side.output == 'clip' else x
+
+
+def trunk_layers(
+    trunk: Trunk, video: Tensor, last: int, frames_per_pass: int | None = None
+) -> Iterator[list[Tensor]]:
+    """Run a trunk on a video's frames and yield each layer's tokens as soon as they exist.
+
+    Gradients are recorded only where something up to the last layer is tuned.
+
+    Args:
+        trunk: the image encoder.
+        video: (B, 3, T, H, W).
+        last: index of the last layer wanted.
+        frames_per_pass: frames taken through a layer at a time; None for all.
+
+    Yields:
+        Per layer the chunks (M, prefix + N, D), together the B·T frames in order; always the
+        same list, so that a layer that nobody reads is gone when the next exists.
+    """
+    frames = rearrange(video, 'b c t h w -> (b t) c h w')
+    recording = torch.is_grad_enabled() and trunk.trains_layers
+    with torch.set_grad_enabled(recording):
+        chunks = [trunk.embed(part) for part in frames.split(frames_per_pass or frames.shape[0])]
+    del frames  # as large as the video
+    for block in trunk.blocks[: last + 1]:
+        with torch.set_grad_enabled(recording):
+            for i in range(len(chunks)):  # no name may hold on to the layer before
+                chunks[i] = block(chunks[i])
+        yield chunks
+
+
+def idle_parameters(trunk: Trunk, last: int) -> list[nn.Parameter]:
+    """Tuned parameters of the trunk that follow layer ``last`` and influence nothing."""
+    idle = [p for block in trunk.blocks[last + 1 :] for p in block.parameters()]
+    return [p for p in (*idle, *trunk.parameters_after_blocks()) if p.requires_grad]
