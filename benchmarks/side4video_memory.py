@@ -146,17 +146,20 @@ def peak(arch: str, side_dims: int, layers: str, clips: int, form: str) -> float
         )
         model = PlainSide4Video(model) if form == 'authors' else model
         head = nn.Linear(side_dims, 174)
-        both = nn.ModuleList([model, head]).train()
-        video = torch.empty(clips, 3, NUM_FRAMES, 224, 224)
-        tuned = sum(p.numel() for p in both.parameters() if p.requires_grad)
-        meter = Meter()
-        meter.add([*both.parameters(), *both.buffers(), video])
-        with meter:
-            with torch.autocast('cpu', torch.bfloat16):
-                loss = F.cross_entropy(
-                    head(model(video)).float(), torch.zeros(clips, dtype=torch.long)
-                )
-            loss.backward()
+        return peak_of_step(model, head, torch.empty(clips, 3, NUM_FRAMES, 224, 224))
+
+
+def peak_of_step(model: nn.Module, head: nn.Module, video: Tensor) -> float:
+    """GB at the peak of forward, backward and AdamW's step, on fake tensors."""
+    both = nn.ModuleList([model, head]).train()
+    tuned = sum(p.numel() for p in both.parameters() if p.requires_grad)
+    meter = Meter()
+    meter.add([*both.parameters(), *both.buffers(), video])
+    labels = torch.zeros(len(video), dtype=torch.long)
+    with meter:
+        with torch.autocast('cpu', torch.bfloat16):
+            loss = F.cross_entropy(head(model(video)).float(), labels)
+        loss.backward()
     return (meter.peak + 12 * tuned) / GB  # two moments and the bucket
 
 

@@ -1,22 +1,21 @@
-"""What a training step keeps in memory: ours beside the authors' form, same sizes, one run.
+"""Peak memory of an ST-Adapter training step: ours beside the authors' form, one run.
 
     python benchmarks/training_memory.py [--out benchmarks/training_memory_<torch>.md]
 
-Counted with fake tensors, so that 32 clips of 8 frames need no memory here: the bytes of all
-storages that autograd keeps for the backward pass under 16-bit autocast with fused
-attention, plus weights, gradients and AdamW's moments. What the allocator adds (blocks it
-caches, temporaries of a single operator) is not in it.
+Counted on fake tensors as side4video_memory.py does, so that 32 clips of 8 frames need no memory
+here: a whole step with gradients, bucket and AdamW's moments. What a GPU's context and its
+allocator's unused blocks add, 2 to 3 GB, is not in it.
 """
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from mmengine.registry import init_default_scope
+from side4video_memory import peak_of_step
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -87,69 +86,17 @@ def norm(layer: nn.Module, x: Tensor) -> Tensor:
     return F.layer_norm(x.float(), layer.normalized_shape, weight, bias, layer.eps).to(x.dtype)
 
 
-def kept_bytes(forward: Callable[[], Tensor], own: set[int]) -> int:
-    """Bytes of the storages kept for backward, without the parameters themselves."""
-    storages: dict[int, int] = {}
-    alive = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            storages[storage._cdata] = storage.nbytes()
-            alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        out = forward()
-    del out
-    return sum(storages.values())
-
-
-def account(model: nn.Module, clips: int) -> tuple[float, float]:
-    """GB of activations and of weights, gradients and moments."""
-    own = {p.untyped_storage()._cdata for p in model.parameters()}
-    video = torch.empty(clips, 3, 8, 224, 224)
-
-    def forward() -> Tensor:
-        with torch.autocast('cpu', torch.bfloat16):
-            return model(video)
-
-    weights = sum(p.numel() * (16 if p.requires_grad else 2) for p in model.parameters())
-    kept = kept_bytes(forward, own)
-    if getattr(model, 'with_cp', False):
-        kept += recomputed_bytes(model, clips, own)
-    return kept / GB, weights / GB
-
-
-def recomputed_bytes(model: nn.Module, clips: int, own: set[int]) -> int:
-    """Each block's input, which checkpointing keeps out of autograd's sight, and one block.
-
-    The backward pass runs one block again at a time, so one block's activations are alive.
-    """
-    tokens = 1 + model.trunk.grid[0] * model.trunk.grid[1]
-    x = torch.empty(clips * 8, tokens, model.trunk.embed_dims, dtype=torch.bfloat16)
-    x.requires_grad_()
-
-    def block() -> Tensor:
-        with torch.autocast('cpu', torch.bfloat16):
-            return model.run_block(x, 0, 8)
-
-    return (len(model.trunk.blocks) - 1) * x.nbytes + kept_bytes(block, own)
-
-
-def row(name: str, arch: str, positions: tuple[str, ...], clips: int) -> str:
-    """One line of the table: the authors' form, ours, ours with blocks recomputed."""
-    cells = []
-    for plain, with_cp in ((True, False), (False, False), (False, True)):
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            trunk = dict(type='mmstadapter.CLIPViT', arch=arch, dtype='bfloat16')
-            model = mmstadapter.STAdapterViT(trunk=trunk, positions=positions, with_cp=with_cp)
-            model = PlainViT(model) if plain else model
-            activations, weights = account(model, clips)
-        cells.append(activations + weights)
-    first = cells[0]
-    shown = ' | '.join(f'{c:.1f} ({c / first:.2f})' for c in cells)
-    return f'| {name} | {clips} x 8 | {shown} |'
+def peak(arch: str, positions: tuple[str, ...], clips: int, form: str) -> float:
+    """GB at the peak of a training step; form 'authors', 'ours' or 'with_cp'."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = mmstadapter.STAdapterViT(
+            trunk=dict(type='mmstadapter.CLIPViT', arch=arch, dtype='bfloat16'),
+            positions=positions,
+            with_cp=form == 'with_cp',
+        )
+        head = nn.Linear(model.trunk.embed_dims, 400)
+        model = PlainViT(model) if form == 'authors' else model
+        return peak_of_step(model, head, torch.empty(clips, 3, 8, 224, 224))
 
 
 def main() -> None:
@@ -159,17 +106,21 @@ def main() -> None:
     args = parser.parse_args()
     init_default_scope('mmaction')
     lines = [
-        "# Training memory of ST-Adapter, GB (ratio to the authors' form)",
+        "# Peak training memory of ST-Adapter, GB (ratio to the authors' form)",
         '',
-        f'Fake tensors, 16-bit autocast (bfloat16), fused attention, AdamW included; torch '
+        'Fake tensors, 16-bit autocast (bfloat16), fused attention, gradients, bucket and AdamW '
+        f'included; torch '
         f'{torch.__version__}, {time.strftime("%Y-%m-%d")}; `python benchmarks/training_memory.py`',
         '',
         "| model | clips x frames | authors' form | ours | ours, `with_cp=True` |",
         '|---|---|---|---|---|',
     ]
     print(*lines, sep='\n')
-    for size in SIZES:
-        lines.append(row(*size))
+    for name, arch, positions, clips in SIZES:
+        forms = ('authors', 'ours', 'with_cp')
+        gb = [peak(arch, positions, clips, form) for form in forms]
+        cells = ' | '.join(f'{g:.1f} ({g / gb[0]:.2f})' for g in gb)
+        lines.append(f'| {name} | {clips} x 8 | {cells} |')
         print(lines[-1], flush=True)
     if args.out:
         args.out.write_text('\n'.join(lines) + '\n')
