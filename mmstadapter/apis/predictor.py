@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import print_log
 
@@ -76,10 +77,22 @@ class Predictor:
         """
         if topk is not None and topk < 1:
             raise ValueError(f'Predictor: topk must be at least 1, got {topk}.')
-        files = expand([videos] if isinstance(videos, str | Path) else videos)
-        return [entry for batch in self._batches(files) for entry in self._predict(batch, topk)]
+        return [entry for batch in self._batches(videos) for entry in self._predict(batch, topk)]
 
-    def _batches(self, files: list[str]) -> Iterator[list[str]]:
+    def embed(self, videos: str | Path | Iterable[str | Path]) -> list[dict[str, Any]]:
+        """The features of videos that the classifier reads.
+
+        Args:
+            videos: files or folders, one or several.
+
+        Returns:
+            A dict a video, in order: ``video`` (the path) and ``feature`` (D,), float32 on the
+            CPU, the mean over the views. One that cannot be decoded has the reason in ``error``.
+        """
+        return [entry for batch in self._batches(videos) for entry in self._embed(batch)]
+
+    def _batches(self, videos: str | Path | Iterable[str | Path]) -> Iterator[list[str]]:
+        files = expand([videos] if isinstance(videos, str | Path) else videos)
         for start in range(0, len(files), self.batch_size):
             yield files[start : start + self.batch_size]
 
@@ -88,14 +101,34 @@ class Predictor:
         entries = [self._read(file) for file in files]
         samples = [entry.pop('sample') for entry in entries if 'sample' in entry]
         if samples:
-            # On a GPU as in testing; the CPU's autocast would be bfloat16, so there float32.
-            half = self.half and self.device.type == 'cuda'
-            with torch.autocast('cuda', torch.float16) if half else nullcontext():
+            with self._precision():
                 found = self.model.test_step(pseudo_collate(samples))
             read = (entry for entry in entries if 'error' not in entry)
             for entry, sample in zip(read, found, strict=True):
                 self._note(entry, sample.pred_score.float().cpu(), topk)
         return entries
+
+    @torch.inference_mode()
+    def _embed(self, files: list[str]) -> list[dict[str, Any]]:
+        entries = [self._read(file) for file in files]
+        read = [entry for entry in entries if 'sample' in entry]
+        if read:
+            samples = pseudo_collate([entry.pop('sample') for entry in read])
+            inputs = self.model.data_preprocessor(samples, False)['inputs']
+            with self._precision():
+                features, _ = self.model.extract_feat(inputs, test_mode=True)
+            means = rearrange(features.float().cpu(), '(b views) d -> b views d', b=len(read)).mean(
+                1
+            )
+            for entry, mean in zip(read, means, strict=True):
+                entry['feature'] = mean.clone()
+        kept = ('video', 'feature', 'error')
+        return [{key: entry[key] for key in kept if key in entry} for entry in entries]
+
+    def _precision(self):
+        """On a GPU as in testing; the CPU's autocast would be bfloat16, so there float32."""
+        half = self.half and self.device.type == 'cuda'
+        return torch.autocast('cuda', torch.float16) if half else nullcontext()
 
     def _read(self, file: str) -> dict[str, Any]:
         entry: dict[str, Any] = dict(video=file, labels=[], scores=[])

@@ -198,6 +198,16 @@ class TestPredict:
         assert found[1]['labels'] == [] and found[1]['error']
         assert found[0] == found[3]
 
+    def test_features_are_those_the_classifier_reads(self, user, fitted):
+        model = predictor(fitted)
+        bad, good = model.embed([user / 'mine/night/broken.mp4', user / 'mine/night/2 $x.mp4'])
+        assert set(bad) == {'video', 'error'} and set(good) == {'video', 'feature'}
+        assert good['feature'].shape == (model.model.backbone.trunk.embed_dims,)
+        # Short videos give one view, so its scores are those of the mean feature.
+        scores = model.model.cls_head.fc_cls(good['feature']).softmax(-1)
+        (found,) = model(user / 'mine/night/2 $x.mp4')
+        assert scores.max().item() == pytest.approx(found['scores'][0], abs=1e-5)
+
     def test_a_video_shorter_than_the_clip_works(self, user, fitted):
         (found,) = predictor(fitted)(user / 'mine/night/short.mp4', topk=1)
         assert found['labels'] == ['night']
