@@ -1,10 +1,10 @@
 """Parameter- and memory-efficient transfer of frozen image models to video, for MMAction2.
 
-Importing the package checks the host packages' versions, mends what is broken in them and
+Importing the package checks the host packages' versions, repairs what is broken in them and
 registers every class, so that ``type='mmstadapter.STAdapterViT'`` in a config needs no more.
 """
 
-# ruff: noqa: E402, F403  (the mends come first; what is public is each sub-package's __all__)
+# ruff: noqa: E402, F403  (the repairs come first; what is public is each sub-package's __all__)
 
 from . import host, host_versions
 from .version import __version__

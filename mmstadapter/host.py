@@ -1,6 +1,6 @@
-"""The one place that mends the host packages, in memory; no file of theirs is touched.
+"""The one place that patches the host packages, in memory; no file of theirs is touched.
 
-Each mend first looks whether it is still needed and does nothing otherwise; it says what
+Each patch first looks whether it is still needed and does nothing otherwise; it says what
 fails without it, with which versions, and when it can go. ``import mmstadapter`` applies them
 all before anything of MMAction2's models is imported.
 """
@@ -36,7 +36,7 @@ from .runs import mends
 
 
 def mend() -> list[str]:
-    """Apply every mend that is needed; the names of those that were."""
+    """Apply every patch that is needed; the names of those that were."""
     return [function.__name__ for function in MENDS if function()]
 
 

@@ -4,7 +4,7 @@ import torch
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for; without a wish the first GPU, else the CPU.
+    """The device asked for; if none is, the first GPU, or the CPU without one.
 
     Args:
         device: ``'cpu'``, ``'cuda:1'`` ...

@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--delimiter', help='what ends the path in its lines [a tab if there is one, else a space]')
     add('--accept', action='store_true', help='take what changed as it is, forget what is gone')
     workers = min(8, os.cpu_count() or 1)
-    add('--num-workers', type=int, default=workers, help=f'processes [{workers}]')
+    add('--num-workers', type=int, default=workers, help='processes [cores, up to 8]')
     add('--json', metavar='OUT', help='write what was found to this file; - prints it')
     return parser.parse_args(argv)
 

@@ -51,7 +51,7 @@ class IndexReport:
     segments: int = 0
 
     def asdict(self) -> dict[str, Any]:
-        """For JSON."""
+        """As a dict that JSON can hold."""
         return asdict(self)
 
 

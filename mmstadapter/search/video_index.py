@@ -30,7 +30,7 @@ class Hit:
     score: float
 
     def asdict(self) -> dict[str, Any]:
-        """For JSON."""
+        """As a dict that JSON can hold."""
         return asdict(self)
 
 

@@ -26,7 +26,7 @@ WORD = regex.compile(
 class CLIPTokenizer:
     """Captions to CLIP's token ids (Radford et al., 2021, section 2.4).
 
-    Text is mended by ftfy, freed of HTML entities, brought to single spaces and lower
+    Text is repaired by ftfy, freed of HTML entities, brought to single spaces and lower
     case, split into words, and each word into the pieces of CLIP's vocabulary of 49,408.
     A caption that is too long loses its last pieces and keeps its end. As in the released
     code, a caption that holds ``<|endoftext|>`` literally ends there for the text tower.
@@ -66,7 +66,7 @@ class CLIPTokenizer:
 
 
 def clean(caption: str) -> str:
-    """A caption as CLIP reads it: mended, one space between words, lower case."""
+    """A caption as CLIP reads it: repaired, one space between words, lower case."""
     text = html.unescape(html.unescape(ftfy.fix_text(caption)))
     return regex.sub(r'\s+', ' ', text).strip().lower()
 

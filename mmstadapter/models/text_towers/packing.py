@@ -50,5 +50,5 @@ def check_captions(who: str, captions: Sequence[str]) -> None:
         if not isinstance(caption, str):
             raise TypeError(
                 f'{who}: captions must be strings, got {caption!r} ({type(caption).__name__}) at '
-                f'place {i}. Drop or mend that row of the annotations.'
+                f'place {i}. Drop or correct that row of the annotations.'
             )
