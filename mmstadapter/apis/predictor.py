@@ -108,7 +108,7 @@ class Predictor:
                 self._note(entry, sample.pred_score.float().cpu(), topk)
         return entries
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode, whose tensors cannot be trained on
     def _embed(self, files: list[str]) -> list[dict[str, Any]]:
         entries = [self._read(file) for file in files]
         read = [entry for entry in entries if 'sample' in entry]

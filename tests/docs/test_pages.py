@@ -33,7 +33,7 @@ VALUES = {
     'COMMAND': 'train',
     'LIST|DIR': 'videos',
 }
-EXTRAS = {'full', 'timm', 'search', 'dev'}
+EXTRAS = {path.stem for path in (CLONE / 'requirements').glob('*.txt')}
 
 
 def blocks(page: Path) -> list[str]:
