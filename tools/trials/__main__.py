@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     add('trials', nargs='*', help=f'{", ".join(TRIALS)} [all]')
     add('--count', type=int, help=f'cases of each {list(TRIALS.values())}')
     add('--seed', type=int, default=0, help='another seed makes other cases [0]')
-    add('--only', type=int, metavar='N', help='this case alone; its folder is kept')
+    add('--only', type=int, nargs='+', metavar='N', help='these cases alone; folders are kept')
     add('--show', nargs='+', choices=list(KINDS), default=BAD, help='outcomes to print [the bad]')
     add('--jobs', type=int, default=os.cpu_count(), help='cases at a time [one a core]')
     add('--limit', type=float, default=LIMIT, help=f'seconds a case may take [{LIMIT:g}]')
@@ -62,7 +62,7 @@ def run(name: str, args: argparse.Namespace, work: Path) -> dict[int, Outcome]:
     shared, begun = work / name, time.monotonic()
     if finish(start(partial(module.prepare, shared), work / f'{name}-prepared'), PREPARING) != 0:
         raise SystemExit(f'{name}: preparing failed:\n{_said(work / f"{name}-prepared")}')
-    numbers = list(range(args.count or TRIALS[name])) if args.only is None else [args.only]
+    numbers = list(range(args.count or TRIALS[name])) if args.only is None else args.only
     case = partial(module.case, args.seed, shared)
     found = {}
     for number, outcome in run_cases(case, numbers, work / name, args.jobs, args.limit):
