@@ -25,7 +25,7 @@ test_pipeline = [dict(step, size=32) if 'size' in step else
                  dict(step, frame_interval=2) if 'frame_interval' in step else step
                  for step in _base_.test_pipeline]
 train_dataloader = dict(batch_size=4, num_workers=0, dataset=dict(pipeline=train_pipeline, **data))
-val_dataloader = dict(num_workers=0, dataset=dict(pipeline=test_pipeline, **data))
+val_dataloader = dict(batch_size=6, num_workers=0, dataset=dict(pipeline=test_pipeline, **data))
 test_dataloader = val_dataloader
 val_evaluator = dict(metric_options=dict(top_k_accuracy=dict(topk=(1,))))
 test_evaluator = val_evaluator
