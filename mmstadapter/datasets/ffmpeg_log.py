@@ -17,6 +17,7 @@ _HARMLESS = re.compile(
     r'|mastering|content light|dynamic hdr|caption|audio|subtitle|unable to seek back',
     re.IGNORECASE,
 )
+_GAP = 'Frame num gap'  # FFmpeg fills it with the picture before, and says so for debugging only
 
 
 @contextmanager
@@ -40,6 +41,11 @@ def first_damage(said: Sequence[Entry], *names: str) -> str:
     return ''
 
 
+def misses_a_picture(said: Sequence[Entry]) -> bool:
+    """Whether a number was left out among the pictures of H.264 that others are made from."""
+    return any(name == 'h264' and words.startswith(_GAP) for _, name, words in said)
+
+
 def errors_so_far() -> int:
     """How many errors FFmpeg has logged in this process, in any thread, of any file."""
     _open_ears()
@@ -48,7 +54,7 @@ def errors_so_far() -> int:
 
 def _open_ears() -> None:
     """PyAV hears nothing unless told to, and leaves out what was said last, even of other files."""
-    av.logging.set_level(max(av.logging.ERROR, av.logging.get_level() or av.logging.ERROR))
+    av.logging.set_level(max(av.logging.DEBUG, av.logging.get_level() or av.logging.DEBUG))
     av.logging.set_skip_repeated(False)
 
 

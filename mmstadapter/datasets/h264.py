@@ -1,6 +1,7 @@
 """The few things that must be read from H.264 itself before a picture is decoded."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _SLICE_IDR, _SPS = 5, 7
 _WITH_CHROMA = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
@@ -40,13 +41,27 @@ def stated_sets(extradata: bytes) -> set[bytes]:
     return sets
 
 
-def is_plain(parameters: bytes) -> bool:
-    """Whether a sequence parameter set (7.3.2.1) allows no interlacing and crops no first columns.
+class Parameters(NamedTuple):
+    """What is read of a sequence parameter set (7.3.2.1).
+
+    Attributes:
+        gaps: frames may be left out, as senders do to save bandwidth: numbers then have gaps.
+        only_frames: no picture is interlaced.
+        crop: columns and rows cut off on the left and at the top, in units of chroma.
+    """
+
+    gaps: bool
+    only_frames: bool
+    crop: tuple[int, int]
+
+
+def read_parameters(unit: bytes) -> Parameters:
+    """Read a sequence parameter set.
 
     Raises:
         ValueError: it ends early or has scaling lists, which are not read.
     """
-    bits = _Bits(parameters.replace(b'\x00\x00\x03', b'\x00\x00')[1:])
+    bits = _Bits(unit.replace(b'\x00\x00\x03', b'\x00\x00')[1:])
     profile = bits.take(8)
     bits.take(16)
     bits.numbers(1)
@@ -61,13 +76,14 @@ def is_plain(parameters: bytes) -> bool:
         *_, cycle = bits.numbers(3)
         bits.numbers(cycle)
     bits.numbers(1)  # reference frames
-    bits.take(1)  # gaps in frame numbers
+    gaps = bits.take(1)
     bits.numbers(2)  # width and height
-    only_frames, _, cropped = bits.take(1), bits.take(1), bits.take(1)
+    only_frames = bits.take(1)
     if not only_frames:
-        return False
-    left, _, top, _ = bits.numbers(4) if cropped else (0,) * 4
-    return left == top == 0
+        bits.take(1)  # mixed within a picture
+    bits.take(1)  # direct prediction
+    left, _, top, _ = bits.numbers(4) if bits.take(1) else [0] * 4
+    return Parameters(bool(gaps), bool(only_frames), (left, top))
 
 
 def _skip_chroma(bits: '_Bits') -> None:

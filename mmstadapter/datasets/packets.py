@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .h264 import cuts_references, is_plain, parameter_sets, stated_sets
+from .h264 import Parameters, cuts_references, parameter_sets, read_parameters, stated_sets
 from .opening import VideoReadError, opened, packets_of, video_stream
 from .stated import Count, refuse_less_than_stated
 
 # In these a packet is one frame with its own presentation time.
 _ONE_PACKET_ONE_FRAME = {'h264', 'vp9', 'mpeg4'}
 _INDEXED = {'mov', 'matroska'}
+# In these, and in flv too, a packet gives one frame (VP8 and MPEG-4 have packets without any).
+_NONE_WITHOUT_FRAME = {'h264', 'hevc', 'vp9', 'av1', 'libdav1d'}
 # decord and PyAV convert these to the same RGB values, and more than 8 bits to different ones.
 _SAME_COLOURS = {'yuv420p', 'yuvj420p', 'yuv422p', 'yuvj422p', 'yuv444p', 'yuvj444p'}
 _NO_TIME = -(2**63)
@@ -27,22 +29,29 @@ class VideoFacts:
     """Findings about the video stream of one file.
 
     Attributes:
+        container: FFmpeg's first name of the kind of file.
         size: (height, width) as stored, before a rotation noted in the file.
         rate: average frames per second as the header states it, 0.0 if it does not.
         tick: the stream's unit of time, seconds.
         times: when each frame is shown, in ticks, ascending; None where packets do not tell,
             and frames have to be counted by decoding.
         last: how long the last of ``times`` is shown, in ticks; 0 if unknown.
+        due: when frames are to come, in ticks, ascending, where each packet must give one; None
+            where that is not known.
         starts: those of ``times`` where decoding may start: nothing later looks further back.
+        numbered: frames that others are made from are numbered without gaps (H.264, as a rule).
         not_for_decord: why decord 0.6.0 may give other frames; empty where it is exact.
     """
 
+    container: str
     size: tuple[int, int]
     rate: float
     tick: float
     times: np.ndarray | None
     last: int
+    due: np.ndarray | None
     starts: np.ndarray
+    numbered: bool
     not_for_decord: str
 
 
@@ -61,15 +70,19 @@ def examine(source: str | bytes, path: str) -> VideoFacts:
         ordered = [] if irregular else sorted(packets, key=lambda packet: packet.pts)
         safe = _safe_starts(packets, codec.name, codec.extradata or b'') if ordered else []
         starts = np.array(safe, np.int64)
+        sets = _parameters(packets, codec.extradata or b'') if codec.name == 'h264' else []
         several = sum(s.type == 'video' for s in container.streams) > 1
         return VideoFacts(
+            container=family,
             size=(codec.height, codec.width),
             rate=float(stream.average_rate or 0),
             tick=float(stream.time_base or 0),
             times=None if irregular else np.array([packet.pts for packet in ordered]),
             last=ordered[-1].duration if ordered else 0,
+            due=_due(packets, family, codec.name),
             starts=starts,
-            not_for_decord=irregular or _decord_trap(packets, starts, several, codec),
+            numbered=bool(sets) and not any(found.gaps for found in sets),
+            not_for_decord=irregular or _decord_trap(packets, starts, several, codec, sets),
         )
 
 
@@ -98,14 +111,21 @@ def _collect(container, stream, path: str) -> tuple[list[_Packet], Count]:
         slots = max(slots, (packet.dts or 0) + length)
         if packet.size:
             data = bytes(packet) if packet.is_keyframe and is_h264 else b''
-            key, hidden = packet.is_keyframe, packet.is_discard
             when = _NO_TIME if when is None else when
-            packets.append(_Packet(when, length, packet.size, key, hidden, data))
+            kind = packet.is_keyframe, packet.is_discard
+            packets.append(_Packet(when, length, packet.size, *kind, data))
     if not packets:
         raise VideoReadError(path, 'has a video stream without any packets')
     times = np.sort([packet.pts for packet in packets if packet.pts != _NO_TIME])
     gap = float(max(np.diff(times), default=0) * tick[stream.index])
-    return packets, Count(len(packets), slots, end, gap)
+    hidden = sum(packet.is_discard for packet in packets)
+    return packets, Count(len(packets), hidden, slots, end, gap)
+
+
+def _due(packets: list[_Packet], family: str, codec: str) -> np.ndarray | None:
+    times = [packet.pts for packet in packets if not packet.is_discard]
+    known = family in (*_INDEXED, 'flv') and codec in _NONE_WITHOUT_FRAME and _NO_TIME not in times
+    return np.sort(times) if known else None
 
 
 def _irregularity(packets: list[_Packet], family: str, codec: str) -> str:
@@ -139,7 +159,7 @@ def _safe_starts(packets: list[_Packet], codec: str, extradata: bytes) -> list[i
     return starts[::-1]
 
 
-def _decord_trap(packets, starts: np.ndarray, several: bool, codec) -> str:
+def _decord_trap(packets, starts: np.ndarray, several: bool, codec, sets: list[Parameters]) -> str:
     """Why decord may be wrong although packet and frame are one; empty where it is exact.
 
     decord starts at any key frame, cutting or not, and then counts frames from there. It
@@ -153,17 +173,18 @@ def _decord_trap(packets, starts: np.ndarray, several: bool, codec) -> str:
         return 'several video streams'
     if codec.pix_fmt not in _SAME_COLOURS:
         return f'pixel format {codec.pix_fmt}'
-    if codec.name == 'h264' and not _is_plain(packets, codec.extradata or b''):
+    plain = len(sets) == 1 and sets[0].only_frames and sets[0].crop == (0, 0)
+    if codec.name == 'h264' and not plain:
         return 'H.264 that may be interlaced, cropped on the left or change its size'
     return ''
 
 
-def _is_plain(packets: list[_Packet], extradata: bytes) -> bool:
-    """Whether an H.264 stream has one set of parameters, and that is plain."""
+def _parameters(packets: list[_Packet], extradata: bytes) -> list[Parameters]:
+    """Those of an H.264 stream; none if one cannot be read."""
     try:
         sets = stated_sets(extradata)
         for packet in packets:
             sets |= parameter_sets(packet.data, extradata)
-        return len(sets) == 1 and is_plain(sets.pop())
+        return [read_parameters(unit) for unit in sets]
     except (IndexError, ValueError):
-        return False
+        return []

@@ -9,7 +9,7 @@ from av.codec.context import Flags
 from av.video.reformatter import VideoReformatter
 from mmengine.fileio import get
 
-from .ffmpeg_log import errors_so_far
+from .ffmpeg_log import errors_so_far, misses_a_picture
 from .opening import VideoReadError, hearing, opened, packets_of, video_stream
 from .orientation import display_matrix, orient
 from .packets import VideoFacts, examine
@@ -124,7 +124,23 @@ class PyAVReader:
         if not shown:
             raise VideoReadError(self.path, 'has no frame that can be decoded')
         times, stored, lengths = map(list, zip(*shown, strict=True))
+        self._refuse_lost(times)
         return times if ascending(times) else continued(stored), int(lengths[-1] or 0)
+
+    def _refuse_lost(self, times: list[int | None]) -> None:
+        """Compare the frames' times with the packets', where each packet must give a frame.
+
+        Frames before the first may be left out: what they are made from was cut off.
+        """
+        due, first = self.facts.due, times[0]
+        if due is None or first is None:
+            return
+        expected = int((due >= first).sum())
+        if len(times) < expected:
+            reason = f'is damaged: {expected} pictures are stored, {len(times)} can be decoded'
+            raise VideoReadError(self.path, reason)
+        if self.facts.container == 'mov' and not ascending(times):
+            raise VideoReadError(self.path, 'is damaged: frames come in another order than stated')
 
     def _by_time(self, wanted: list[int], seek: bool) -> dict[int, np.ndarray] | None:
         """None if a frame does not turn up at its time."""
@@ -164,12 +180,15 @@ class PyAVReader:
         stream, before = video_stream(container, self.path), errors_so_far()
         codec = stream.codec_context
         if not codec.is_open:
-            stream.thread_type = 'AUTO'
-            codec.thread_count = self.num_threads
+            # FFmpeg looks for the end of VP8's data only where it prepares to share out slices.
+            slices = codec.name == 'vp8'
+            stream.thread_type = 'SLICE' if slices else 'AUTO'
+            codec.thread_count = max(2, self.num_threads) if slices else self.num_threads
             codec.flags |= Flags.unaligned  # or some columns that are cropped would stay
             codec.options = {'err_detect': _CHECKS}
-        for packet in packets_of(container, self.path, stream):
-            frames = self._frames_of(packet, codec.name)
+        for number, packet in enumerate(packets_of(container, self.path, stream)):
+            # A file may begin after a picture that others are made from, and no other may miss one.
+            frames = self._frames_of(packet, codec.name, whole=self.facts.numbered and number > 0)
             if self.num_threads > 1 and errors_so_far() > before:
                 raise _UnheardError
             for frame in frames:
@@ -178,9 +197,12 @@ class PyAVReader:
                     raise VideoReadError(self.path, f'is damaged: {when}')
                 yield frame
 
-    def _frames_of(self, packet: av.Packet, codec: str) -> list[av.VideoFrame]:
-        with hearing(self.path, codec):
-            return packet.decode()
+    def _frames_of(self, packet: av.Packet, codec: str, whole: bool) -> list[av.VideoFrame]:
+        with hearing(self.path, codec) as said:
+            frames = packet.decode()
+        if whole and misses_a_picture(said):
+            raise VideoReadError(self.path, 'is damaged: a picture is missing')
+        return frames
 
     def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
         return orient(rgb(frame), display_matrix(frame), self.path)

@@ -12,12 +12,14 @@ class Count(NamedTuple):
 
     Attributes:
         pictures: packets with content.
+        hidden: how many of these an edit list hides.
         slots: in avi, where time is counted in frames, the last packet's number plus one.
         end: seconds, when the last packet of any stream has been shown.
         gap: seconds, the longest between two pictures.
     """
 
     pictures: int
+    hidden: int
     slots: int
     end: float
     gap: float
@@ -32,7 +34,7 @@ def refuse_less_than_stated(container, source: str | bytes, path: str, came: Cou
     """
     family, stated = container.format.name.split(',')[0], video_stream(container, path).frames
     if family == 'mov' and stated:
-        if came.pictures < stated:
+        if came.pictures < stated or came.hidden:
             _refuse_unless_hidden(source, path, stated, came.pictures)
     elif family == 'avi' and stated:
         if came.slots < stated:
@@ -49,9 +51,14 @@ def _refuse_unless_hidden(source: str | bytes, path: str, stated: int, came: int
     """An edit list may hide frames: then the file is whole if they are there without it."""
     with opened(source, path, {'ignore_editlist': '1'}) as container:
         stream = video_stream(container, path)
-        with_hidden = sum(packet.size > 0 for packet in container.demux(stream))
-    if with_hidden < stated:
+        times = [p.pts for p in container.demux(stream) if p.size and p.pts is not None]
+        lasting = stream.duration or 0
+    if len(times) < stated:
         raise _fewer(path, stated, came)
+    if lasting and max(times) - min(times) > 1.05 * lasting:
+        # Then it is a damaged table of times that puts frames where the edit list ends.
+        reason = 'times in its header are beyond the duration there'
+        raise VideoReadError(path, f'is damaged: {reason}')
 
 
 def _fewer(path: str, stated: int, came: int) -> VideoReadError:
