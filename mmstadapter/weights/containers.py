@@ -8,7 +8,8 @@ checksums that every archive has, and torch does not look at, are looked at.
 import json
 import re
 import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..printing import shown
 from .checksum import require_checksum
 from .errors import DamagedFile
 from .torchscript import is_torchscript, read_torchscript
@@ -25,8 +27,7 @@ FACTOR, SLACK = 8, 16 << 20  # a file may unpack to so many times its size, and 
 INDEX = '.index.json'  # how the list of a checkpoint's shards is called
 HEADER = 100_000_000  # bytes that safetensors allows for its own
 CHUNK = 1 << 20
-# What Python raises for zip files that are damaged, encrypted or of another method.
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+ADVICE = ('weights_only', 'safe_globals', 'allowlist')  # torch's, to load a file all the same
 NO_WEIGHTS = {  # how files begin that come instead of weights
     b'version https://git-lfs': 'is a pointer of Git LFS; `git lfs pull` brings the file itself',
     b'<': 'is a web page; fetch the file itself',
@@ -44,7 +45,10 @@ def kind_of(path: Path) -> str:
     if head[8:9] == b'{' and int.from_bytes(head[:8], 'little') <= HEADER:
         return 'safetensors'
     if head.startswith(b'PK'):
-        return 'torchscript' if _is_torchscript(path) else 'archive'
+        with naming(path):
+            if not zipfile.is_zipfile(path):
+                raise DamagedFile(_damaged(path, 'the list at the end of the archive is missing'))
+            return 'torchscript' if is_torchscript(path) else 'archive'
     if head.startswith(b'\x80'):
         return 'pickle'
     if head.lstrip().startswith(b'{') or path.name.endswith(INDEX):
@@ -70,18 +74,30 @@ def read_content(path: Path, device: Any = 'cpu', mapped: bool = False) -> Any:
     if kind == 'safetensors':
         return read_safetensors(path, device)[0]
     packed = kind != 'pickle' and check_archive(path)
-    try:
+    with naming(path):
         if kind == 'torchscript':
             return read_torchscript(path)
         if mapped and kind == 'archive' and not packed and path.suffix != '.safetensors':
             return torch.load(path, map_location=device, weights_only=True, mmap=True)
         with open(path, 'rb') as file:  # of a path torch would look at the suffix
             return torch.load(file, map_location=device, weights_only=True)
-    except (MemoryError, torch.OutOfMemoryError):
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a file in whatever its reader raises: what is damaged may fail anywhere.
+
+    Raises:
+        DamagedFile: in the place of what a reader raises.
+        OSError: from the system; for half an archive torch and zipfile raise nameless ones.
+    """
+    try:
+        yield
+    except (DamagedFile, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # a damaged or foreign pickle may fail anywhere
+    except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
-            raise  # from the system; for half an archive torch raises a nameless one
+            raise
         raise DamagedFile(_damaged(path, reason_of(error))) from None
 
 
@@ -92,12 +108,13 @@ def read_safetensors(path: Path, device: Any = 'cpu') -> tuple[dict[str, Tensor]
         ValueError: if it is no whole file, or not as it was written by its own checksum.
     """
     place = str(device) if isinstance(device, str | torch.device) else 'cpu'
-    try:
-        with safe_open(path, framework='pt', device=place) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            texts = file.metadata() or {}
-    except SafetensorError as error:
-        raise DamagedFile(f'{path} is not a whole safetensors file: {error}') from None
+    with naming(path):
+        try:
+            with safe_open(path, framework='pt', device=place) as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                texts = file.metadata() or {}
+        except SafetensorError as error:
+            raise DamagedFile(f'{path} is not a whole safetensors file: {error}') from None
     require_checksum(tensors, texts, path)
     return tensors, texts
 
@@ -110,17 +127,8 @@ def check_archive(path: Path) -> bool:
             checksum says.
     """
     state = path.stat()
-    try:
+    with naming(path):
         return _checked(path, state.st_size, state.st_mtime_ns)
-    except BROKEN as error:
-        raise DamagedFile(_damaged(path, str(error) or type(error).__name__)) from None
-
-
-def _is_torchscript(path: Path) -> bool:
-    try:
-        return is_torchscript(path)
-    except BROKEN:
-        raise DamagedFile(_damaged(path, 'the list at the end of the archive is missing')) from None
 
 
 @lru_cache(maxsize=256)
@@ -183,12 +191,12 @@ def reason_of(error: Exception) -> str:
     text = re.sub(r'\x1b\[\d*m', '', str(error))
     name = re.search(r'(?i)unsupported (?:global: )?(?:global|class) (\S+)', text)
     if name:
-        return f'it refers to {name[1]}, which is no tensor; it was not loaded'
+        return f'it refers to {shown(name[1])}, which is no tensor; it was not loaded'
     found = re.search(r'WeightsUnpickler error:\s*(.+?)(\n|$)', text)
-    if found:
-        return found[1]
-    first = text.strip().split('\n')[0].split(' This is an internal')[0]
-    return first if first and 'weights_only' not in first else type(error).__name__
+    first = found[1] if found else text.strip().split('\n')[0].split(' This is an internal')[0]
+    if any(word in first for word in ADVICE):
+        return 'it asks for something that is no tensor'
+    return shown(first) or type(error).__name__
 
 
 def _damaged(path: Path, reason: str) -> str:

@@ -4,6 +4,7 @@ import pickle
 import resource
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -136,6 +137,34 @@ class TestChecksums:
         finally:
             torch.serialization.set_crc32_options(True)
         assert_close(read_tensors(tmp_path / 'x.pth'), tensors, rtol=0, atol=0)
+
+
+class TestWhereverItIs:
+    """Damage of every place of a file: the door names the file, or the file is as good."""
+
+    @pytest.mark.parametrize('kind', ['safetensors', 'archive', 'script', 'old'])
+    def test_two_hundred_injuries(self, tmp_path, kind, tensors):
+        path, rng = tmp_path / 'x.pth', np.random.default_rng(0)
+        if kind == 'safetensors':
+            save_file(tensors, path)
+        elif kind == 'script':
+            torch.jit.save(torch.jit.script(torch.nn.Linear(40, 30)), path)
+        else:
+            torch.save(tensors, path, _use_new_zipfile_serialization=kind == 'archive')
+        whole = path.read_bytes()
+        for number in range(200):
+            content = bytearray(whole)
+            at = int(rng.integers(len(whole)))
+            if number % 2:  # in what describes the tensors, where there is most to go wrong
+                at %= 700
+                at = at if number % 4 == 1 else len(whole) - 1 - at
+            content[at : at + 1 + number % 9] = rng.bytes(1 + number % 9)
+            path.write_bytes(content[: -number if number % 3 == 0 and number else None])
+            try:
+                read_tensors(path)
+            except ValueError as error:
+                assert 'x.pth' in str(error)
+                assert not any(word in str(error) for word in UNSAFE)
 
 
 class Evil:
