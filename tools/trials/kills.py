@@ -152,7 +152,8 @@ def prepare(work: Path) -> None:
         count = sum(1 for _ in changes(out, child))
         seconds = time.monotonic() - begun
         if finish(child, 1) != 0 or not count:
-            raise RuntimeError(f'{name} fails undisturbed, see said-{name}/said.txt')
+            said = (work / f'said-{name}' / 'said.txt').read_text(errors='replace')
+            raise RuntimeError(f'{name} fails undisturbed:\n{said[-2000:]}')
         facts = dict(seconds=seconds, changes=count, result=run.result(work, out))
         (work / f'{name}.json').write_text(json.dumps(facts))
 
