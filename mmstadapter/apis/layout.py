@@ -107,7 +107,7 @@ def _has_videos(folder: Path) -> bool:
 
 def _refuse_others_beside(root: Path, splits: Mapping[str, str]) -> None:
     others = [n for n in folders_in(root) if n not in splits and _has_videos(root / n)]
-    flat = [name for name in splits if any(map(is_video, (root / name).iterdir()))]
+    flat = [n for n in splits if not folders_in(root / n) and _has_videos(root / n)]
     if others:
         raise ValueError(
             f'VideoFolder: in {root}, {_listed(splits)} are named as parts of a split and stand '

@@ -156,7 +156,8 @@ def samples_frames(step: dict) -> bool:
     return 'Sample' in _kind(step) and 'clip_len' in step
 
 
-def _clips_a_video(pipeline: list[dict]) -> int:
+def clips_a_video(pipeline: list[dict]) -> int:
+    """Views of each video in testing."""
     return math.prod(step.get(key, 1) for step in pipeline for key in ('num_views', 'num_crops'))
 
 
@@ -230,7 +231,7 @@ def config_text(
     extra = _plain(f' --cfg-options {shlex.join(options)}') if options else ''
     warmup = max(1, round(recipe.epochs / 6))
     reasons = '\n'.join(_plain(f'{why[0].upper()}{why[1:]}.') for why in recipe.reasons)
-    val_batch = max(1, recipe.batch_size // _clips_a_video(test))
+    val_batch = max(1, recipe.batch_size // clips_a_video(test))
     head = dict(num_classes=len(labels), topk=topk) | (head or {})
 
     prefix = _call(dict(video=str(root)))
@@ -288,6 +289,7 @@ param_scheduler = [
         convert_to_iter_based=True,
     )
 ]
+auto_scale_lr = dict(base_batch_size={recipe.batch_size})
 default_hooks = dict(logger=dict(interval=10))
 '''
 
