@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ..datasets.files import read_lines
 from ..engine.tuned_checkpoint import read_adapter
 
 IN_ORDER = 'in order'
@@ -142,7 +143,7 @@ def table(result: dict) -> str:
 def read_names(labels: Path | None, checkpoint: str) -> list[str] | None:
     """Names of the classes, from a file of a name a line or from an adapter file."""
     if labels is not None:
-        return labels.read_text(encoding='utf-8').splitlines()
+        return read_lines(labels)
     if checkpoint.endswith('.safetensors'):
         return read_adapter(checkpoint)[1].get('labels')
     return None

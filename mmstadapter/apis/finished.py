@@ -21,7 +21,7 @@ def digest(root: str | Path, options: dict[str, Any]) -> str:
     found = []
     for here, folders, names in os.walk(root):
         folders.sort()
-        for name in sorted(names):
+        for name in sorted(set(names) - {'checked.jsonl'}):  # of `mmstadapter check`
             path = os.path.join(here, name)
             state = os.lstat(path)
             found.append([os.path.relpath(path, root), state.st_size, state.st_mtime_ns])

@@ -24,7 +24,7 @@ from ..engine.tuned_checkpoint import write_adapter
 from ..printing import shown
 from .bases import Base, at_hand
 from .estimate import estimate
-from .finished import ADAPTER, work_dir_of
+from .finished import ADAPTER, RESULTS, work_dir_of
 from .mirroring import Mirror, decide
 from .own_videos import Video, VideoFolder, write_list
 from .recipe import TRAINING, Recipe, clip_length, config_text, names_a_side
@@ -101,6 +101,11 @@ class Fit:
         chosen = Base.choose(arch, method, checkpoint, base)
         chosen.require_weights(launch.parse_options(options or []), fetch)
         folder, work_dir = VideoFolder(root, layout), work_dir_of(root, work_dir)
+        if work_dir.is_relative_to(folder.root):
+            raise ValueError(
+                f'mmstadapter fit: the work dir {work_dir} would lie among the class folders. Give '
+                '--work-dir a folder elsewhere, or call it from another folder.'
+            )
         cores = len(os.sched_getaffinity(0))
         with progress('checking videos', sum(map(len, folder.parts.values()))) as step:
             bad = folder.check(every_frame, num_threads=cores, step=step)
@@ -200,7 +205,8 @@ class Fit:
             lines.append(f'{len(others)} other files are left out (left_out.txt): {said}')
         chance = share_of_largest([video.label for video in self.tested])
         lines += [*self.recipe.reasons, f'chance: {chance:.1f} % by always saying the same class']
-        return '\n'.join([*lines, f'config: {self.work_dir / CONFIG}'])
+        lines.append(f'writes {CONFIG}, lists, logs, checkpoints, {", ".join(RESULTS)} into')
+        return '\n'.join([*lines, f'  {shown(str(self.work_dir))}'])
 
     def expect(self) -> str:
         """Device, time and memory, measured on a few clips, in lines."""

@@ -45,12 +45,13 @@ def main(argv: list[str] | None = None) -> int | str:
     args = parse_args(argv)
     from mmstadapter.analysis.predictions import read_predictions
     from mmstadapter.apis.results import confusion_matrix, draw_confusion, summary
+    from mmstadapter.datasets.files import read_lines
 
     try:
         scores, own = read_predictions(args.predictions)
         names = [str(i) for i in range(scores.shape[1])]
         if args.labels is not None:
-            names = args.labels.read_text(encoding='utf-8').splitlines()
+            names = read_lines(args.labels)
         if len(names) != scores.shape[1]:
             raise ValueError(
                 f'confusion: {args.labels} holds {len(names)} names, the predictions are of '

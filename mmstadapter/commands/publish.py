@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.registry import init_default_scope
     from mmengine.runner import load_checkpoint
 
+    from mmstadapter.datasets.files import read_lines
     from mmstadapter.engine.tuned_checkpoint import write_adapter
     from mmstadapter.printing import printable
 
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.labels:
         if not hasattr(model, 'cls_head'):
             parser.error(f'--labels: {type(model).__name__} has no classes')
-        labels = args.labels.read_text(encoding='utf-8').splitlines()
+        labels = read_lines(args.labels)
         if len(labels) != model.cls_head.num_classes:
             parser.error(
                 f'{args.labels} holds {len(labels)} names, the model has '

@@ -79,6 +79,15 @@ class TestTheCommand:
         with pytest.raises(SystemExit, match='gone.pt.*neither a file nor a known name'):
             fit.main([str(tmp_path / 'no videos'), '--checkpoint', 'gone.pt'])
 
+    def test_it_does_not_write_among_the_class_folders(self, tmp_path, monkeypatch):
+        for name in ('walk', 'run'):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / '0.mp4').touch()
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit, match='would lie among the class folders'):
+            fit.main(['.', '--dry-run'])
+        assert not (tmp_path / 'work_dirs').exists()
+
     def test_an_interruption_says_how_to_go_on(self, tmp_path, monkeypatch, capsys):
         def interrupted(*_):
             raise KeyboardInterrupt

@@ -83,6 +83,13 @@ class TestLayouts:
         with pytest.raises(ValueError, match=reason):
             VideoFolder(tmp_path)
 
+    def test_a_loose_video_beside_class_folders_is_left_out_and_listed(self, tmp_path):
+        for part in ('train', 'val'):
+            folder(tmp_path / part, walk=1, run=1)
+        (tmp_path / 'train/loose.mp4').touch()
+        found = VideoFolder(tmp_path)
+        assert found.left_out == {'train/loose.mp4': 'in no class folder'}
+
     def test_whoever_says_that_they_are_classes_is_believed(self, tmp_path):
         folder(tmp_path, train=1, bus=1, car=1)
         assert VideoFolder(tmp_path, layout='classes').labels == ['bus', 'car', 'train']
