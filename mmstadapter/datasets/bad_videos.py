@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from .present import check_present
+
 
 @HOOKS.register_module()
 class BadVideoHook(Hook):
@@ -26,6 +28,7 @@ class BadVideoHook(Hook):
         max_bad_fraction: and this share of the data set; the larger of both is the limit.
 
     Raises:
+        FileNotFoundError: before the first is decoded, when the videos of a list are not there.
         RuntimeError: with the list, when more videos than that are bad; in one process right
             away, over all processes at the end of the epoch.
     """
@@ -42,6 +45,19 @@ class BadVideoHook(Hook):
         self.max_bad = max_bad
         self.max_bad_fraction = max_bad_fraction
         self.bad: dict[str, dict[str, str]] = {'train': {}, 'val': {}, 'test': {}}
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse lists whose videos are not there, that of validation included."""
+        for mode in ('train', 'val') if runner.val_loop is not None else ('train',):
+            check_present(_dataset(runner, mode), f'{mode}_dataloader')
+
+    def before_val(self, runner: Runner) -> None:
+        """Refuse a list whose videos are not there."""
+        check_present(_dataset(runner, 'val'), 'val_dataloader')
+
+    def before_test(self, runner: Runner) -> None:
+        """Refuse a list whose videos are not there."""
+        check_present(_dataset(runner, 'test'), 'test_dataloader')
 
     def _after_iter(
         self,
@@ -123,5 +139,4 @@ def _noted(batch) -> Iterator[tuple[str, str]]:
 
 
 def _dataset(runner: Runner, mode: str):
-    loop = {'train': runner.train_loop, 'val': runner.val_loop, 'test': runner.test_loop}[mode]
-    return loop.dataloader.dataset
+    return getattr(runner, f'{mode}_loop').dataloader.dataset

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
@@ -30,6 +31,7 @@ class Brightness(BaseModel):
 
 def make_runner(folder, broken: int, readable: int = 6, **hook) -> Runner:
     """Train one epoch and validate on the same list, with the last videos broken."""
+    folder.mkdir(exist_ok=True)
     for number in range(readable):
         write_video(folder / f'{number}.mp4', frames=3, size=(32, 32))
     total = readable + broken
@@ -125,3 +127,40 @@ def test_limits_are_checked():
 
     with pytest.raises(ValueError, match='max_bad must be at least 0'):
         BadVideoHook(max_bad=-1)
+
+
+class TestFoldersThatAreNotThere:
+    def refused(self, folder, *parts: str) -> str:
+        runner = make_runner(folder, broken=0)
+        for part in parts:
+            loader = getattr(runner, f'_{part}_dataloader')
+            loader['dataset']['data_prefix'] = dict(video=str(folder / 'elsewhere'))
+        decoded = []
+        runner.register_hook(Decoded(decoded))
+        with pytest.raises(FileNotFoundError) as error:
+            runner.test() if parts == ('test',) else runner.train()
+        assert decoded == []
+        return str(error.value)
+
+    def test_that_of_validation_stops_the_run_before_training(self, tmp_path):
+        said = self.refused(tmp_path, 'val')
+        assert said.startswith('val_dataloader: none of 6 of its 6 videos is there')
+        assert 'val_dataloader.dataset.data_prefix' in said
+
+    def test_those_of_training_and_testing_do_too(self, tmp_path):
+        assert 'train_dataloader: none' in self.refused(tmp_path / 'a', 'train')
+        assert 'test_dataloader: none' in self.refused(tmp_path / 'b', 'test')
+
+    def test_one_video_that_is_missing_is_a_bad_video(self, tmp_path):
+        runner = make_runner(tmp_path, broken=1)
+        assert runner.val()['bad_videos'] == 1
+
+
+class Decoded(Hook):
+    """Notes every batch that was read."""
+
+    def __init__(self, kept: list) -> None:
+        self.kept = kept
+
+    def _before_iter(self, runner, batch_idx, data_batch=None, mode='train') -> None:
+        self.kept.append(mode)
