@@ -68,7 +68,7 @@ def check_built(model: nn.Module, cfg: Config, notes: list[str]) -> None:
     wrong = list(unfitting_parts(model, cfg))
     if wrong:
         _refuse(cfg, wrong)
-    for note in [*notes, *filter(None, [batch_note(cfg)])]:
+    for note in [*notes, *filter(None, [batch_note(cfg, Names.of(cfg))])]:
         print_log(note, logger='current', level=logging.WARNING)
 
 
@@ -76,7 +76,7 @@ def keep_workers(cfg: Config) -> None:
     """Let data-loading processes live from epoch to epoch, where the config does not say."""
     for kind in ('train', 'val'):  # a test has one epoch
         loader = cfg.get(f'{kind}_dataloader')
-        if isinstance(loader, Mapping):
+        if isinstance(loader, dict):
             workers = loader.get('num_workers', 0) > 0
             loader['persistent_workers'] = workers and loader.get('persistent_workers', True)
 

@@ -73,11 +73,22 @@ class Names:
         files = (f for f in self.files if depth is None or f.depth <= depth)
         return any(name in file.used for file in files)
 
-    def depth(self, name: str) -> int | None:
-        """How far away a name was set last: -1 by name, 0 in the file itself, 1 in its base."""
-        if any(key.partition('.')[0] == name for key in self.options):
-            return -1
-        return min((f.depth for f in self.files if name in f.names), default=None)
+    def depth(self, name: str, *keys: str) -> int | None:
+        """How far away a field, or a key in it, was set last.
+
+        Returns:
+            -1: by name, 0: in the file itself, 1: in what it inherits, ...; None: nowhere.
+        """
+        for option in self.options:
+            top, *parts = option.split('.')
+            if top == name and (not keys or set(parts) & set(keys)):
+                return -1
+        set_here = (
+            f.depth
+            for f in self.files
+            if name in f.names and (not keys or f.keys.get(name, set()) & set(keys))
+        )
+        return min(set_here, default=None)
 
     @property
     def nested(self) -> set[str]:

@@ -47,8 +47,8 @@ _PLACES = dict(
 _OPAQUE = re.compile(r'.*_cfg|clip_grad|blending|arg_dict')
 _PREFIXES = ('torchvision.', 'timm.', 'mmcls.', 'mmdet.')  # which MMAction2's recognisers read
 _LOOPS = dict(val_cfg='ValLoop', test_cfg='TestLoop')
-_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-_HOOKS += ('sync_buffers', 'visualization')
+_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
+_HOOKS |= {'sync_buffers', 'visualization'}
 _CLIPPING = dict(norm=torch.nn.utils.clip_grad_norm_, value=torch.nn.utils.clip_grad_value_)
 _DISTRIBUTED = {'backend', 'timeout', 'init_backend', 'init_method', 'world_size', 'rank'}
 _DISTRIBUTED |= {'store', 'group_name', 'pg_options', 'device_id', 'port'}
@@ -208,7 +208,7 @@ class Walk:
         if not isinstance(clipping, Mapping):
             yield f'{path}.clip_grad: must be a dict such as dict(max_norm=1), got {clipping!r}.'
             clipping = {}
-        function = _CLIPPING.get(clipping.get('type', 'norm'))
+        function: Any = _CLIPPING.get(clipping.get('type', 'norm'))
         if function is not None:
             known = named(function) - {'parameters'}
             yield from _unread(set(clipping) - {'type'}, known, f'{path}.clip_grad', 'clipping')

@@ -60,7 +60,8 @@ def _shorten(schedule: Any, path: str, field: str, length: int) -> str:
 
 def _was_shortened(names: Names) -> bool:
     """Whether the length was set nearer to the run than the schedule."""
-    length, schedule = names.depth('train_cfg'), names.depth('param_scheduler')
+    length = names.depth('train_cfg', 'max_epochs', 'max_steps', 'max_iters')
+    schedule = names.depth('param_scheduler')
     return length is not None and schedule is not None and length < schedule
 
 
@@ -75,8 +76,14 @@ def _length(cfg: Mapping, schedule: Mapping) -> int | None:
     return min(known) - schedule.get('begin', 0) if known else None
 
 
-def batch_note(cfg: Mapping) -> str:
-    """A sentence where the batch is not the one that the learning rate is meant for, else ''."""
+def batch_note(cfg: Mapping, names: Names) -> str:
+    """A sentence where the batch is not the one that the learning rate is meant for, else ''.
+
+    A rate that was set nearer to the run than the batch it is meant for is somebody's choice.
+    """
+    rate, base = names.depth('optim_wrapper', 'lr'), names.depth('auto_scale_lr')
+    if rate is not None and base is not None and rate < base:
+        return ''
     scaling, wrapper = cfg.get('auto_scale_lr') or {}, cfg.get('optim_wrapper') or {}
     meant, lr = scaling.get('base_batch_size'), (wrapper.get('optimizer') or {}).get('lr')
     size = _loader(cfg).get('batch_size')

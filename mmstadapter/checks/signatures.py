@@ -106,8 +106,9 @@ def _of_call(call: ast.Call, function: Any, bases: Sequence[type]) -> set[str]:
 def _target(target: ast.expr, function: Any, bases: Sequence[type]) -> set[str]:
     if ast.unparse(target) == 'super().__init__':
         return _of_bases(bases)
-    is_init = isinstance(target, ast.Attribute) and target.attr == '__init__'
-    found = _look_up(target.value if is_init else target, function)
+    if isinstance(target, ast.Attribute) and target.attr == '__init__':
+        target = target.value
+    found = _look_up(target, function)
     return _of_class(found) if inspect.isclass(found) else _of(found, ())
 
 

@@ -68,7 +68,7 @@ def metric_names(evaluator: Any, walk: Walk) -> list[str] | None:
 
 
 def _names_of(metric: Any, walk: Walk) -> list[str] | None:
-    kind = walk.find(metric.get('type'), 'METRICS') if isinstance(metric, Mapping) else None
+    kind: Any = walk.find(metric.get('type'), 'METRICS') if isinstance(metric, Mapping) else None
     if not isinstance(kind, type) or not issubclass(kind, BaseMetric):
         return None
     if issubclass(kind, MultiTaskMetric):
@@ -76,7 +76,7 @@ def _names_of(metric: Any, walk: Walk) -> list[str] | None:
         known = None not in tasks.values()
         return [f'{task}/{n}' for task, own in tasks.items() for n in own or ()] if known else None
     bare = _bare_names(kind, metric)
-    prefix = metric.get('prefix') or kind.default_prefix
+    prefix = metric.get('prefix') or getattr(kind, 'default_prefix', None)
     return [f'{prefix}/{name}' if prefix else name for name in bare] if bare is not None else None
 
 

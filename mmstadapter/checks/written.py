@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,12 +21,14 @@ class Written:
         depth: 0 for the file that is run, 1 for what it inherits, ...
         names: what it assigns.
         used: what its own expressions read, inherited names included.
+        keys: name -> all keys within what is assigned to it.
     """
 
     path: str
     depth: int
     names: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
+    keys: dict[str, set[str]] = field(default_factory=dict)
 
 
 def read_chain(path: str | None) -> list[Written]:
@@ -45,7 +48,12 @@ def _read(path: str, depth: int) -> list[Written]:
         raise ValueError(path)
     text = Path(path).read_text(encoding='utf-8')
     file = Written(path, depth)
-    _note(ast.parse(text), file)
+    tree = ast.parse(text)
+    _note(tree, file)
+    for node in (node for node in tree.body if isinstance(node, ast.Assign)):
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                file.keys.setdefault(target.id, set()).update(_keys(node.value))
     file.used.update(_PLACEHOLDER.findall(text))
     below = []
     for base in Config._get_base_files(path):
@@ -78,10 +86,20 @@ def _note(tree: ast.AST, file: Written) -> None:
             file.names.add(node.name)
 
 
+def _keys(value: ast.expr) -> Iterator[str]:
+    """dict(a=dict(b=1)), {'a': {'b': 1}} -> 'a', 'b'."""
+    for node in ast.walk(value):
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        for key in node.keys if isinstance(node, ast.Dict) else ():
+            yield from _text(key) if key is not None else ()
+
+
 def _is_base(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == '_base_'
 
 
 def _text(node: ast.expr) -> set[str]:
-    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return {node.value} if is_text else set()
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return {node.value}
+    return set()

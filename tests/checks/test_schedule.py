@@ -3,6 +3,7 @@
 import pytest
 
 from mmstadapter.checks import prepare
+from mmstadapter.checks.fields import Names
 from mmstadapter.checks.schedule import batch_note
 
 SCHEDULE = (
@@ -47,14 +48,26 @@ def test_a_warm_up_of_the_hosts_is_looked_at_too(complaint):
     assert complaint(lines % 6) == ''
 
 
+def note(config) -> str:
+    return batch_note(config, Names.of(config))
+
+
 def test_another_batch_than_the_rates_is_noted_with_both_rules(written):
-    note = batch_note(written('train_dataloader = dict(batch_size=2)'))
-    assert 'A step has 2 items' in note and 'is meant for 8' in note
-    assert '0.0005' in note and '0.001' in note  # 2e-3 times 1/4, and times 1/2
-    assert batch_note(written()) == ''
-    assert batch_note(written(train_dataloader__batch_size=2, auto_scale_lr__enable=True)) == ''
+    said = note(written('train_dataloader = dict(batch_size=2)'))
+    assert 'A step has 2 items' in said and 'is meant for 8' in said
+    assert '0.0005' in said and '0.001' in said  # 2e-3 times 1/4, and times 1/2
+    assert said == note(written(train_dataloader__batch_size=2))
+    assert note(written()) == ''
+    assert note(written(train_dataloader__batch_size=2, auto_scale_lr__enable=True)) == ''
 
 
 def test_accumulated_batches_count(written):
     options = dict(train_dataloader__batch_size=2, optim_wrapper__accumulative_counts=4)
-    assert batch_note(written(**options)) == ''
+    assert note(written(**options)) == ''
+
+
+def test_a_rate_of_ones_own_is_ones_own_affair(written):
+    lines = 'train_dataloader = dict(batch_size=2)\noptim_wrapper = dict(%s)'
+    assert note(written(lines % 'optimizer=dict(lr=1e-3)')) == ''
+    assert note(written(lines % 'clip_grad=None')) != ''
+    assert note(written(train_dataloader__batch_size=2, optim_wrapper__optimizer__lr=1e-3)) == ''
