@@ -9,6 +9,8 @@ import torch
 
 # What tensors, arrays and plain data are pickled by. Anything else could be a command.
 NAMES = {
+    ('_codecs', 'encode'),  # bytes, in the older protocol that MMEngine writes
+    ('__builtin__', 'bytes'),
     ('collections', 'OrderedDict'),
     ('torch._utils', '_rebuild_tensor_v2'),
     ('numpy', 'dtype'),

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -201,7 +201,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def check_found(
-    root: Path, lists: Mapping[str, Sequence], missing: Mapping[str, list[str]], allow: bool
+    root: Path, lists: Mapping[str, Sized], missing: Mapping[str, list[str]], allow: bool
 ) -> None:
     """Write and tell what is missing from each list.
 

@@ -70,7 +70,8 @@ def draw_batch(
 ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """Random stills (M, 32, 32, 3) and the three captions of each."""
     colours, patterns = tuple(scenes.COLOURS), scenes.PATTERNS
-    stills, captions = [], []
+    stills: list[np.ndarray] = []
+    captions: list[tuple[str, ...]] = []
     for _ in range(size):
         digit, colour = int(rng.integers(10)), colours[rng.integers(len(colours))]
         pattern = patterns[rng.integers(len(patterns))]

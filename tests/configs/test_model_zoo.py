@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 
 from mmstadapter.analysis import model_zoo, side4video_rows
 from mmstadapter.commands import report
+from mmstadapter.weights import fetch
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,6 +159,14 @@ def test_mims_index_is_whole():
     assert sorted(imported) == sorted(
         str(p.relative_to(ROOT)) for p in (ROOT / 'configs').glob('*-metafile.yml')
     )
+
+
+def test_mim_downloads_what_a_recipe_starts_from(tool):
+    for path in (ROOT / 'configs').glob('*-metafile.yml'):
+        for model in yaml.safe_load(path.read_text())['Models']:
+            file = tool.load(model['Name']).model.backbone.trunk.checkpoint
+            known = fetch.KNOWN[file].url if file in fetch.KNOWN else file.rpartition('/')[2]
+            assert model['Weights'].endswith(known), model['Name']
 
 
 def test_the_command_prints_the_page(tool, monkeypatch, capsys):

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from mmengine.fileio import dump
 
 from mmstadapter.analysis.curves import read_run
 from mmstadapter.commands import confusion, plot
@@ -89,7 +90,7 @@ def dumped(tmp_path):
         for own, best in right
     ]
     path = tmp_path / 'predictions.pkl'
-    path.write_bytes(pickle.dumps(samples))
+    dump(samples, path)
     (tmp_path / 'labels.txt').write_text('walk\nrun\nsit\n')
     return path
 
