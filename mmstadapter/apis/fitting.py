@@ -19,7 +19,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from .. import launch
-from ..datasets.files import in_numbers, write_lines
+from ..datasets.files import in_numbers, is_text, write_lines
 from ..engine.tuned_checkpoint import write_adapter
 from ..printing import shown
 from .bases import Base, at_hand
@@ -105,6 +105,11 @@ class Fit:
             raise ValueError(
                 f'mmstadapter fit: the work dir {work_dir} would lie among the class folders. Give '
                 '--work-dir a folder elsewhere, or call it from another folder.'
+            )
+        if not is_text(str(work_dir)):
+            raise ValueError(
+                f'mmstadapter fit: the work dir {shown(str(work_dir))} is no text in UTF-8, which '
+                'checkpoints note it in. Give another --work-dir.'
             )
         cores = len(os.sched_getaffinity(0))
         with progress('checking videos', sum(map(len, folder.parts.values()))) as step:

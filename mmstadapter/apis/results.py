@@ -5,6 +5,7 @@ import html
 import json
 import math
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,10 @@ from ..printing import shown
 from .own_videos import Video
 
 STRIP_FRAMES, STRIP_HEIGHT = 4, 112
+WIDE_FONTS = {  # have signs that DejaVu lacks, Chinese and Japanese ones first of all
+    'Arial Unicode MS', 'Hiragino Sans', 'Microsoft YaHei', 'Noto Sans CJK JP', 'Noto Sans CJK SC',
+    'PingFang SC', 'SimHei', 'WenQuanYi Zen Hei',
+}  # fmt: skip
 
 STYLE = (
     'body{font:15px sans-serif;margin:2em auto;max-width:60em}'
@@ -106,6 +111,7 @@ def draw_confusion(matrix: np.ndarray, labels: list[str], path: Path) -> None:
     """A picture of the matrix, shares of each true class as shades, counts as numbers."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
 
     count = len(labels)
     side = min(24.0, max(4.0, 0.35 * count + 2.5))
@@ -117,20 +123,24 @@ def draw_confusion(matrix: np.ndarray, labels: list[str], path: Path) -> None:
     size = 8 if count <= 40 else 4
     # A dollar would begin a formula, and labels are any folder's name.
     ticks = [name.replace('$', r'\$') for name in labels]
-    axes.set_xticks(range(count), ticks, rotation=90, fontsize=size)
-    axes.set_yticks(range(count), ticks, fontsize=size)
+    fonts = ['DejaVu Sans', *sorted({font.name for font in fontManager.ttflist} & WIDE_FONTS)]
+    axes.set_xticks(range(count), ticks, rotation=90, fontsize=size, fontfamily=fonts)
+    axes.set_yticks(range(count), ticks, fontsize=size, fontfamily=fonts)
     axes.set(xlabel='predicted', ylabel='true')
     if count <= 40:
         for i, j in zip(*matrix.nonzero(), strict=True):
             colour = 'white' if share[i, j] > 0.5 else 'black'
             axes.text(j, i, matrix[i, j], ha='center', va='center', color=colour, fontsize=size)
-    figure.savefig(path, dpi=110)
+    with warnings.catch_warnings():  # boxes where no font has a sign; confusion.json has it
+        warnings.filterwarnings('ignore', 'Glyph .* missing')
+        figure.savefig(path, dpi=110)
 
 
 def write_page(found: list[dict[str, Any]], root: Path, path: Path, limit: int = 50) -> None:
     """One self-contained page: a strip of frames and the scores of each mistake."""
     figures = ''.join(_figure(entry, root) for entry in found[:limit])
-    heading = f'{len(found)} mistakes' + (f', the first {limit}' if len(found) > limit else '')
+    heading = '1 mistake' if len(found) == 1 else f'{len(found)} mistakes'
+    heading += f', the first {limit}' if len(found) > limit else ''
     path.write_text(
         f'<!doctype html><meta charset="utf-8"><title>Mistakes</title><style>{STYLE}</style>'
         f'<h1>{heading}</h1><p>The most certain first; confusion.png shows them all.</p>{figures}',

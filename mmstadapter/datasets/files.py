@@ -106,11 +106,18 @@ def why_not_listed(name: str) -> str:
     """Why a list cannot hold a name; empty where it can."""
     if any(sign in name for sign in '\t\r\n'):
         return 'its name holds a tab or a line break, which a list cannot; rename it'
+    if not is_text(name):
+        return 'its name is no text in UTF-8 (of an old disk?), which a list must be; rename it'
+    return ''
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written in UTF-8; on old disks there are others."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        return 'its name is no text in UTF-8 (of an old disk?), which a list must be; rename it'
-    return ''
+        return False
+    return True
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -88,6 +88,14 @@ class TestTheCommand:
             fit.main(['.', '--dry-run'])
         assert not (tmp_path / 'work_dirs').exists()
 
+    def test_a_work_dir_that_no_file_can_name_is_refused(self, tmp_path):
+        root = os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9')
+        for name in ('walk', 'run'):
+            os.makedirs(f'{root}/{name}')
+            Path(f'{root}/{name}/0.mp4').touch()
+        with pytest.raises(SystemExit, match='fit_caf.udce9 is no text in UTF-8'):
+            fit.main([root, '--dry-run'])
+
     def test_an_interruption_says_how_to_go_on(self, tmp_path, monkeypatch, capsys):
         def interrupted(*_):
             raise KeyboardInterrupt

@@ -208,3 +208,7 @@ class TestResults:
         result = write_results(self.tested, self.scores, ['a', 'b'], tmp_path, tmp_path)
         assert (result['top1'], result['chance']) == (25, 100)
         assert list(result['top1_interval']) == pytest.approx([4.6, 69.9], abs=0.1)
+
+    def test_signs_that_no_font_has_are_no_noise(self, tmp_path, recwarn):
+        write_results(self.tested, self.scores, ['\u8d70', '\u8dd1'], tmp_path, tmp_path)
+        assert not [w for w in recwarn if 'Glyph' in str(w.message) or 'findfont' in str(w.message)]
