@@ -20,6 +20,7 @@ _INDEXED = {'mov', 'matroska'}
 _NONE_WITHOUT_FRAME = {'h264', 'hevc', 'vp9', 'av1', 'libdav1d'}
 # decord and PyAV convert these to the same RGB values, and more than 8 bits to different ones.
 _SAME_COLOURS = {'yuv420p', 'yuvj420p', 'yuv422p', 'yuvj422p', 'yuv444p', 'yuvj444p'}
+_BROADCAST = {'mpegts', 'mpeg'}
 _NO_TIME = -(2**63)
 _PLACEHOLDER_BYTES = 8  # an MPEG-4 "not coded" packet is shorter and holds no picture
 
@@ -40,6 +41,7 @@ class VideoFacts:
             where that is not known.
         starts: those of ``times`` where decoding may start: nothing later looks further back.
         numbered: frames that others are made from are numbered without gaps (H.264, as a rule).
+        joins_midway: begins in a broadcast that runs: pictures before the first key frame are lost.
         not_for_decord: why decord 0.6.0 may give other frames; empty where it is exact.
     """
 
@@ -52,6 +54,7 @@ class VideoFacts:
     due: np.ndarray | None
     starts: np.ndarray
     numbered: bool
+    joins_midway: bool
     not_for_decord: str
 
 
@@ -82,6 +85,7 @@ def examine(source: str | bytes, path: str) -> VideoFacts:
             due=_due(packets, family, codec.name),
             starts=starts,
             numbered=bool(sets) and not any(found.gaps for found in sets),
+            joins_midway=family in _BROADCAST and not packets[0].is_key,
             not_for_decord=irregular or _decord_trap(packets, starts, several, codec, sets),
         )
 
@@ -97,13 +101,13 @@ class _Packet(NamedTuple):
 
 def _collect(container, stream, path: str) -> tuple[list[_Packet], Count]:
     """The video packets in file order, and how many and how long they are."""
-    packets, end, slots = [], 0.0, 0
+    packets, end, slots, stored = [], 0.0, 0, []
     tick = {index: float(s.time_base or 0) for index, s in enumerate(container.streams)}
     is_h264 = stream.codec_context.name == 'h264'
     for packet in packets_of(container, path):
         index, when, length = packet.stream_index, packet.pts, packet.duration or 0
-        if packet.is_corrupt and index == stream.index:
-            raise VideoReadError(path, 'is damaged or cut short: a packet is incomplete')
+        if index == stream.index and packet.size:
+            stored.append((packet.dts or 0, packet.is_corrupt))
         if when is not None:
             end = max(end, (when + length) * tick[index])
         if index != stream.index or packet.dts is None and not packet.size:
@@ -114,12 +118,24 @@ def _collect(container, stream, path: str) -> tuple[list[_Packet], Count]:
             when = _NO_TIME if when is None else when
             kind = packet.is_keyframe, packet.is_discard
             packets.append(_Packet(when, length, packet.size, *kind, data))
+    _refuse_incomplete(stored, path)
     if not packets:
         raise VideoReadError(path, 'has a video stream without any packets')
     times = np.sort([packet.pts for packet in packets if packet.pts != _NO_TIME])
     gap = float(max(np.diff(times), default=0) * tick[stream.index])
     hidden = sum(packet.is_discard for packet in packets)
     return packets, Count(len(packets), hidden, slots, end, gap)
+
+
+def _refuse_incomplete(stored: list[tuple[int, bool]], path: str) -> None:
+    """Raise VideoReadError for packets that FFmpeg calls corrupt; stored: time and whether so.
+
+    Files put one behind the other look as if a part were lost there; their times begin anew.
+    """
+    for index, (_, is_corrupt) in enumerate(stored):
+        near = [time for time, _ in stored[max(0, index - 1) : index + 3]]
+        if is_corrupt and near == sorted(near):
+            raise VideoReadError(path, 'is damaged or cut short: a packet is incomplete')
 
 
 def _due(packets: list[_Packet], family: str, codec: str) -> np.ndarray | None:

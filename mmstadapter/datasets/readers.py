@@ -186,10 +186,11 @@ class PyAVReader:
             codec.thread_count = max(2, self.num_threads) if slices else self.num_threads
             codec.flags |= Flags.unaligned  # or some columns that are cropped would stay
             codec.options = {'err_detect': _CHECKS}
+        begun = not self.facts.joins_midway
         for number, packet in enumerate(packets_of(container, self.path, stream)):
-            # A file may begin after a picture that others are made from, and no other may miss one.
-            frames = self._frames_of(packet, codec.name, whole=self.facts.numbered and number > 0)
-            if self.num_threads > 1 and errors_so_far() > before:
+            begun = begun or packet.is_keyframe
+            frames = self._frames_of(packet, codec.name, begun, first=number == 0)
+            if begun and self.num_threads > 1 and errors_so_far() > before:
                 raise _UnheardError
             for frame in frames:
                 if frame.is_corrupt:
@@ -197,10 +198,11 @@ class PyAVReader:
                     raise VideoReadError(self.path, f'is damaged: {when}')
                 yield frame
 
-    def _frames_of(self, packet: av.Packet, codec: str, whole: bool) -> list[av.VideoFrame]:
-        with hearing(self.path, codec) as said:
+    def _frames_of(self, packet: av.Packet, codec: str, begun: bool, first: bool) -> list:
+        """Decode; before a recording's first key frame, complaints are no news."""
+        with hearing(self.path, *([codec] if begun else [])) as said:
             frames = packet.decode()
-        if whole and misses_a_picture(said):
+        if begun and not first and self.facts.numbered and misses_a_picture(said):
             raise VideoReadError(self.path, 'is damaged: a picture is missing')
         return frames
 

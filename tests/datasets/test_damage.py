@@ -194,6 +194,18 @@ class TestPacketsThatAreLost:
         path.write_bytes(content[:middle] + content[middle + 188 :])
         refuses(path, 'damaged')
 
+    def test_two_transport_streams_behind_each_other_are_no_damage(self, tmp_path):
+        path = write_video(tmp_path / 'a.ts', 20)
+        path.write_bytes(path.read_bytes() * 2)
+        assert numbers(path) == [*range(20), *range(20)]
+
+    @pytest.mark.parametrize('first', [3, 7, 11])
+    def test_a_recording_may_begin_between_key_frames(self, tmp_path, first):
+        whole = write_video(tmp_path / 'whole.mp4', FRAMES, options=CLOSED)
+        path = copied(whole, tmp_path / 'a.ts', lambda i, packet: packet if i >= first else None)
+        shown = numbers(path)
+        assert shown[-36:] == list(range(12, FRAMES)) and len(shown) < FRAMES
+
     @pytest.mark.parametrize('name', ['a.mkv', 'a.ts', 'a.flv', 'a.mp4'])
     def test_a_picture_that_others_are_made_from(self, tmp_path, name):
         """H.264 numbers them; nothing else shows that one is gone."""
