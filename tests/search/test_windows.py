@@ -1,5 +1,7 @@
 """Videos are cut in time, and each part goes through the model's own pipeline."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -137,3 +139,25 @@ def _counting(method, calls: list):
         method(self)
 
     return counted
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec'),
+    [('a.mp4', 'libx264'), ('a.mkv', 'libx265'), ('a.webm', 'libvpx'), ('a.ts', 'libx264')],
+)
+def test_segments_are_as_long_as_asked_where_the_rate_varies(tmp_path, name, codec):
+    """Two seconds at 10 a second, then 22 at one: the rate of the header says nothing."""
+    path = str(tmp_path / name)
+    with av.open(path, 'w') as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        stream.options = {'x265-params': 'log-level=error'} if codec == 'libx265' else {}
+        stream.codec_context.time_base = Fraction(1, 10)
+        for number, tick in enumerate([*range(20), *range(20, 240, 10)]):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number, np.uint8), 'rgb24')
+            frame.pts, frame.time_base = tick, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    found = list(segments(path, steps(), seconds=4))
+    assert len(found) == 6
+    np.testing.assert_allclose([s.start for s in found], np.arange(6) * 4, atol=1)
