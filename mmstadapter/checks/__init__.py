@@ -24,6 +24,8 @@ __all__ = ['ConfigError', 'check_built', 'has_our_parts', 'prepare']
 class ConfigError(ValueError):
     """A config with settings that nothing reads, or that cannot be meant."""
 
+    is_said_whole = True  # a command ends with it as with a sentence of its own
+
 
 def has_our_parts(value: Any) -> bool:
     """Whether a config names a class of this package, or imports it."""
