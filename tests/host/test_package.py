@@ -24,7 +24,7 @@ def test_every_public_name_of_a_part_is_exported(part):
 
 def test_no_part_is_forgotten():
     folders = {info.name for info in pkgutil.iter_modules(mmstadapter.__path__) if info.ispkg}
-    commands = {'analysis', 'commands', 'demo', 'preparation'}
+    commands = {'analysis', 'commands', 'demo', 'preparation', 'runs'}
     assert folders == {*PARTS, *commands, 'checks', 'parity', 'search', 'weights'}
 
 
