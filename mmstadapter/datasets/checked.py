@@ -154,7 +154,7 @@ def find(path: str, table: str = '', root: str = '') -> Entry | None:
         ValueError: if a table is damaged.
     """
     path = os.path.abspath(path)
-    if table:
+    if table and os.path.isfile(table):  # it may be taken away at any time
         entry = _entries(table).get(os.path.relpath(path, root or '.'))
         if entry is not None:
             return entry
