@@ -6,6 +6,7 @@ answer without it.
 
 import argparse
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -116,13 +117,31 @@ def config_path(name: str) -> str:
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """End quietly where whoever reads the output has had enough, as ``| head`` does."""
+    """End quietly where whoever reads the output has had enough, as ``| head`` does.
+
+    What is logged in vain stops nothing: a training goes on, its log is in a file as well.
+    """
+    report = logging.StreamHandler.handleError
+
+    def handle(handler: logging.Handler, record: logging.LogRecord) -> None:
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            silence()
+        else:
+            report(handler, record)
+
+    logging.StreamHandler.handleError = handle  # type: ignore[method-assign]
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still in the buffer would be reported again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
+    finally:
+        logging.StreamHandler.handleError = report  # type: ignore[method-assign]
+
+
+def silence() -> None:
+    """Print nowhere; what is still in the buffer would be reported again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == '__main__':

@@ -127,6 +127,19 @@ def test_a_reader_that_leaves_early_is_no_error(words):
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_a_log_whose_reader_left_goes_on_in_silence():
+    code = (
+        'import logging, sys, mmstadapter_cli as cli\n'
+        'logging.basicConfig(stream=sys.stdout, level=20)\n'
+        'with cli.reader_may_leave():\n'
+        '    for i in range(20000): logging.info("line %d", i)\n'
+        '    print("done", file=sys.stderr)'
+    )
+    script = f'set -o pipefail; "$0" -c \'{code}\' | head -n 1'
+    done = run('bash', '-c', script, sys.executable)
+    assert (done.returncode, done.stderr) == (0, 'done\n')
+
+
 class TestScripts:
     """dist_*.sh and slurm_*.sh, with stand-ins for python, srun and scontrol."""
 
