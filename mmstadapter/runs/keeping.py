@@ -15,6 +15,7 @@ from ..weights.saving import written_whole
 from .resuming import LAST
 
 VALIDATED = 'validated_at'  # epoch (iteration in runs by iterations) of the last whole validation
+OUTDATED = 'outdated'  # files that go once the checkpoint which says so is written
 LEFT_OVER = re.compile(r'.+\.[0-9a-f]{32}\.part')  # what `written_whole` leaves when killed
 
 
@@ -54,15 +55,17 @@ class LateRemoval:
 
 def save_checkpoint_with_step(self: CheckpointHook, runner: Runner, step: int, meta: dict) -> None:
     """Write a checkpoint, then the note that names it, then remove the one too many."""
-    outdated = None
+    outdated = []
     if self.max_keep_ckpts > 0 and not (self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step):
         if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-            outdated = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+            outdated = [self.filename_tmpl.format(self.keep_ckpt_ids.popleft())]
         self.keep_ckpt_ids.append(step)
         runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
     name = self.filename_tmpl.format(step)
     self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
     runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+    best = [Path(path).name for _, path in getattr(self.file_backend, 'waiting', ())]
+    runner.message_hub.update_info(OUTDATED, [*outdated, *best])  # in case of a kill before they go
     if isinstance(runner.optim_wrapper, OptimWrapper):
         meta = meta | dict(optimizer=type(runner.optim_wrapper.optimizer).__name__)
     runner.save_checkpoint(
@@ -80,8 +83,8 @@ def save_checkpoint_with_step(self: CheckpointHook, runner: Runner, step: int, m
     if not is_main_process():
         return
     LocalBackend().put_text(self.last_ckpt, Path(runner.work_dir) / LAST)
-    if outdated is not None and outdated != name:
-        _remove(self.file_backend, self.file_backend.join_path(self.out_dir, outdated))
+    for old in outdated:
+        _remove(self.file_backend, self.file_backend.join_path(self.out_dir, old))
 
 
 def _remove(backend: Any, path: str) -> None:
@@ -95,16 +98,28 @@ def before_train(self: CheckpointHook, runner: Runner) -> None:
     """Begin as MMEngine does; make up for a validation that a kill ended."""
     hosts.before_train(self, runner)
     if is_main_process():
-        for folder in {Path(runner.work_dir), Path(self.out_dir)}:
-            for path in folder.glob('*.part'):
-                if LEFT_OVER.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
+        _clean(self, runner)
     if validation_is_due(runner):
         runner.logger.info(
             f'The run that is resumed did not finish its validation after epoch {runner.epoch}, '
             f'iteration {runner.iter}: validating first.'
         )
+        self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
+        vars(self)['saved_at'] = runner.epoch if self.by_epoch else runner.iter, None
         runner.val_loop.run()
+
+
+def _clean(hook: CheckpointHook, runner: Runner) -> None:
+    """Remove what a killed run had no time to: half-written files, and those it had replaced."""
+    for folder in {Path(runner.work_dir), Path(hook.out_dir)}:
+        for path in folder.glob('*.part'):
+            if LEFT_OVER.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+    known = runner.message_hub.runtime_info
+    used = {Path(str(path)).name for key, path in known.items() if '_ckpt' in key}
+    for name in known.get(OUTDATED, ()):
+        if name not in used:
+            _remove(hook.file_backend, hook.file_backend.join_path(hook.out_dir, name))
 
 
 def validation_is_due(runner: Runner) -> bool:
