@@ -32,7 +32,6 @@ from packaging.version import Version
 
 from . import shipped
 from .printing import printable
-from .runs import mends
 
 
 def mend() -> list[str]:
@@ -358,6 +357,15 @@ def hush_known_warnings() -> bool:
     return bool(new)
 
 
+def mend_runs() -> bool:
+    """Let runs survive kills, full disks and checkpoints that do not fit; see `runs.mends`.
+
+    Each mend there says what fails without it. They come after those of imports, because they
+    import MMEngine's runner.
+    """
+    return any([mend() for mend in _import('mmstadapter.runs.mends').MENDS])
+
+
 MENDS: tuple[Callable[[], bool], ...] = (
     supply_drn,
     trust_training_state,
@@ -370,7 +378,7 @@ MENDS: tuple[Callable[[], bool], ...] = (
     note_options,
     print_names_as_text,
     hush_known_warnings,
-    *mends.MENDS,
+    mend_runs,
 )
 
 
@@ -394,6 +402,6 @@ def join_processes(cfg: Config) -> bool:
     cfg.model_wrapper_cfg = wrapper | (cfg.get('model_wrapper_cfg') or {}) | {'device_ids': None}
     if not is_distributed():
         timeout = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout')
-        bound = {} if timeout is None else dict(timeout=timedelta(seconds=timeout))
-        torch.distributed.init_process_group('gloo', **bound)
+        bound = None if timeout is None else timedelta(seconds=timeout)
+        torch.distributed.init_process_group('gloo', timeout=bound)
     return True

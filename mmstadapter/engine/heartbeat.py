@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import torch.distributed
 from mmaction.registry import HOOKS
@@ -156,6 +157,7 @@ class HeartbeatHook(Hook):
 
 def own_connection(limit: float) -> Store:
     """The group's store through a connection that no other thread waits on."""
-    store = torch.distributed.distributed_c10d._get_default_store().clone()
+    default: Any = torch.distributed.distributed_c10d._get_default_store()
+    store = default.clone()
     store.set_timeout(timedelta(seconds=limit))
     return store

@@ -98,10 +98,14 @@ class TestTest:
 class TestJoinProcesses:
     @pytest.fixture
     def joined(self, monkeypatch):
-        """The backends of the groups that were opened."""
-        backends = []
-        monkeypatch.setattr(torch.distributed, 'init_process_group', backends.append)
-        return backends
+        """The backends of the groups that were opened, with the seconds they wait if told."""
+        opened = []
+
+        def open_group(backend, timeout):
+            opened.append(backend if timeout is None else (backend, timeout.total_seconds()))
+
+        monkeypatch.setattr(torch.distributed, 'init_process_group', open_group)
+        return opened
 
     def test_a_single_process_stays_alone(self, joined):
         cfg = Config(dict(launcher='none'))
@@ -128,3 +132,9 @@ class TestJoinProcesses:
         host.join_processes(cfg)
         assert cfg.model_wrapper_cfg.static_graph
         assert cfg.model_wrapper_cfg.device_ids is None
+
+    def test_the_time_they_wait_for_each_other_is_the_configs(self, joined, monkeypatch):
+        monkeypatch.setattr(host, 'get_device', lambda: 'cpu')
+        dist_cfg = dict(backend='nccl', timeout=90)
+        host.join_processes(Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dist_cfg))))
+        assert joined == [('gloo', 90)]
