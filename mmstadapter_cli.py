@@ -129,14 +129,14 @@ def reader_may_leave() -> Iterator[None]:
         else:
             report(handler, record)
 
-    logging.StreamHandler.handleError = handle  # type: ignore[method-assign]
+    logging.StreamHandler.handleError = handle  # type: ignore[assignment,method-assign]
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
         silence()
     finally:
-        logging.StreamHandler.handleError = report  # type: ignore[method-assign]
+        logging.StreamHandler.handleError = report  # type: ignore[assignment,method-assign]
 
 
 def silence() -> None:
