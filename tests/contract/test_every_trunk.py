@@ -305,3 +305,43 @@ class TestSTAdapterOnEveryTrunk:
         again = adapted(name)
         again.load_state_dict(model.state_dict(), strict=True)
         assert torch.equal(model['backbone'](toy_clips()), again['backbone'](toy_clips()))
+
+
+@pytest.mark.parametrize('name', EVERY)
+class TestSeams:
+    """What methods put into a block's verbs; tests/models/test_seams.py has the equations."""
+
+    def test_what_changes_nothing_gives_the_same(self, name):
+        trunk, same = fill(build(name)), nn.Identity()
+        x = trunk.embed(toy_clips()[:, :, 0])
+        block = trunk.blocks[0]
+        torch.testing.assert_close(block.attend(x, pre=same, post=same), block.attend(x))
+        plain = block.feed_forward(x)
+        torch.testing.assert_close(block.feed_forward(x, pre=same, post=same), plain)
+        if block.mixes:
+            unmixed = block.attend(x, 2, mix=lambda q, k, v: (q, k, v))
+            torch.testing.assert_close(unmixed, block.attend(x, 2))
+            bias = torch.zeros(1, 1, 2, x.shape[1])
+            torch.testing.assert_close(block.attend(x, 2, bias=bias), block.attend(x, 2))
+
+    def test_what_mix_and_bias_change_changes_the_output(self, name):
+        trunk = fill(build(name))
+        x = trunk.embed(toy_clips()[:, :, 0])
+        block = trunk.blocks[0]
+        if block.mixes:
+            for seam in (
+                dict(mix=lambda q, k, v: (q, k.flip(1), v)),
+                dict(bias=torch.randn(1, x.shape[1])),
+            ):
+                assert not torch.allclose(block.attend(x, **seam), block.attend(x))
+        else:
+            with pytest.raises(TypeError, match='to take mix or bias, the attention must be a'):
+                block.attend(x, mix=lambda q, k, v: (q, k, v))
+
+    def test_a_method_that_mixes_is_built_or_refused_by_name(self, name):
+        method = dict(type='mmstadapter.XViT', trunk=CASES[name].config(32))
+        if build(name).blocks[0].mixes:
+            assert len(MODELS.build(method)(toy_clips())) == 2
+        else:
+            with pytest.raises(ValueError, match='XViT: the blocks of the trunk must offer'):
+                MODELS.build(method)

@@ -75,6 +75,8 @@ def test_shifting_nothing_and_no_positions_leave_a_model_without_order():
 
 def test_a_trunk_that_cannot_mix_is_refused():
     class PlainBlock(CLIPBlock):
+        mixes = False
+
         def attend(self, x, num_queries=None):
             return super().attend(x, num_queries)
 

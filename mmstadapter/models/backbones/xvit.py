@@ -4,7 +4,6 @@ Bulat et al., "Space-time Mixing Attention for Video Transformer", NeurIPS 2021;
 architecture "SA + TS" of ST-Adapter's Table 1.
 """
 
-import inspect
 from functools import partial
 
 import torch
@@ -18,6 +17,7 @@ from ..ops.depthwise import shift
 from ..ops.elementwise import LayerNorm
 from ..ops.linear import Linear
 from ..ops.positions import time_positions
+from ..trunks.block import require_mix
 from ..trunks.clip_vit import CLIPBlock
 
 
@@ -79,11 +79,7 @@ class XViT(BaseModule):
                 f'got {shift_div}. The released code has 4.'
             )
         self.trunk = MODELS.build(trunk)
-        if 'mix' not in inspect.signature(self.trunk.blocks[0].attend).parameters:
-            raise ValueError(
-                'XViT: the blocks of the trunk must offer attend(x, mix=...), which changes keys '
-                f'and values; those of {type(self.trunk).__name__} do not. Use CLIPViT.'
-            )
+        require_mix(self.trunk, 'XViT')
         self.shift_div = shift_div
         dims = self.trunk.embed_dims
         self.time_embed = nn.Parameter(torch.zeros(num_frames, dims))

@@ -21,10 +21,22 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Autocast chooses the arithmetic where it is on. Elsewhere a weight stored in
     another type than ``x`` (a frozen trunk held in 16 bit) is read in ``x``'s.
     """
+    check_gathered(weight)
     if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
         weight = weight.to(x.dtype)
         bias = None if bias is None else bias.to(x.dtype)
     return F.linear(x, weight, bias)
+
+
+def check_gathered(weight: Tensor) -> None:
+    """Raise RuntimeError for a shard of FSDP2, whose layer was reached past its sharded module."""
+    if hasattr(weight, 'device_mesh'):
+        raise RuntimeError(
+            'fully_shard: these weights are shards that nothing gathered, since the block that '
+            'was sharded is not called itself, but by its attend and feed_forward. Shard the '
+            "layers in it instead, or call register_fsdp_forward_method(block, 'attend') and "
+            "(block, 'feed_forward') of torch.distributed.fsdp."
+        )
 
 
 def _norm_inputs(x: Tensor, *vectors: Tensor) -> tuple[Tensor, ...]:
@@ -82,6 +94,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), same dtype."""
+        check_gathered(self.weight)
         return remakeable(partial(layer_norm, eps=self.eps), x, self.weight, self.bias)
 
 

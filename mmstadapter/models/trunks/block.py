@@ -14,12 +14,26 @@ def through(change: Change | None, x: Tensor) -> Tensor:
     return x if change is None else change(x)
 
 
+def require_mix(trunk: nn.Module, who: str) -> None:
+    """Raise ValueError unless one can get between the layers of a trunk's attention."""
+    block = trunk.blocks[0]
+    if not getattr(block, 'mixes', False):
+        attention = type(getattr(block, 'attn', block)).__name__
+        raise ValueError(
+            f'{who}: the blocks of the trunk must offer attend(x, mix=...), which changes keys '
+            f'and values; those of {type(trunk).__name__} do not ({attention}). Use CLIPViT or '
+            'EVAViT, or a model of timm or MMPretrain with plain attention.'
+        )
+
+
 class Block(nn.Module):
     """Attention and MLP, each added to the residual stream x.
 
     Whether the norm comes first on a branch or last is the block's own affair. A seam that
     is left out costs nothing: nothing is computed, and nothing kept, for it.
     """
+
+    mixes = True  # whether `attend` takes ``mix`` and ``bias``
 
     def attend(
         self,
@@ -44,7 +58,7 @@ class Block(nn.Module):
             pre: y -> y, (M, L, D), before the attention.
             mix: (q, k, v) -> (q, k, v), all heads side by side, q (M, Q, D), k and v
                 (M, L, D): to read them, to change them, or to give other keys and values.
-            bias: of the logits, broadcastable to (M, heads, Q, L).
+            bias: of the logits, of two axes or more, broadcastable to (M, heads, Q, L).
             post: y -> y, (M, Q, D), on the branch.
 
         Returns:

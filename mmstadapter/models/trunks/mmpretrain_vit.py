@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmstadapter import weights
 
 from .block import Change, through
-from .wrapped import PREFIX, WrappedBlock, WrappedViT, beside, call
+from .wrapped import PREFIX, Attend, WrappedBlock, WrappedViT, beside, call
 
 TYPES = ('VisionTransformer', 'mmpretrain.VisionTransformer')
 OUT_TYPES = ('cls_token', 'featmap', 'avg_featmap')
@@ -25,9 +25,9 @@ IGNORED = ('head.*', 'neck.*', 'data_preprocessor.*', 'target_generator.*', 'mom
 class MMPretrainBlock(WrappedBlock):
     """MMPretrain's ``TransformerEncoderLayer``: pre-norm, layer scale inside its parts."""
 
-    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None, attention: Attend) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
-        return call(self.block.attn, through(pre, self.attention_input(x)))
+        return attention(through(pre, self.attention_input(x)))
 
     def attention_input(self, x: Tensor) -> Tensor:
         """The tokens after the first norm. (M, L, D) -> same."""
@@ -88,6 +88,8 @@ class MMPretrainViT(WrappedViT):
         self.patch_size = self.vit.patch_embed.projection.kernel_size[0]
         self.readout_tokens = 1 if self.vit.out_type == 'cls_token' else None
         self.wrapped = [MMPretrainBlock(layer) for layer in self.vit.layers]
+        for drop in (m for m in self.vit.modules() if hasattr(m, 'drop_prob')):
+            drop.drop_prob = float(drop.drop_prob)  # NumPy's breaks torch.compile's graph
         self.freeze()
 
     def init_weights(self) -> None:

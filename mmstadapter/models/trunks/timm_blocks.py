@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .block import Change, through
-from .wrapped import WrappedBlock, call
+from .wrapped import Attend, WrappedBlock, call
 
 
 class TimmBlock(WrappedBlock):
@@ -20,10 +20,10 @@ class TimmBlock(WrappedBlock):
         super().__init__(block)
         self.vit, self.index = vit, index
 
-    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None, attention: Attend) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
         block = self.block
-        x = call(block.attn, through(pre, self.attention_input(x)), **self.rotary())
+        x = attention(through(pre, self.attention_input(x)), **self.rotary())
         return block.drop_path1(self.scale(x, 1))
 
     def attention_input(self, x: Tensor) -> Tensor:
@@ -65,10 +65,10 @@ class TimmBlock(WrappedBlock):
 class TimmPostNormBlock(TimmBlock):
     """timm's ``ResPostBlock`` and ``EvaBlockPostNorm``: each branch ends with its norm."""
 
-    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None, attention: Attend) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
         block = self.block
-        x = call(block.attn, through(pre, x), **self.rotary())
+        x = attention(through(pre, x), **self.rotary())
         return block.drop_path1(call(block.norm1, x))
 
     def attention_input(self, x: Tensor) -> Tensor:
@@ -93,9 +93,9 @@ class TimmPostNormBlock(TimmBlock):
 class TimmParallelBlock(TimmBlock):
     """timm's ``ParallelThingsBlock``: several attentions side by side, then several MLPs."""
 
-    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
+    def attention_branch(self, x: Tensor, pre: Change | None, attention: Attend) -> Tensor:
         """(M, L, D) -> (M, L, D), what the block's attentions add to x."""
-        self.refuse(pre=pre)
+        self.refuse(pre=pre)  # and has no attention that could take anything's place
         return torch.stack([call(branch, x) for branch in self.block.attns]).sum(dim=0)
 
     def feed_forward(

@@ -76,6 +76,8 @@ class TimmViT(WrappedViT):
         self.pooling = vit.global_pool or ('avg' if vit.cls_token is None else 'token')
         self.readout_tokens = 1 if self.pooling == 'token' else None
         self.norm_types = (*type(self).norm_types, *plain_norms())
+        for attention in (m for m in vit.modules() if hasattr(m, 'qkv_bias_separate')):
+            attention.qkv_bias_separate = True  # else timm reads qkv's weight past the layer
         wrapper = WRAPPERS[type(vit.blocks[0]).__name__]
         self.wrapped = [wrapper(block, vit, i) for i, block in enumerate(vit.blocks)]
         self.freeze()

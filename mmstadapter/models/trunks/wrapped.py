@@ -1,15 +1,20 @@
 """What trunks share that hold another library's vision transformer as it is."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..ops.attention import attention_weights
+from ..ops.attention import Mix, attention_weights, join_heads, split_heads
 from .base import Trunk
 from .block import Change, through
 
 PREFIX = 'vit.'  # what our names have before the library's
+Attend = Callable[..., Tensor]
 PLAIN_ATTENTION = ('Attention', 'MultiheadAttention')  # timm's, MMPretrain's
 
 
@@ -39,18 +44,53 @@ class WrappedBlock:
         num_queries: int | None = None,
         *,
         pre: Change | None = None,
+        mix: Mix | None = None,
+        bias: Tensor | None = None,
         post: Change | None = None,
     ) -> Tensor:
         """Give x + post(attention branch), ``pre`` inside the branch; see `Block`.
 
         The library's attention knows no queries apart from its tokens, so all are computed
-        and the first Q handed on. Nor can one get between its layers: no ``mix``, no ``bias``.
+        and the first Q handed on. With ``mix`` or ``bias`` its layers are called from here.
         """
-        branch = self.attention_branch(x, pre)[:, :num_queries]
+        if mix is None and bias is None:
+            attention: Attend = lambda y, **given: call(self.attn, y, **given)  # noqa: E731
+        else:
+            self.require_plain('to take mix or bias')
+            attention = partial(seamed_attention, self.attn, num_queries, mix, bias)
+        branch = self.attention_branch(x, pre, attention)[:, :num_queries]
         return x[:, :num_queries] + through(post, branch)
 
-    def attention_branch(self, x: Tensor, pre: Change | None = None) -> Tensor:
-        """(M, L, D) -> (M, L, D), what the block's attention adds to x."""
+    @property
+    def attn(self) -> nn.Module:
+        """The library's attention."""
+        return self.block.attn
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `attend` takes ``mix`` and ``bias``."""
+        attn = getattr(self.block, 'attn', None)
+        special = getattr(attn, 'gate', None) is not None or getattr(attn, 'v_shortcut', False)
+        return type(attn).__name__ in PLAIN_ATTENTION and not special
+
+    def require_plain(self, purpose: str) -> None:
+        """Raise TypeError for an attention other than the libraries' plain one."""
+        if not self.mixes:
+            kind = type(getattr(self.block, 'attn', None)).__name__
+            raise TypeError(
+                f'{type(self).__name__}: {purpose}, the attention must be a plain one '
+                f'({", ".join(PLAIN_ATTENTION)}), this block has {kind}. Take a trunk without '
+                'rotary or relative positions.'
+            )
+
+    def attention_branch(self, x: Tensor, pre: Change | None, attention: Attend) -> Tensor:
+        """(M, L, D) -> (M, L, D), what the block's attention adds to x.
+
+        Args:
+            x: tokens.
+            pre: see `Block`.
+            attention: what takes the place of the library's attention.
+        """
         raise TypeError(f'{type(self).__name__} must provide `attention_branch`.')
 
     def attention_input(self, x: Tensor) -> Tensor:
@@ -63,20 +103,8 @@ class WrappedBlock:
         Raises:
             TypeError: for an attention other than the libraries' plain one.
         """
-        attn = getattr(self.block, 'attn', None)
-        kind = type(attn).__name__
-        if kind not in PLAIN_ATTENTION:
-            raise TypeError(
-                f'{type(self).__name__}: the weights of a plain attention can be drawn '
-                f'({", ".join(PLAIN_ATTENTION)}), this block has {kind}. Take a trunk without '
-                'rotary or relative positions.'
-            )
-        qkv = call(attn.qkv, self.attention_input(x))
-        q, k, _ = rearrange(qkv, 'm l (three h d) -> three m h l d', three=3, h=attn.num_heads)
-        q, k = (
-            call(getattr(attn, norm, nn.Identity()), t)
-            for norm, t in (('q_norm', q[:, :, :1]), ('k_norm', k))
-        )
+        self.require_plain('to draw its weights')
+        q, k, _ = library_heads(self.attn, self.attention_input(x), num_queries=1)
         return attention_weights(q, k).squeeze(2)
 
     def feed_forward(
@@ -89,6 +117,35 @@ class WrappedBlock:
     ) -> Tensor:
         """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
         raise TypeError(f'{type(self).__name__} must provide `feed_forward`.')
+
+
+def library_heads(
+    attn: nn.Module, x: Tensor, num_queries: int | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of a library's plain attention, (M, heads, Q or L, d) each."""
+    qkv = call(attn.qkv, x)
+    q, k, v = rearrange(qkv, 'm l (three h d) -> three m h l d', three=3, h=attn.num_heads)
+    same = nn.Identity()
+    q = call(getattr(attn, 'q_norm', same), q[:, :, :num_queries])
+    return q, call(getattr(attn, 'k_norm', same), k), v
+
+
+def seamed_attention(
+    attn: nn.Module,
+    num_queries: int | None,
+    mix: Mix | None,
+    bias: Tensor | None,
+    x: Tensor,
+) -> Tensor:
+    """A library's plain attention with the seams of `Block`, (M, L, D) -> (M, Q, D)."""
+    q, k, v = library_heads(attn, x, num_queries)
+    if mix is not None:
+        q, k, v = (split_heads(t, attn.num_heads) for t in mix(*map(join_heads, (q, k, v))))
+    drop = getattr(attn.attn_drop, 'p', attn.attn_drop) if attn.training else 0.0
+    x = join_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=drop))
+    for name in ('norm', 'proj', 'proj_drop', 'gamma1', 'out_drop'):  # timm's, then MMPretrain's
+        x = call(getattr(attn, name, nn.Identity()), x)
+    return x
 
 
 class WrappedViT(Trunk):
