@@ -275,18 +275,15 @@ val_evaluator = dict(metric_options=dict(top_k_accuracy=dict(topk={topk})))
 test_evaluator = val_evaluator
 
 train_cfg = dict(
-    _delete_=True,
-    type='EpochBasedTrainLoop',
+    _delete_=True, type='EpochBasedTrainLoop',
     max_epochs={recipe.epochs},
     val_interval={max(1, recipe.epochs // 5)},
 )
 optim_wrapper = dict(optimizer=dict(lr={recipe.lr!r}))
 param_scheduler = [
     dict(
-        type='mmstadapter.WarmupCosineLR',
-        warmup={warmup},
-        by_epoch=True,
-        convert_to_iter_based=True,
+        type='mmstadapter.WarmupCosineLR', warmup={warmup},
+        by_epoch=True, convert_to_iter_based=True,
     )
 ]
 auto_scale_lr = dict(base_batch_size={recipe.batch_size})
