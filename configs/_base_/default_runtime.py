@@ -19,3 +19,6 @@ default_hooks = dict(
     freeze_report=dict(type='mmstadapter.FreezeReportHook'),
     heartbeat=dict(type='mmstadapter.HeartbeatHook'),
 )
+
+# Yours; a config that adds to them may say [*_base_.custom_hooks, dict(type='EMAHook')].
+custom_hooks = []
