@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from .looking import IMAGES, checksums, images_in, look, stamp
 from .processes import in_processes
 
 PART = '.part'  # what a run has done so far
+PATIENCE = 5.0  # seconds to wait for another writer to go
 
 
 @dataclass
@@ -204,16 +206,25 @@ def _writing(table: Path) -> Iterator[_Part]:
     """The only writer of a table; what it has done stays if it is killed."""
     path = f'{table}{PART}'
     with open(path, 'a', encoding='ascii') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f'check: another process is writing {table}.') from None
+        _lock(file, table)
         try:
             _cut_half_a_line(path)
             yield _Part(file, read_table(path))
             os.unlink(path)
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)  # which processes of ours hold as well
+
+
+def _lock(file: IO[str], table: Path) -> None:
+    """Wait a little: the processes of a run that was killed go a moment after it."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise RuntimeError(f'check: another process is writing {table}.') from None
+            time.sleep(0.05)
 
 
 def _cut_half_a_line(path: str) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from threading import Timer
 
 import pytest
 
@@ -96,9 +97,16 @@ class TestKilled:
         with pytest.raises(RuntimeError, match='A process died, of one of these.*\n.*mp4'):
             check_videos(folder)
 
+    def test_the_processes_of_a_killed_run_are_waited_for(self, folder):
+        file = open(folder / f'{NAME}.part', 'a')
+        fcntl.flock(file, fcntl.LOCK_EX)
+        Timer(0.3, file.close).start()
+        assert check_videos(folder).good == 3
+
 
 class TestRefusals:
-    def test_two_writers(self, folder):
+    def test_two_writers(self, folder, monkeypatch):
+        monkeypatch.setattr(checking, 'PATIENCE', 0.1)
         with open(folder / f'{NAME}.part', 'a') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             with pytest.raises(RuntimeError, match='another process is writing'):
