@@ -88,7 +88,9 @@ class PlainSide4Video(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, C)."""
-        s = self.blocks[0].tokens(self.stem_norm(self.stem(video)))
+        stem = self.stem
+        s = F.conv3d(video, stem.weight, stem.bias, stem.stride, stem.padding)
+        s = self.blocks[0].tokens(self.stem_norm(s))
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         for i, block in enumerate(self.trunk.blocks):
             x = block(x)

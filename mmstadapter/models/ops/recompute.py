@@ -47,7 +47,8 @@ def remakeable(step: Make, x: Tensor, *parameters: Tensor, again: Make | None = 
     y = step(x, *parameters)
     if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and y.requires_grad):
         return y  # a compiler decides for itself what to keep
-    make, inputs, before = again or step, (x,), recipe_of(x)
+    inputs: tuple[Tensor, ...] = (x,)
+    make, before = again or step, recipe_of(x)
     if before is not None:
         make, inputs = _chain(before.make, make, len(parameters)), before.inputs
     vars(y)['recipe'] = Recipe(make, (*inputs, *parameters), y._version)

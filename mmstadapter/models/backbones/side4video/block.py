@@ -73,7 +73,8 @@ class SideBlock(nn.Module):
             (B·T, L, C).
         """
         s, x = self.before_attention(s, tokens, positions, num_frames)
-        s = s + self.around(self.ln_1, partial(self.attn, num_queries=s.shape[1]), x)
+        num_queries = s.shape[1]
+        s = s + self.around(self.ln_1, lambda x: self.attn(x, num_queries), x)
         return s + self.around(self.bn_2, self.mlp, s)
 
     def before_attention(
@@ -134,15 +135,9 @@ def recomputed(
     Again means as it was: a change of mode or running statistics in between has no effect.
     Compiled code is such by itself, and its running statistics are updated once.
     """
-    context = {}
+    run = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
     if not torch.compiler.is_compiling():
-        context['context_fn'] = partial(contexts_of_recomputation, block)
-    return checkpoint(
-        lambda s, positions, *tokens: block(s, tokens, positions, num_frames),
-        s,
-        positions,
-        *tokens,
-        use_reentrant=False,
-        preserve_rng_state=False,
-        **context,
+        run = partial(run, context_fn=partial(contexts_of_recomputation, block))
+    return run(
+        lambda s, positions, *tokens: block(s, tokens, positions, num_frames), s, positions, *tokens
     )

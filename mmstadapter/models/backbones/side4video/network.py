@@ -1,6 +1,7 @@
 """The side network along a trunk's layers, and the backbone of both (Figure 3)."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -88,7 +89,7 @@ class SideNetwork(BaseModule):
         self.stem = Stem(trunk.patch_size, side_dims)
         num_patches = trunk.grid[0] * trunk.grid[1]
         self.position_embedding = nn.Parameter(torch.empty(num_patches + cls_position, side_dims))
-        options = dict(
+        options: dict[str, Any] = dict(
             head_dims=head_dims,
             temporal=temporal,
             cls_shift=cls_shift,

@@ -1,7 +1,5 @@
 """The operators of a side block: down projection, over time, over space, MLP (section 3.3)."""
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -80,7 +78,8 @@ class TemporalConv(nn.Module):
 
     def forward(self, s: Tensor, num_frames: int) -> Tensor:
         """(B·T, L, C) -> same."""
-        return self.pw2(self.dw(self.pw1(s), num_frames))
+        u = rearrange(self.pw1(s), '(b t) l c -> b t l c', t=num_frames)
+        return rearrange(self.pw2(self.dw(u)), 'b t l c -> (b t) l c')
 
 
 class ConvOverTime(nn.Conv3d):
@@ -89,14 +88,13 @@ class ConvOverTime(nn.Conv3d):
     def __init__(self, dims: int) -> None:
         super().__init__(dims, dims, (3, 1, 1), padding=(1, 0, 0), groups=dims)
 
-    def forward(self, u: Tensor, num_frames: int) -> Tensor:
-        """(B·T, L, C) -> same."""
-        return remakeable(partial(_conv_over_time, num_frames), u, self.weight, self.bias)
+    def forward(self, u: Tensor) -> Tensor:
+        """(B, T, L, C) -> same."""
+        return remakeable(_conv_over_time, u, self.weight, self.bias)
 
 
-def _conv_over_time(num_frames: int, u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    u = rearrange(u, '(b t) l c -> b t l 1 c', t=num_frames)
-    return rearrange(depthwise_conv(u, weight, bias), 'b t l 1 c -> (b t) l c')
+def _conv_over_time(u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return depthwise_conv(u.unsqueeze(3), weight, bias).squeeze(3)
 
 
 class AttentionOverTime(nn.Module):
