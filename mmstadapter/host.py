@@ -149,7 +149,7 @@ def import_transformers_late() -> bool:
     """
     if {'mmengine.optim', 'transformers'} & set(sys.modules) or not find_spec('transformers'):
         return False
-    sys.modules['transformers'] = None  # type: ignore[assignment]  (an import then fails)
+    sys.modules['transformers'] = None  # type: ignore[assignment]  # an import then fails
     try:
         _import('mmengine.optim')
     finally:
