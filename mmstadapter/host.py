@@ -338,6 +338,39 @@ def print_names_as_text() -> bool:
     return True
 
 
+COMPILED_PARTS = ('backbone', 'text_tower')
+
+
+def compile_parts() -> bool:
+    """Let ``compile = True`` of a config compile a model's encoders, each one graph.
+
+    Without it: MMEngine 0.10.7 compiles the whole ``train_step``, data preprocessor, optimizer
+    and gradient scaling included, which breaks into many graphs, and validation runs as before.
+    What has no such part is left to MMEngine. Can go when MMEngine compiles modules.
+    """
+    runner = _import('mmengine.runner.runner').Runner
+    theirs = runner._maybe_compile
+    if getattr(theirs, 'knows_parts', False):
+        return False
+
+    def _maybe_compile(self: Any, target: str) -> None:
+        options = self.cfg.get('compile') or None
+        model = getattr(self.model, 'module', self.model)
+        parts = [getattr(model, name, None) for name in COMPILED_PARTS]
+        ours = [part for part in parts if type(part).__module__.startswith('mmstadapter.')]
+        if options is None or not ours:
+            return theirs(self, target)
+        for part in ours:
+            part.compile(**(options if isinstance(options, dict) else {}))
+        names = ', '.join(type(part).__name__ for part in ours)
+        self.logger.info(f'compile: {names}; the first steps take longer.')
+        return None
+
+    vars(_maybe_compile)['knows_parts'] = True
+    runner._maybe_compile = _maybe_compile
+    return True
+
+
 _NOISE = (
     'Fail to import ``MultiScaleDeformableAttention``',  # mmcv-lite has no compiled operators
     'pkg_resources is deprecated',  # MMEngine 0.10.7, at every inherited config
@@ -374,6 +407,7 @@ MENDS: tuple[Callable[[], bool], ...] = (
     inherit_shipped_configs,
     find_packages_without_pkg_resources,
     synchronise_on_cpus,
+    compile_parts,
     check_configs,
     note_options,
     print_names_as_text,

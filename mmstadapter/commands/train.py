@@ -33,6 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='continue from this checkpoint, or without a value from the latest in the work dir',
     )
     add('--amp', action='store_true', help='mixed precision')
+    add('--compile', action='store_true', help='compile the encoders with torch.compile')
     add('--no-validate', action='store_true', help='do not evaluate during training')
     add('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     add('--seed', type=int, help="random seed instead of the config's")
@@ -52,6 +53,8 @@ def apply_args(cfg: 'Config', args: argparse.Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         use_mixed_precision(cfg)
+    if args.compile:
+        cfg.compile = cfg.get('compile') or True
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

@@ -111,6 +111,7 @@ class Pretrained(BaseModule):
                 tensor = tensors[name]
                 weights.require_numbers({name: tensor}, self.checkpoint)
                 identity.add(name, tensor)
+                del tensor  # before the fitted one is made
             if name in own:
                 own[name].copy_(fitted[name])
         low_rank.take_lengths(self)

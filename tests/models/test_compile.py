@@ -1,0 +1,74 @@
+"""torch.compile makes one graph of an encoder, with the numbers of eager mode.
+
+tests/contract/test_tool_matrix.py compiles every kind of model; here is what differs beside that.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from mmstadapter.testing import fill, tiny_retriever, tiny_trunk, toy_clips, toy_samples
+
+
+def recogniser(**options):
+    """ST-Adapter with a head, as a config has it."""
+    backbone = dict(type='mmstadapter.STAdapterViT', trunk=tiny_trunk(), bottleneck_dims=8)
+    head = dict(type='mmstadapter.VideoHead', in_channels=32, num_classes=5, dropout_ratio=0.0)
+    return fill(MODELS.build(dict(type='Recognizer3D', backbone=backbone | options, cls_head=head)))
+
+
+def loss_and_gradients(model):
+    clips = toy_clips()[:, None]
+    loss = model(clips, toy_samples(), mode='loss')['loss_cls']
+    tuned = [p for p in model.parameters() if p.requires_grad]
+    return loss, torch.autograd.grad(loss, tuned)
+
+
+@pytest.mark.parametrize(
+    'options, backend',
+    [
+        ({}, 'inductor'),
+        (dict(with_cp=True), 'aot_eager'),
+        (dict(kernel_size=(3, 3, 3)), 'aot_eager'),
+    ],
+    ids=['inductor', 'recomputed', 'space-time'],
+)
+def test_a_recogniser_trains_and_predicts_the_same(options, backend):
+    model = recogniser(**options)
+    expected = loss_and_gradients(model)
+    scores = model.eval()(toy_clips()[:, None], mode='tensor')
+    model.train().backbone.compile(fullgraph=True, backend=backend)
+    torch.testing.assert_close(loss_and_gradients(model), expected)
+    with torch.no_grad():
+        outcome = model.eval()(toy_clips()[:, None], mode='tensor')
+    torch.testing.assert_close(outcome, scores)
+
+
+def run_by_the_runner(model, **compile_options):
+    """What MMEngine's runner does with ``compile`` of a config before it trains."""
+    logger = MMLogger.get_instance('compile')
+    cfg = Config(dict(compile=dict(backend='eager', fullgraph=True) | compile_options))
+    Runner._maybe_compile(SimpleNamespace(cfg=cfg, model=model, logger=logger), 'train_step')
+
+
+def test_the_field_compile_of_a_config_compiles_the_encoders():
+    for model, parts in (
+        (recogniser(), ['backbone']),
+        (MODELS.build(tiny_retriever()), ['backbone', 'text_tower']),
+    ):
+        names = list(model.state_dict())
+        run_by_the_runner(model)
+        assert all(getattr(model, part)._compiled_call_impl for part in parts)
+        assert list(model.state_dict()) == names
+
+
+def test_other_models_are_left_to_mmengine():
+    model = torch.nn.Linear(2, 2)
+    model.train_step = plain = lambda data: data
+    run_by_the_runner(model)
+    assert model._compiled_call_impl is None and model.train_step is not plain
