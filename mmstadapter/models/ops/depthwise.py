@@ -191,8 +191,8 @@ class DepthwiseConv(nn.Conv3d):
     """
 
     def __init__(self, dims: int, kernel_size: tuple[int, int, int]) -> None:
-        padding = tuple(k // 2 for k in kernel_size)
-        super().__init__(dims, dims, kernel_size, padding=padding, groups=dims)
+        t, h, w = (k // 2 for k in kernel_size)
+        super().__init__(dims, dims, kernel_size, padding=(t, h, w), groups=dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, h, w) -> same; a view of tokens (B, T, h, w, C) is not copied."""

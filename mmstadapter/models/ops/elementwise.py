@@ -39,17 +39,17 @@ def check_gathered(weight: Tensor) -> None:
         )
 
 
-def _norm_inputs(x: Tensor, *vectors: Tensor) -> tuple[Tensor, ...]:
+def _norm_inputs(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What PyTorch's layer norm takes of a 16-bit x so that it computes in float32.
 
     On CPUs x itself beside float32 vectors. A GPU's kernel wants one type for all: that of x
     if the vectors are stored in it, else float32, which a compiler fuses and eager copies.
     """
     if x.device.type == 'cpu':
-        return x, *(v.float() for v in vectors)
-    if all(v.dtype == x.dtype for v in vectors):
-        return x, *vectors
-    return x.float(), *(v.float() for v in vectors)
+        return x, weight.float(), bias.float()
+    if x.dtype == weight.dtype == bias.dtype:
+        return x, weight, bias
+    return x.float(), weight.float(), bias.float()
 
 
 class _HalfLayerNorm(torch.autograd.Function):
@@ -58,8 +58,8 @@ class _HalfLayerNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            given, *vectors = _norm_inputs(x, weight, bias)
-            out, mean, rstd = torch.native_layer_norm(given, x.shape[-1:], *vectors, eps)
+            y, w, b = _norm_inputs(x, weight, bias)
+            out, mean, rstd = torch.native_layer_norm(y, x.shape[-1:], w, b, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         return out.to(x.dtype)
 
@@ -67,12 +67,12 @@ class _HalfLayerNorm(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         x, weight, bias, mean, rstd = ctx.saved_tensors
         needed = list(ctx.needs_input_grad[:3])
-        given = (x, weight, bias)
         if any(needed[1:]):  # the 16-bit kernels add up a vector's gradient in 16 bit
-            given = tuple(t.float() for t in given)
-        given, *vectors = _norm_inputs(*given)
+            y, w, b = x.float(), weight.float(), bias.float()
+        else:
+            y, w, b = _norm_inputs(x, weight, bias)
         dx, dweight, dbias = torch.ops.aten.native_layer_norm_backward(
-            grad.to(given.dtype), given, x.shape[-1:], mean, rstd, *vectors, needed
+            grad.to(y.dtype), y, x.shape[-1:], mean, rstd, w, b, needed
         )
         return (
             dx.to(x.dtype) if needed[0] else None,
