@@ -36,7 +36,12 @@ def read_config(args: argparse.Namespace) -> Config:
     path = shipped.find_config(args.config)
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
-    cfg.merge_from_dict(parse_options(args.cfg_options or []))
+    options = parse_options(args.cfg_options or [])
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:  # of the host: a place in a list that is too short ...
+        reason = f'--cfg-options {" ".join(args.cfg_options)}: {error.args[0]}.'
+        raise SystemExit(f'{reason} Name a setting that {path} has.') from error
     choose_split(cfg)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

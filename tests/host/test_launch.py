@@ -138,3 +138,15 @@ class TestJoinProcesses:
         dist_cfg = dict(backend='nccl', timeout=90)
         host.join_processes(Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dist_cfg))))
         assert joined == [('gloo', 90)]
+
+
+def test_an_option_for_a_place_that_a_list_lacks_is_named(tmp_path):
+    (tmp_path / 'mine.py').write_text('custom_hooks = []\n')
+    args = argparse.Namespace(
+        config=str(tmp_path / 'mine.py'),
+        launcher='none',
+        work_dir=None,
+        cfg_options=['custom_hooks.0.type=NoHook'],
+    )
+    with pytest.raises(SystemExit, match='--cfg-options custom_hooks.0.type=NoHook: Index 0'):
+        launch.read_config(args)

@@ -236,11 +236,19 @@ def signs(path: str) -> list[str]:
                     told += ['a packet is corrupt'] if packet.is_corrupt else []
                     broken = any(frame.is_corrupt for frame in packet.decode())
                     told += ['a frame is corrupt'] if broken else []
-                stated = stream.frames if container.format.name[:3] in ('mov', 'avi') else 0
-            with av.open(path, options=dict(ignore_editlist='1')) as container:
-                there = sum(packet.size > 0 for packet in container.demux(video=0))
-                told += [f'the header states {stated} frames'] if stated > there else []
         except (av.FFmpegError, IndexError) as error:
             told.append(str(error))
     told += [message.strip() for level, _, message in lines if level <= ERROR]
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys([*told, *_fewer_than_stated(path)]))
+
+
+def _fewer_than_stated(path: str) -> list[str]:
+    """What an mp4's or avi's header counts, where less is there; edit lists may hide frames."""
+    try:
+        with av.open(path, options=dict(ignore_editlist='1')) as container:
+            stated = container.streams.video[0].frames
+            there = sum(packet.size > 0 for packet in container.demux(video=0))
+            counted = container.format.name[:3] in ('mov', 'avi')
+            return [f'the header states {stated} frames'] if counted and stated > there else []
+    except (av.FFmpegError, IndexError) as error:
+        return [str(error)]
