@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.runner.checkpoint import get_state_dict, load_state_dict
 from torch import nn
 
 from mmstadapter.engine.tuned_checkpoint import drop_frozen
@@ -163,3 +164,12 @@ def test_without_peft_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'peft', None)
     with pytest.raises(ImportError, match=r"pip install 'mmstadapter\[peft\]', or leave out lora"):
         MODELS.build(tiny_trunk(lora=LORA))
+
+
+def test_a_checkpoint_of_the_runner_has_the_same_names_and_loads_again():
+    model, again = (adapted(tiny_trunk(lora=LORA)) for _ in range(2))
+    fill(model)
+    state = get_state_dict(model)  # MMEngine's own, for checkpoints
+    assert state.keys() == model.state_dict().keys()
+    load_state_dict(again, state, strict=True)
+    assert torch.equal(model['backbone'](toy_clips()), again['backbone'](toy_clips()))

@@ -228,3 +228,23 @@ def test_what_predict_prints_commands_no_terminal():
     line = describe(entry)
     assert line == r'a\x1b[2J\n.mp4: b\x1b]0;x\x07 0.900, c 0.100'
     assert describe(entry | dict(error='no\x1b[1mvideo')).endswith(r': no\x1b[1mvideo')
+
+
+@pytest.mark.parametrize('dora', [False, True], ids=['lora', 'dora'])
+def test_an_adapter_file_with_lora_inside_the_trunk_gives_the_model_back(home, dora):
+    pytest.importorskip('peft', reason='peft is not installed')
+    made = config(home / 'trunk/clip.safetensors')
+    made.model.backbone.trunk.lora = dict(r=2, dora=dora)
+    model = trained(made)
+    for name, parameter in model.named_parameters():
+        if '.lora_' in name:
+            torch.nn.init.normal_(parameter, mean=float('magnitude' in name), std=0.1)
+    write_adapter(home / 'out/lora.safetensors', model, made, labels=['a', 'b'])
+    stored = load_file(home / 'out/lora.safetensors')
+    assert any('.lora_A.' in name for name in stored)
+    assert not any('base_layer' in name or name.endswith('in_proj_weight') for name in stored)
+    again = read_model(home / 'out/lora.safetensors').model
+    clips = torch.randn(1, 1, 3, 4, 32, 32)
+    with torch.no_grad():
+        expected = model.eval()(clips, mode='tensor')
+        assert torch.equal(again.eval()(clips, mode='tensor'), expected)
