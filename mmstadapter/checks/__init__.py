@@ -67,7 +67,7 @@ def check_built(model: nn.Module, cfg: Config, notes: list[str]) -> None:
     Raises:
         ConfigError: if parts do not fit together, which the first batch would find out.
     """
-    wrong = list(unfitting_parts(model, cfg))
+    wrong = list(unfitting_parts(model))
     if wrong:
         _refuse(cfg, wrong)
     for note in [*notes, *filter(None, [batch_note(cfg, Names.of(cfg))])]:

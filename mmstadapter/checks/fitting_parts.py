@@ -10,7 +10,7 @@ _CROPS = ('RandomSquare', 'RandomResizedSquare', 'SpatialViews', 'PILRandomSquar
 _HOST_CROPS = ('RandomCrop', 'RandomResizedCrop', 'CenterCrop', 'ThreeCrop', 'TenCrop')
 
 
-def unfitting_parts(model: nn.Module, cfg: Mapping) -> Iterator[str]:
+def unfitting_parts(model: nn.Module) -> Iterator[str]:
     """A sentence for each part that does not fit the one before it.
 
     A backbone says the width of its feature in ``out_channels``, a head takes ``in_channels``;
@@ -20,7 +20,6 @@ def unfitting_parts(model: nn.Module, cfg: Mapping) -> Iterator[str]:
     backbone, head = getattr(whole, 'backbone', None), getattr(whole, 'cls_head', None)
     if head is not None and getattr(whole, 'neck', None) is None:
         yield from _widths(backbone, head)
-    yield from _sizes(backbone, cfg)
 
 
 def _widths(backbone: nn.Module, head: nn.Module) -> Iterator[str]:
@@ -41,12 +40,13 @@ def _widths(backbone: nn.Module, head: nn.Module) -> Iterator[str]:
         yield "model.backbone.output: 'frames' is for retrieval; a classifier needs 'clip'."
 
 
-def _sizes(backbone: Any, cfg: Mapping) -> Iterator[str]:
-    """Crops of the pipelines against the size of frames that the trunk takes."""
-    wanted = getattr(getattr(backbone, 'trunk', None), 'img_size', None)
+def unfitting_sizes(model: nn.Module, cfg: Mapping, *kinds: str) -> Iterator[str]:
+    """Crops of the pipelines that run, of 'train', 'val' or 'test', against the trunk's size."""
+    whole: Any = model.module if is_model_wrapper(model) else model
+    wanted = getattr(getattr(getattr(whole, 'backbone', None), 'trunk', None), 'img_size', None)
     if not isinstance(wanted, tuple):
         return
-    for kind in ('train', 'val', 'test'):
+    for kind in kinds:
         loader = cfg.get(f'{kind}_dataloader')
         data = loader.get('dataset') if isinstance(loader, Mapping) else None
         steps = data.get('pipeline') if isinstance(data, Mapping) else None

@@ -236,7 +236,6 @@ def impossible_values(cfg: Mapping) -> Iterator[str]:
             if any(fnmatchcase(path, pattern) for pattern in rule.paths) and not rule.fits(value):
                 yield f'{path}: must be {rule.need}, got {value!r}. {rule.advice}'
     yield from _clipping(cfg)
-    yield from _classes(cfg)
     yield from _first_validation(cfg)
     yield from _channels(cfg)
 
@@ -257,21 +256,6 @@ def _clipping(cfg: Mapping) -> Iterator[str]:
         yield f"{CLIPPING}.type: must be 'norm' or 'value', got {kind!r}."
     elif bounds[kind] not in clipping:
         yield f'{CLIPPING}: needs {bounds[kind]}, got {dict(clipping)}. None clips nothing.'
-
-
-def _classes(cfg: Mapping) -> Iterator[str]:
-    """A head with fewer classes than the data has labels."""
-    head = (cfg.get('model') or {}).get('cls_head')
-    count = head.get('num_classes') if isinstance(head, Mapping) else None
-    for kind in ('train', 'val', 'test'):
-        loader = cfg.get(f'{kind}_dataloader')
-        data = loader.get('dataset') if isinstance(loader, Mapping) else None
-        labels = data.get('num_classes') if isinstance(data, Mapping) else None
-        if _whole(count) and _whole(labels) and count < labels:
-            yield (
-                f'model.cls_head.num_classes: must be at least the {labels} of {kind}_dataloader.'
-                f'dataset.num_classes, got {count}. Set both to the number of classes.'
-            )
 
 
 def _first_validation(cfg: Mapping) -> Iterator[str]:

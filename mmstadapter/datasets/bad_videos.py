@@ -10,9 +10,10 @@ from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from .present import check_present
+from .present import check_labels, check_present
 
 
 @HOOKS.register_module()
@@ -49,15 +50,15 @@ class BadVideoHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Refuse lists whose videos are not there, that of validation included."""
         for mode in ('train', 'val') if runner.val_loop is not None else ('train',):
-            check_present(_dataset(runner, mode), f'{mode}_dataloader')
+            _check(runner, mode)
 
     def before_val(self, runner: Runner) -> None:
         """Refuse a list whose videos are not there."""
-        check_present(_dataset(runner, 'val'), 'val_dataloader')
+        _check(runner, 'val')
 
     def before_test(self, runner: Runner) -> None:
         """Refuse a list whose videos are not there."""
-        check_present(_dataset(runner, 'test'), 'test_dataloader')
+        _check(runner, 'test')
 
     def _after_iter(
         self,
@@ -136,6 +137,17 @@ def _noted(batch) -> Iterator[tuple[str, str]]:
             yield from _noted(part)
     elif batch is not None:
         yield from getattr(batch, 'bad_videos', ())
+
+
+def _check(runner: Runner, mode: str) -> None:
+    """Refuse a loader that cannot be meant with this model, or whose videos are not there."""
+    from ..checks.fitting_parts import unfitting_sizes
+
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    for sentence in unfitting_sizes(model, runner.cfg, mode):
+        raise ValueError(sentence)
+    check_present(_dataset(runner, mode), f'{mode}_dataloader')
+    check_labels(_dataset(runner, mode), model, f'{mode}_dataloader')
 
 
 def _dataset(runner: Runner, mode: str):

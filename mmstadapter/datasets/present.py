@@ -1,4 +1,4 @@
-"""Whether the videos of a list are where the config says they are."""
+"""Whether the videos of a list are where the config says, and their labels classes of the head."""
 
 import os
 from typing import Any
@@ -30,4 +30,26 @@ def check_present(dataset: Any, field: str) -> None:
             f'{field}: none of {len(local)} of its {count} videos is there, the first is '
             f'{local[0]}. Set {field}.dataset.data_prefix (and data_root) to the folder that the '
             'paths of its list begin in.'
+        )
+
+
+def check_labels(dataset: Any, model: Any, field: str) -> None:
+    """Raise if a list has labels that the classifier has no class for.
+
+    Args:
+        dataset: a data set that knows its ``largest_label``; others pass.
+        model: the run's model; one without a ``cls_head.num_classes`` passes.
+        field: the config's name of the loader.
+
+    Raises:
+        ValueError: which the first such clip would otherwise find out, on a GPU without a
+            readable word.
+    """
+    largest = getattr(dataset, 'largest_label', None)
+    count = getattr(getattr(model, 'cls_head', None), 'num_classes', None)
+    if isinstance(largest, int) and isinstance(count, int) and largest >= count:
+        raise ValueError(
+            f'{field}: {dataset.ann_file} has a label {largest}, and the head has {count} classes, '
+            f'0 to {count - 1}. Set model.cls_head.num_classes to the number of classes, or number '
+            'the labels from 0.'
         )

@@ -95,6 +95,8 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
         data_list = [self._parse(self._trim(line), n) for n, line in numbered if line.strip()]
         if not data_list:
             raise ValueError(f'{type(self).__name__}: annotation file {self.ann_file} is empty.')
+        labels = (item['label'] for item in data_list)
+        self.largest_label = max(max(n) if isinstance(n, list) else n for n in labels)
         return self._choose(data_list)
 
     def _choose(self, data_list: list[dict]) -> list[dict]:

@@ -26,7 +26,7 @@ class TrainingCase:
     def __init__(self, info: dict, tensors: dict[str, Tensor]) -> None:
         self.info, self.tensors = info, tensors
         self.num_batches = sum(key.endswith('/ids') for key in tensors)
-        self.model = self._build_model().to(tensors['batch0/ids'].device)
+        self.model = self._build_model()  # on the device that `read_case` chose
 
     def _build_model(self) -> models.Retriever:
         c = self.info['constructor']

@@ -5,7 +5,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 
 from mmstadapter.checks import ConfigError, check_built
-from mmstadapter.checks.fitting_parts import crop_size, unfitting_parts
+from mmstadapter.checks.fitting_parts import crop_size, unfitting_parts, unfitting_sizes
 from mmstadapter.testing import tiny_trunk
 
 CROP = dict(type='mmstadapter.RandomSquare', size=32)
@@ -29,8 +29,8 @@ def test_a_head_of_another_width_than_the_trunk_is_refused_with_the_right_one():
 
 def test_a_side_network_gives_its_own_width():
     side = dict(backbone='Side4VideoViT', side_dims=64)
-    assert list(unfitting_parts(recogniser(64, **side), {})) == []
-    assert 'must be the 64' in next(unfitting_parts(recogniser(32, **side), {}))
+    assert list(unfitting_parts(recogniser(64, **side))) == []
+    assert 'must be the 64' in next(unfitting_parts(recogniser(32, **side)))
 
 
 def test_each_head_of_several_tasks_is_compared_with_its_branch():
@@ -44,16 +44,16 @@ def test_each_head_of_several_tasks_is_compared_with_its_branch():
             cls_head=dict(type='mmstadapter.MultiTaskHead', heads=dict(a=head, b=head)),
         )
     )
-    (said,) = unfitting_parts(model, {})
+    (said,) = unfitting_parts(model)
     assert said.startswith('model.cls_head.heads.b.in_channels: must be the 32')
 
 
 def test_frames_of_another_size_than_the_trunks_are_refused():
     loader = dict(dataset=dict(pipeline=[dict(CROP, size=48)]))
-    said = list(unfitting_parts(recogniser(), dict(train_dataloader=loader)))
+    said = list(unfitting_sizes(recogniser(), dict(train_dataloader=loader), 'train'))
     assert 'must be (32, 32) pixels' in said[0] and '(48, 48)' in said[0]
     loader = dict(dataset=dict(pipeline=[CROP]))
-    assert list(unfitting_parts(recogniser(), dict(train_dataloader=loader))) == []
+    assert list(unfitting_sizes(recogniser(), dict(train_dataloader=loader), 'train')) == []
 
 
 def test_a_size_that_a_later_step_changes_is_not_known():

@@ -12,7 +12,7 @@ IMPOSSIBLE = {
     'model__cls_head__label_smooth_eps': [2.0, 1.0, -0.1],
     'model__cls_head__dropout_ratio': [1.0, 1.5, -0.5],
     'model__cls_head__average_clips': ['sofmax'],
-    'model__cls_head__num_classes': [0, 1],  # the data have 2
+    'model__cls_head__num_classes': [0],
     'model__cls_head__topk': [(0,)],
     'train_dataloader__batch_size': [0, -1, 2.0],
     'train_dataloader__num_workers': [-1],

@@ -164,3 +164,11 @@ class Decoded(Hook):
 
     def _before_iter(self, runner, batch_idx, data_batch=None, mode='train') -> None:
         self.kept.append(mode)
+
+
+def test_labels_without_a_class_of_the_head_are_named_before_training(tmp_path):
+    runner = make_runner(tmp_path / 'two', broken=0)
+    runner.model.cls_head = torch.nn.Module()
+    runner.model.cls_head.num_classes = 2
+    with pytest.raises(ValueError, match='has a label 2, and the head has 2 classes, 0 to 1'):
+        runner.train()

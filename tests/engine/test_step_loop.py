@@ -54,7 +54,7 @@ def test_resuming_repeats_nothing(train, toy, tmp_path):
 
 @pytest.mark.parametrize('steps', [0, 2.5])
 def test_a_senseless_number_is_refused(train, steps):
-    with pytest.raises(ValueError, match='max_steps must be a positive whole number'):
+    with pytest.raises(ValueError, match='max_steps: must be a whole number of at least 1'):
         train(train_cfg=dict(type='mmstadapter.StepTrainLoop', max_steps=steps))
 
 
