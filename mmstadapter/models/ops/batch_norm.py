@@ -27,7 +27,8 @@ class BatchNorm(nn.BatchNorm1d):
         Raises:
             ValueError: in training, if there is one value a channel, whose variance is zero.
         """
-        check_count(self, x)
+        if self.training:
+            check_count(x.numel() // x.shape[-1], x)
         if self.training and x.device.type == 'cpu' and not torch.compiler.is_compiling():
             by_rows = self._by_rows(x.detach().flatten(0, -2))
             return remakeable(by_rows, x, self.weight, self.bias)
@@ -55,17 +56,16 @@ def normalise(norm: nn.Module, x: Tensor) -> Tensor:
     PyTorch's own batch norms, which conversion to synchronised ones puts in, take rows.
     """
     if isinstance(norm, _BatchNorm) and not isinstance(norm, BatchNorm):
-        check_count(norm, x)
         return norm(x.flatten(0, -2)).view_as(x)
     return norm(x)
 
 
-def check_count(norm: _BatchNorm, x: Tensor) -> None:
-    """Raise ValueError if a norm in training is given one value a channel."""
-    if norm.training and x.numel() <= x.shape[-1]:
+def check_count(count: int, x: Tensor) -> None:
+    """Raise ValueError if there is one value a channel, or none, to train with."""
+    if count <= 1:
         raise ValueError(
-            'BatchNorm: training needs more than one value a channel, got '
-            f'{x[..., 0].numel()} (a tensor of frames, patches and channels {tuple(x.shape)}). '
+            f'BatchNorm: training needs more than one value a channel, got {count} '
+            f'(a tensor of frames, patches and channels {tuple(x.shape)}). '
             'Train on more clips, more frames or larger images.'
         )
 

@@ -34,9 +34,9 @@ class JointBatchNorm(BatchNorm):
         """
         if not (self.training and dist.is_available() and dist.is_initialized()):
             return super().forward(x)
-        check_count(self, x)
         rows = x.flatten(0, -2)
         mean, var, count = joint_statistics(rows.detach())
+        check_count(int(count), x)  # the same in all processes
         with torch.no_grad():
             self.num_batches_tracked += 1
             unbiased = var * count / (count - 1)
