@@ -107,8 +107,8 @@ class Base:
             return
         if not self._is_shipped():
             raise FileNotFoundError(
-                f'mmstadapter fit: {self.name} starts from {start}, which is not there. Mend its '
-                'load_from, or set it to None.'
+                f'mmstadapter fit: {self.name} starts from {start}, which is not there. Correct '
+                'its load_from, or set it to None.'
             )
         self.notes.append(f'starts from the image model: {start}, where the base starts, is absent')
 

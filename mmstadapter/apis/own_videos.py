@@ -141,7 +141,7 @@ class VideoFolder:
             empty = [part for part, videos in self.parts.items() if not videos]
             raise ValueError(
                 f'VideoFolder: no video of {", ".join(map(shown, gone or empty))} can be read. '
-                f'Mend them or remove the folder; {len(bad)} cannot be read in all:\n  {listed}'
+                f'Repair them or remove the folder; {len(bad)} cannot be read in all:\n  {listed}'
             )
         return bad
 

@@ -17,7 +17,7 @@ RECORD = re.compile(r'\S+ \S+ - \S+ - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - (.*)
 TRAIN = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]')
 LEFT, LOSS = re.compile(r'eta: (.*?)  '), re.compile(r' loss: (\S+)')
 VAL = re.compile(r'Epoch\((val|test)\)\s+\[.*?\]\s+.*?acc/top1: (\S+)')
-HOST = ('"FileClient"', '"HardDiskBackend"', 'The prefix is not set')  # nothing a user can mend
+HOST = ('"FileClient"', '"HardDiskBackend"', 'The prefix is not set')  # nothing a user can change
 PATIENCE = 60.0  # seconds that an interrupted command has to end by itself
 
 

@@ -88,5 +88,5 @@ def _refuse(cfg: Config, wrong: list[str]) -> None:
     what = 'a setting' if len(set(wrong)) == 1 else f'{len(set(wrong))} settings'
     raise ConfigError(
         f'{cfg.__dict__.get("_filename") or "config"}: {what} that nothing reads or that cannot '
-        f'be meant. Mend or remove:\n  {listed}'
+        f'be meant. Correct or remove:\n  {listed}'
     )

@@ -117,7 +117,7 @@ class BadVideoHook(Hook):
         raise RuntimeError(
             f'BadVideoHook: {len(bad)} {mode} videos cannot be decoded, more than the '
             f'{int(limit)} allowed by max_bad={self.max_bad} and max_bad_fraction='
-            f'{self.max_bad_fraction}. Mend or remove them, or raise the limit:\n  {listed}'
+            f'{self.max_bad_fraction}. Repair or remove them, or raise the limit:\n  {listed}'
         )
 
     def _write(self, runner: Runner, mode: str) -> None:

@@ -129,6 +129,6 @@ def _refuse(path: str, what: str, names: list[str]) -> None:
     if names:
         shown = ', '.join(names[:SHOWN]) + (' ...' if len(names) > SHOWN else '')
         raise ValueError(
-            f'CaptionDataset: {len(names)} videos of {path} {what}: {shown}. Mend the file, or '
+            f'CaptionDataset: {len(names)} videos of {path} {what}: {shown}. Correct the file, or '
             'write it again by `mmstadapter prepare DATASET`.'
         )

@@ -187,7 +187,7 @@ class NamedGroupsConstructor(TunedOptimWrapperConstructor):
         if idle:
             raise ValueError(
                 f'NamedGroupsConstructor: no parameter of {type(module).__name__} starts with '
-                f'{idle}. Parts: {sorted({n.split(".")[0] for n in names})}. Mend '
+                f'{idle}. Parts: {sorted({n.split(".")[0] for n in names})}. Correct '
                 'optim_wrapper.paramwise_cfg.lr_mult.'
             )
         for name, parameter in module.named_parameters():

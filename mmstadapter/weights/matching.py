@@ -114,5 +114,5 @@ def _stored_activation(file: Path, part: str) -> str:
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f'{file} should say with which activation the weights beside it were trained, but is '
-            f'no config of a CLIP model: {error}. Mend it or move it elsewhere.'
+            f'no config of a CLIP model: {error}. Correct it or move it elsewhere.'
         ) from None
