@@ -1,0 +1,8 @@
+"""`mmstadapter index`, by path."""
+
+import sys
+
+from mmstadapter_cli import main
+
+if __name__ == '__main__':
+    sys.exit(main(['index', *sys.argv[1:]]))

@@ -1,0 +1,8 @@
+"""`mmstadapter parity`, by path."""
+
+import sys
+
+from mmstadapter_cli import main
+
+if __name__ == '__main__':
+    sys.exit(main(['parity', *sys.argv[1:]]))
