@@ -33,7 +33,9 @@ def test_every_registered_class_has_its_dotted_name():
         name: found
         for child in CHILDREN.values()
         for name, found in child.parent.module_dict.items()
-        if inspect.isclass(found) and found.__module__.startswith('mmstadapter.')
+        if inspect.isclass(found)
+        and found.__module__.startswith('mmstadapter.')
+        and not found.__module__.startswith('mmstadapter.demo.')  # registered by a benchmark's run
     }
     assert len(ours) >= 15
     for name, found in ours.items():
