@@ -99,6 +99,17 @@ class TestEveryBackbone:
         assert backbone(toy_clips(batch=3)).shape == (3, width(case))
         assert backbone.out_channels == width(case)
 
+    def test_a_built_trunk_is_taken_as_it_is(self, case):
+        model = build(case)['backbone']
+        again = MODELS.build(CASES[case] | dict(trunk=model.trunk))
+        assert again.trunk is model.trunk
+        again.load_state_dict(model.state_dict())
+        assert torch.equal(again.eval()(toy_clips()), model.eval()(toy_clips()))
+
+    def test_another_librarys_model_is_refused_as_a_trunk(self, case):
+        with pytest.raises(TypeError, match=r'ViT: trunk must be .*got Linear, .*TimmViT'):
+            MODELS.build(CASES[case] | dict(trunk=nn.Linear(3, 3)))
+
     def test_one_clip_does_not_see_another(self, case):
         model = fill(build(case)).eval()['backbone']
         together = model(toy_clips(batch=2))

@@ -108,6 +108,15 @@ class TestModes:
         made = [*losses.values(), *sample.text_features.values(), *sample.video_features.values()]
         assert {tensor.device.type for tensor in made} == {'meta'}
 
+    def test_parts_that_are_built_are_taken_as_they_are(self):
+        model = build().eval()
+        parts = dict(text_tower=model.text_tower, tokenizer=model.tokenizer, loss=model.contrast)
+        again = mmstadapter.Retriever(model.backbone, similarity=model.similarity, **parts).eval()
+        again.logit_scale = model.logit_scale
+        assert again.backbone is model.backbone and again.tokenizer is model.tokenizer
+        clips, samples = toy_clips(BATCH), caption_samples(BATCH)
+        assert again(clips, samples, mode='loss') == model(clips, samples, mode='loss')
+
     def test_one_view_a_video_is_taken_as_the_pipeline_packs_it(self):
         model, clips = build().eval(), toy_clips(2)
         for one, two in zip(

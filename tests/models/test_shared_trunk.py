@@ -78,6 +78,13 @@ def test_inference_gives_the_features_of_separate_models():
             torch.testing.assert_close(features[name], model.eval()(toy_clips()))
 
 
+def test_a_built_trunk_is_taken_as_it_is_and_another_module_refused():
+    trunk, branches = shared().trunk, dict(probe=dict(type='mmstadapter.FrameMean'))
+    assert SharedTrunkViT(trunk, branches).trunk is trunk
+    with pytest.raises(TypeError, match='SharedTrunkViT: trunk must be a trunk'):
+        SharedTrunkViT(nn.Identity(), branches)
+
+
 def test_the_trunk_runs_once():
     model, calls = shared().eval(), []
     model.trunk.blocks[0].register_forward_hook(lambda *_: calls.append(1))

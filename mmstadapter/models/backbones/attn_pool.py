@@ -11,6 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops.elementwise import LayerNorm
+from ..parts import built_trunk
 from ..trunks.clip_vit import Attention
 
 
@@ -47,13 +48,13 @@ class AttnPoolViT(BaseModule):
     pooling. 2.36 M parameters on ViT-B, without the classifier.
 
     Args:
-        trunk: config of the pretrained image encoder.
+        trunk: the pretrained image encoder or its config.
         num_heads: heads of the pooling attention; one for each 64 channels by default.
     """
 
-    def __init__(self, trunk: dict, num_heads: int | None = None) -> None:
+    def __init__(self, trunk: dict | nn.Module, num_heads: int | None = None) -> None:
         super().__init__()
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'AttnPoolViT')
         dims = self.trunk.embed_dims
         self.pool = AttentionPool(dims, num_heads or max(1, dims // 64))
 

@@ -3,8 +3,9 @@
 from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..parts import built_trunk
 from .outputs import check_output, out_width, read_out
 
 
@@ -17,14 +18,14 @@ class FrameMeanViT(BaseModule):
     Its output does not depend on the order of the frames.
 
     Args:
-        trunk: config of the pretrained image encoder.
+        trunk: the pretrained image encoder or its config.
         output: ``'clip'``, (B, D), or ``'frames'`` for retrieval, one joint image-text
             vector a frame, (B, T, E): plain CLIP.
     """
 
-    def __init__(self, trunk: dict, output: str = 'clip') -> None:
+    def __init__(self, trunk: dict | nn.Module, output: str = 'clip') -> None:
         super().__init__()
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'FrameMeanViT')
         self.output = check_output(output, self.trunk, 'FrameMeanViT')
 
     @property

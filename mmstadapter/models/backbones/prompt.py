@@ -10,6 +10,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..parts import built_trunk
+
 
 @MODELS.register_module()
 class PromptViT(BaseModule):
@@ -21,7 +23,7 @@ class PromptViT(BaseModule):
     computed. The output does not depend on the order of the frames.
 
     Args:
-        trunk: config of the pretrained image encoder, one without rotary positions.
+        trunk: the pretrained image encoder or its config, one without rotary positions.
         num_prompts: prompts a block. 128 gives the 1.18 M parameters of ST-Adapter's
             Table 1 (12 x 128 x 768, without the classifier); the paper does not say.
 
@@ -29,14 +31,14 @@ class PromptViT(BaseModule):
         ValueError: if there are no prompts.
     """
 
-    def __init__(self, trunk: dict, num_prompts: int = 128) -> None:
+    def __init__(self, trunk: dict | nn.Module, num_prompts: int = 128) -> None:
         super().__init__()
         if num_prompts < 1:
             raise ValueError(
                 f'PromptViT: num_prompts must be positive, got {num_prompts}. '
                 'Use FrameMeanViT for a trunk without prompts.'
             )
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'PromptViT')
         dims = self.trunk.embed_dims
         self.prompts = nn.Parameter(torch.empty(len(self.trunk.blocks), num_prompts, dims))
         bound = (3 / dims) ** 0.5  # VPT's for ViT-B/16, where a patch has D values as well

@@ -8,6 +8,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..parts import built_trunk
 from ..trunks.base import Trunk
 from .outputs import check_output, out_width, read_out
 from .side4video.network import trunk_layers
@@ -51,7 +52,7 @@ class SharedTrunkViT(BaseModule):
     training and testing several tasks together use `MultiTaskHead`.
 
     Args:
-        trunk: config of the pretrained image encoder.
+        trunk: the pretrained image encoder or its config.
         branches: name -> config of a branch, `SideNetwork` or `FrameMean`.
         frames_per_pass: see `Side4VideoViT`.
 
@@ -61,10 +62,10 @@ class SharedTrunkViT(BaseModule):
     """
 
     def __init__(
-        self, trunk: dict, branches: dict[str, dict], frames_per_pass: int | None = 64
+        self, trunk: dict | nn.Module, branches: dict[str, dict], frames_per_pass: int | None = 64
     ) -> None:
         super().__init__()
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'SharedTrunkViT')
         self.frames_per_pass = check_portion(frames_per_pass)
         if not branches or self.trunk.tune != 'none' or self.trunk.lora:
             raise ValueError(

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from ..ops.depthwise import DepthwiseConv
 from ..ops.elementwise import QuickGELU, keep_in_graph
 from ..ops.linear import Linear, all_plain
+from ..parts import built_trunk
 from .outputs import check_output, out_width, read_out
 
 POSITIONS = ('before_attn', 'after_attn', 'after_mlp')
@@ -102,7 +103,7 @@ class STAdapterViT(BaseModule):
     after ("24x384").
 
     Args:
-        trunk: config of the pretrained image encoder.
+        trunk: the pretrained image encoder or its config.
         bottleneck_dims, kernel_size, activation: see `STAdapter`.
         positions: any of ``'before_attn'``, ``'after_attn'`` (= before the MLP) and
             ``'after_mlp'`` (Table 4c).
@@ -119,7 +120,7 @@ class STAdapterViT(BaseModule):
 
     def __init__(
         self,
-        trunk: dict,
+        trunk: dict | nn.Module,
         bottleneck_dims: int = 384,
         kernel_size: Sequence[int] = (3, 1, 1),
         positions: Sequence[str] = ('after_attn',),
@@ -129,7 +130,7 @@ class STAdapterViT(BaseModule):
         output: str = 'clip',
     ) -> None:
         super().__init__()
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'STAdapterViT')
         self.output = check_output(output, self.trunk, 'STAdapterViT')
         self.with_cp = with_cp
         indices = select_blocks(blocks, len(self.trunk.blocks))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..ops.elementwise import LayerNorm
 from ..ops.linear import Linear
 from ..ops.positions import time_positions
+from ..parts import built_trunk
 from ..trunks.clip_vit import Attention
 from .st_adapter import select_blocks
 
@@ -60,7 +61,7 @@ class TimeSformerViT(BaseModule):
     ``class_token='frame'``.
 
     Args:
-        trunk: config of the pretrained image encoder.
+        trunk: the pretrained image encoder or its config.
         num_frames: rows of the table of time positions; other clip lengths take the
             nearest rows.
         num_heads: heads of the temporal attention; one for each 64 channels by default.
@@ -77,7 +78,7 @@ class TimeSformerViT(BaseModule):
 
     def __init__(
         self,
-        trunk: dict,
+        trunk: dict | nn.Module,
         num_frames: int = 8,
         num_heads: int | None = None,
         blocks: str | Sequence[int] = 'all',
@@ -89,7 +90,7 @@ class TimeSformerViT(BaseModule):
                 f'TimeSformerViT: class_token must be one of {", ".join(CLASS_TOKENS)}, '
                 f'got {class_token!r}.'
             )
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'TimeSformerViT')
         self.class_token = class_token
         dims = self.trunk.embed_dims
         heads = num_heads or max(1, dims // 64)

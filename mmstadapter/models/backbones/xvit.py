@@ -17,6 +17,7 @@ from ..ops.depthwise import shift
 from ..ops.elementwise import LayerNorm
 from ..ops.linear import Linear
 from ..ops.positions import time_positions
+from ..parts import built_trunk
 from ..trunks.block import require_mix
 from ..trunks.clip_vit import CLIPBlock
 
@@ -54,7 +55,7 @@ class XViT(BaseModule):
     frozen trunk do not go with this architecture.
 
     Args:
-        trunk: config of the pretrained image encoder; its blocks must offer
+        trunk: the pretrained image encoder or its config; its blocks must offer
             ``attend(x, mix=...)``, which changes keys and values.
         num_frames: rows of the table of time positions; other clip lengths take the
             nearest rows.
@@ -67,7 +68,7 @@ class XViT(BaseModule):
 
     def __init__(
         self,
-        trunk: dict,
+        trunk: dict | nn.Module,
         num_frames: int = 8,
         num_heads: int | None = None,
         shift_div: int = 4,
@@ -78,7 +79,7 @@ class XViT(BaseModule):
                 f'XViT: shift_div must be at least 2 (half of the channels from each side), '
                 f'got {shift_div}. The released code has 4.'
             )
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'XViT')
         require_mix(self.trunk, 'XViT')
         self.shift_div = shift_div
         dims = self.trunk.embed_dims

@@ -1,7 +1,7 @@
 """Captions and videos into one space: the model of text-video retrieval."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from mmaction.registry import MODELS, TOKENIZER
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
+from ..parts import built
 from ..text_towers import text_mask
 from .checks import check_captions, check_numbers, check_parts, check_samples, check_videos
 from .gather import GRADIENTS, gather_rows, owner_numbers
@@ -31,13 +32,15 @@ class Retriever(BaseModel):
     each step, here at the start of the next and in what is saved. From the similarity on
     everything is float32, also under autocast.
 
+    Its parts are given as configs, or built.
+
     Args:
-        backbone: config of a backbone with ``output='frames'``: (B, 3, T, H, W) -> (B, T, E).
+        backbone: a backbone with ``output='frames'``: (B, 3, T, H, W) -> (B, T, E).
             ``None`` builds what reads captions alone, all that a query of a search needs.
-        text_tower: config of a text tower: ids (B, L) -> (B, E) and (B, L, E).
-        tokenizer: config of a tokenizer (registry ``TOKENIZER``): captions -> ids.
-        similarity: config of `TokenSimilarity`, `MeanPoolSimilarity` or `SequentialSimilarity`.
-        loss: config of the loss.
+        text_tower: ids (B, L) -> (B, E) and (B, L, E).
+        tokenizer: captions -> ids (registry ``TOKENIZER``).
+        similarity: `TokenSimilarity`, `MeanPoolSimilarity` or `SequentialSimilarity`.
+        loss: of the matrix of similarities; `ContrastiveLoss` if None.
         gather: gradients of the joint batch, ``'exact'`` or ``'released'``; see `gather_rows`.
         micro_batch: items a process encodes at a time in training, with the gradients of the
             whole batch for less memory and a second forward pass; see `encode_in_parts`.
@@ -53,11 +56,11 @@ class Retriever(BaseModel):
 
     def __init__(
         self,
-        backbone: dict | None,
-        text_tower: dict,
-        tokenizer: dict,
-        similarity: dict,
-        loss: dict | None = None,
+        backbone: dict | nn.Module | None,
+        text_tower: dict | nn.Module,
+        tokenizer: dict | Callable[[Sequence[str]], Tensor],
+        similarity: dict | nn.Module,
+        loss: dict | nn.Module | None = None,
         gather: str = 'exact',
         micro_batch: int | None = None,
         logit_scale: float | None = None,
@@ -69,11 +72,11 @@ class Retriever(BaseModel):
             raise ValueError(f'Retriever: gather must be one of {GRADIENTS}, got {gather!r}.')
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(f'Retriever: micro_batch must be 1 or more, got {micro_batch}.')
-        self.backbone = None if backbone is None else MODELS.build(backbone)
-        self.text_tower = MODELS.build(text_tower)
-        self.tokenizer = TOKENIZER.build(tokenizer)
-        self.similarity = MODELS.build(similarity)
-        self.contrast = MODELS.build(loss or dict(type='mmstadapter.ContrastiveLoss'))
+        self.backbone = None if backbone is None else built(backbone)
+        self.text_tower = built(text_tower)
+        self.tokenizer = built(tokenizer, TOKENIZER)
+        self.similarity = built(similarity)
+        self.contrast = built(loss or dict(type='mmstadapter.ContrastiveLoss'))
         self.gather, self.micro_batch, self.num_frames = gather, micro_batch, num_frames
         self.starts_at = logit_scale
         start = math.log(START_SCALE) if logit_scale is None else logit_scale

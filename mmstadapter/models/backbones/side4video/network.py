@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...ops.batch_norm import BatchNorm, normalise
 from ...ops.elementwise import keep_in_graph
+from ...parts import built_trunk
 from ...trunks.base import Trunk
 from ..outputs import check_output, read_out
 from .block import SideBlock, recomputed
@@ -190,7 +191,7 @@ class Side4VideoViT(BaseModule):
     input of each layer's down projection alone.
 
     Args:
-        trunk: config of the pretrained image encoder.
+        trunk: the pretrained image encoder or its config.
         frames_per_pass: frames the trunk takes at a time, which bounds the memory of its
             inner activations; None for all at once.
         side_dims, layers, temporal, cls_shift, fusion, norm, representation, output,
@@ -202,7 +203,7 @@ class Side4VideoViT(BaseModule):
 
     def __init__(
         self,
-        trunk: dict,
+        trunk: dict | nn.Module,
         frames_per_pass: int | None = 64,
         side_dims: int = 320,
         layers: str | Sequence[int] = 'all',
@@ -218,7 +219,7 @@ class Side4VideoViT(BaseModule):
         with_cp: bool = False,
     ) -> None:
         super().__init__()
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'Side4VideoViT')
         self.frames_per_pass = check_portion(frames_per_pass)
         self.side = SideNetwork(
             self.trunk,
