@@ -20,25 +20,25 @@ from pathlib import Path
 
 from mmstadapter_cli import parser_of
 
-NAMES = (
+NAMES = (  # as `weights.SOURCES`, which a test keeps alike
     'mmstadapter',
     'openai-clip',
     'open_clip',
     'hf-clip',
     'eva-clip',
     'eva-open_clip',
-    'st-adapter',
+    'clip4clip',
     'side4video-clip',
     'side4video-eva',
     'side4video-retrieval',
     'side4video-retrieval-eva',
-    'clip4clip',
+    'st-adapter',
     'openai-clip-text',
     'open_clip-text',
     'open_clip-module-text',
-    'eva-clip-text',
     'hf-clip-text',
-)  # as `weights.SOURCES`, which a test keeps alike
+    'eva-clip-text',
+)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -9,8 +9,7 @@ from ..models import Side4VideoViT, VideoHead
 from ..models.backbones.side4video.network import trunk_layers
 from ..models.backbones.side4video.operators import shifted_class_tokens, with_positions
 from ..weights import SOURCES
-from ..weights.side4video import visual_rules
-from ..weights.sources import EVA_NAMES, TRUNK_NAMES
+from ..weights.sources.side4video import visual_rules
 from ..weights.tables import Source
 from .case import Line, ModelCase, compare
 from .st_adapter import clip_trunk
@@ -46,8 +45,7 @@ class Side4VideoCase(ModelCase):
     def _source(self) -> Source:
         if not self.retrieval:
             return SOURCES['side4video-eva' if self.eva else 'side4video-clip']
-        names = EVA_NAMES if self.eva else (*TRUNK_NAMES, 'proj')
-        return Source('visual', 'model', visual_rules(names, self.eva, retrieval=True))
+        return Source('visual', 'model', visual_rules(self.eva, True, 'visual.'))
 
     def _trunk(self) -> dict:
         c = self.info['constructor']

@@ -1,8 +1,9 @@
-"""Names of a CLIP transformer's block, OpenAI's and Hugging Face's, for either tower."""
+"""CLIP's names as OpenAI gave them, which are ours, and tables of rules made from names."""
+
+from collections.abc import Iterable, Mapping
 
 from .tables import Rule
 
-BLOCK = 'transformer.resblocks.{}.'
 KINDS = ('weight', 'bias')
 
 
@@ -11,40 +12,46 @@ def both(*modules: str) -> tuple[str, ...]:
     return tuple(f'{module}.{kind}' for module in modules for kind in KINDS)
 
 
-BLOCK_NAMES = (
-    *both(BLOCK + 'ln_1'),
-    BLOCK + 'attn.in_proj_weight',
-    BLOCK + 'attn.in_proj_bias',
-    *both(*(BLOCK + name for name in ('attn.out_proj', 'ln_2', 'mlp.c_fc', 'mlp.c_proj'))),
+BLOCK = 'transformer.resblocks.{}.'
+BLOCK_PARTS = (
+    *both('ln_1'),
+    'attn.in_proj_weight',
+    'attn.in_proj_bias',
+    *both('attn.out_proj', 'ln_2', 'mlp.c_fc', 'mlp.c_proj'),
 )
-HF_MODULES = {
-    'ln_1': 'layer_norm1',
-    'attn.out_proj': 'self_attn.out_proj',
-    'ln_2': 'layer_norm2',
-    'mlp.c_fc': 'mlp.fc1',
-    'mlp.c_proj': 'mlp.fc2',
-}
+BLOCK_NAMES = tuple(BLOCK + part for part in BLOCK_PARTS)
+TRUNK_NAMES = (
+    'class_embedding',
+    'positional_embedding',
+    'conv1.weight',
+    *both('ln_pre'),
+    *BLOCK_NAMES,
+    *both('ln_post'),
+)
+TEXT_NAMES = (
+    'positional_embedding',
+    'token_embedding.weight',
+    *BLOCK_NAMES,
+    *both('ln_final'),
+    'text_projection',
+)
 
 
-def hf_rules(modules: dict[str, str]) -> tuple[Rule, ...]:
-    """Weight and bias of modules, by our name and theirs."""
+def same(names: Iterable[str], ours: str = '', theirs: str = '') -> tuple[Rule, ...]:
+    """Names that differ in what they begin with alone: ``ours`` and ``theirs``."""
+    return tuple(Rule(ours + name, (theirs + name,)) for name in names)
+
+
+def renamed(
+    modules: Mapping[str, str],
+    ours: str = '',
+    theirs: str = '',
+    kinds: Iterable[str] = KINDS,
+    rule: type[Rule] = Rule,
+) -> tuple[Rule, ...]:
+    """Weight and bias of modules, by our name and theirs, after ``ours`` and ``theirs``."""
     return tuple(
-        Rule(f'{ours}.{kind}', (f'{theirs}.{kind}',))
-        for ours, theirs in modules.items()
-        for kind in KINDS
-    )
-
-
-def hf_block_rules(tower: str) -> tuple[Rule, ...]:
-    """A block of ``'vision_model'`` or ``'text_model'``: queries, keys and values are apart."""
-    layer = tower + '.encoder.layers.{}.'
-    return (
-        *hf_rules({BLOCK + ours: layer + theirs for ours, theirs in HF_MODULES.items()}),
-        *(
-            Rule(
-                f'{BLOCK}attn.in_proj_{kind}',
-                tuple(f'{layer}self_attn.{part}_proj.{kind}' for part in 'qkv'),
-            )
-            for kind in KINDS
-        ),
+        rule(f'{ours}{here}.{kind}', (f'{theirs}{there}.{kind}',))
+        for here, there in modules.items()
+        for kind in kinds
     )

@@ -9,16 +9,9 @@ from torch import Tensor
 from .lazy import LazyTensors
 from .saving import save_lazily, written_whole
 from .sources import SOURCES
+from .tables import KINDS, Source
 
 OURS = 'mmstadapter'
-INCOMPLETE_TRUNK = ('side4video-clip',)  # these recognisers were built without CLIP's ln_post
-WHOLE = ('trunk', 'eva-trunk', 'text')  # of which a part is good for nothing
-KINDS = {
-    'trunk': 'an image tower',
-    'eva-trunk': 'an image tower of EVA-CLIP',
-    'text': 'a text tower',
-    'model': 'a whole model',
-}
 
 
 def convert(tensors: Mapping[str, Tensor], origin: str, target: str) -> Mapping[str, Tensor]:
@@ -28,25 +21,27 @@ def convert(tensors: Mapping[str, Tensor], origin: str, target: str) -> Mapping[
         ValueError: if one holds something else than the other, or lacks a part.
         KeyError: for a name without a counterpart.
     """
-    kinds = {SOURCES[name].kind for name in (origin, target) if name != OURS}
-    if len(kinds) > 1:
-        what = ', '.join(f'{name} {KINDS[SOURCES[name].kind]}' for name in (origin, target))
+    named = [SOURCES[name] for name in (origin, target) if name != OURS]
+    if len({source.kind for source in named}) > 1:
+        what = ', '.join(f'{source.name} {KINDS[source.kind]}' for source in named)
         raise ValueError(
             f'{origin} and {target} do not hold the same: {what}. Convert each to mmstadapter.'
         )
     ours = tensors if origin == OURS else SOURCES[origin].lazily(tensors)
-    whole = [SOURCES[name] for name in (origin, target) if name != OURS]
-    if whole and whole[0].kind in WHOLE:
-        lacking = whole[0].lacking(ours)
-        if lacking:
-            raise ValueError(
-                f'the file is not whole: of {KINDS[whole[0].kind]} it lacks {len(lacking)} '
-                f'tensors, {", ".join(lacking[:4])}{" ..." if len(lacking) > 4 else ""}. Fetch it '
-                'again.'
-            )
+    if named and named[0].kind != 'model':  # a part of a tower is good for nothing
+        _require_whole(named[0], ours)
     if target != OURS:
         return SOURCES[target].lazily_from_ours(ours)
-    return without_trunk(ours) if origin in INCOMPLETE_TRUNK else ours
+    return without_trunk(ours) if named and named[0].part_of_trunk else ours
+
+
+def _require_whole(source: Source, ours: Mapping[str, Tensor]) -> None:
+    lacking = source.lacking(ours)
+    if lacking:
+        raise ValueError(
+            f'the file is not whole: of {KINDS[source.kind]} it lacks {len(lacking)} tensors, '
+            f'{", ".join(lacking[:4])}{" ..." if len(lacking) > 4 else ""}. Fetch it again.'
+        )
 
 
 def without_trunk(ours: Mapping[str, Tensor]) -> LazyTensors:
@@ -72,8 +67,8 @@ def _alone(tensor: Tensor) -> Tensor:
 
 
 def _container(tensors: dict[str, Tensor], target: str) -> dict:
-    if target == 'st-adapter':  # the official code reads checkpoint['model']
-        return dict(model=tensors)
+    if target != OURS and SOURCES[target].container:
+        return {SOURCES[target].container: tensors}
     if any(name.startswith('backbone.') for name in tensors):  # MMEngine's form
         return dict(meta=dict(converted_by='mmstadapter convert'), state_dict=tensors)
     return tensors
@@ -82,9 +77,10 @@ def _container(tensors: dict[str, Tensor], target: str) -> dict:
 def report(tensors: Mapping[str, Tensor], written: Mapping[str, Tensor], origin: str) -> None:
     """Print how many tensors there were, which were left out, and how many there are."""
     print(f'{len(tensors)} tensors read, {len(written)} written')
-    if origin != OURS:
-        for pattern, count in SOURCES[origin].left_out(tensors).items():
-            print(f'  ignored {count}: {pattern}')
-    if origin in INCOMPLETE_TRUNK:
-        print('  left out: the trunk, which these files hold without ln_post; it is read from')
+    if origin == OURS:
+        return
+    for pattern, count in SOURCES[origin].left_out(tensors).items():
+        print(f'  ignored {count}: {pattern}')
+    if SOURCES[origin].part_of_trunk:
+        print('  left out: the trunk, of which these files lack a part; it is read from')
         print('  model.backbone.trunk.checkpoint')

@@ -1,62 +1,93 @@
-"""Whose names a weights file has, and what the config beside it says."""
+"""One of CLIP's towers out of a weights file: whose names the file has, and its activation."""
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from mmengine.logging import print_log
 from torch import Tensor
 
+from .fetch import locate
+from .files import open_tensors
 from .lazy import LazyTensors
+from .sources import SOURCES
 from .tables import Source
 
 
-def find_source(
-    names: Collection[str], sources: Iterable[Source], what: str
-) -> tuple[Source | None, str]:
-    """The first source that accepts every name of a file and knows one, or why none does.
+@dataclass(frozen=True)
+class Tower:
+    """A tower that a file may hold.
 
     Args:
-        names: the names in the file.
-        sources: what may fit.
-        what: what they hold, for the reasons: ``'image tower'``.
-
-    Returns:
-        The source and no reasons, or None and a reason for each source.
+        kind: that of its sources.
+        what: what it is called.
+        loader: the function that users call, for errors.
+        setting: where it stands in a config.
+        part: what it is called in a config of Hugging Face.
+        family: what its files are called.
     """
-    reasons = []
-    for source in sources:
-        unknown = source.unknown(names)
-        if not unknown and source.known(names):
-            return source, ''
-        first = ', '.join(map(repr, unknown[:3])) + (' ...' if len(unknown) > 3 else '')
-        reason = f'no rule for {first} ({len(unknown)} of {len(names)} names)'
-        reasons.append(f'{source.name}: {reason if unknown else f"no {what}"}')
-    return None, '; '.join(reasons)
+
+    kind: str
+    what: str
+    loader: str
+    setting: str
+    part: str
+    family: str = 'CLIP'
 
 
-def rename(tensors: Mapping[str, Tensor], source: Source, path: Path, what: str) -> LazyTensors:
+def load_tower(
+    tower: Tower,
+    checkpoint: str | Path,
+    activation: str | None,
+    advice: Callable[[Collection[str]], str],
+) -> LazyTensors:
     """A tower under our names, read when asked for; what else the file holds is logged.
 
     Args:
-        tensors: those of the file.
-        source: whose names it has.
-        path: the file.
-        what: what the source's table holds: ``'image tower'``.
+        tower: which.
+        checkpoint: path or known name of a file.
+        activation: what the model computes, or None where all such models have the same.
+        advice: what to do with a file of these names, if no source accepts them.
 
     Raises:
-        ValueError: when a tensor is asked for that holds no floating-point numbers.
+        KeyError: if no source accepts every name of the file.
+        ValueError: if it needs another activation, or when a tensor is asked for that holds no
+            floating-point numbers.
     """
+    path = locate(checkpoint)
+    tensors = open_tensors(path)
+    source = _find_source(tower, tensors, path, advice)
+    if activation is not None:
+        (source.require or partial(_check_activation, tower, source))(path, activation)
     ours = source.lazily(tensors)
     left_out = ', '.join(f'{name} ({count})' for name, count in source.left_out(tensors).items())
     print_log(
-        f'{path}: {len(ours)} tensors of the {what}, named as in {source.name}; '
+        f'{path}: {len(ours)} tensors of the {tower.what}, named as in {source.name}; '
         f'ignored: {left_out or "nothing"}',
         'current',
     )
     return LazyTensors.choose(ours, ours, {name: partial(_floating, path, name) for name in ours})
+
+
+def _find_source(
+    tower: Tower, names: Collection[str], path: Path, advice: Callable[[Collection[str]], str]
+) -> Source:
+    """The first source that accepts every name of a file and knows one."""
+    reasons = []
+    for source in (source for source in SOURCES.values() if source.kind == tower.kind):
+        unknown = source.unknown(names)
+        if not unknown and source.known(names):
+            return source
+        first = ', '.join(map(repr, unknown[:3])) + (' ...' if len(unknown) > 3 else '')
+        reason = f'no rule for {first} ({len(unknown)} of {len(names)} names)'
+        reasons.append(f'{source.name}: {reason if unknown else f"no {tower.what}"}')
+    raise KeyError(
+        f'{tower.loader}: {path} is named as in none of the known {tower.family} files. '
+        f'{"; ".join(reasons)}. {advice(names)}'
+    )
 
 
 def _floating(path: Path, name: str, tensor: Tensor) -> Tensor:
@@ -68,37 +99,24 @@ def _floating(path: Path, name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def check_activation(
-    path: Path, activation: str, config: str, part: str, setting: str, tells: bool
-) -> None:
+def _check_activation(tower: Tower, source: Source, path: Path, activation: str) -> None:
     """Refuse a model that says it needs another activation: its features would be wrong.
 
     Names do not tell QuickGELU (OpenAI) from GELU (most of LAION's models), but the
     config that Hugging Face and open_clip put beside the file does.
-
-    Args:
-        path: the weights file.
-        activation: what the model computes.
-        config: name of the config beside the file.
-        part: ``'vision_config'`` or ``'text_config'``, the tower's part of Hugging Face's.
-        setting: where a user sets the activation.
-        tells: whether the source has one activation only, so that no config is needed.
-
-    Raises:
-        ValueError: if the config states another activation, or is none.
     """
-    file = path.with_name(config)
+    file, setting = path.with_name(source.config), f'{tower.setting}.activation'
     if file.is_file():
-        stored = _stored_activation(file, part)
+        stored = _stored_activation(file, tower.part)
         if stored != activation:
             raise ValueError(
                 f'{path} was trained with the activation {stored!r} (says {file}), the model '
                 f"computes {activation!r} and would give wrong features. Set {setting}='{stored}'."
             )
-    elif not tells:
+    elif not source.one_activation:
         print_log(
-            f'{path}: no {config} beside it says with which activation it was trained; taken for '
-            f'{activation}. Set {setting} if that is wrong.',
+            f'{path}: no {source.config} beside it says with which activation it was trained; '
+            f'taken for {activation}. Set {setting} if that is wrong.',
             'current',
             level=logging.WARNING,
         )

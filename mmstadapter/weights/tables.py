@@ -2,16 +2,23 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from .lazy import LazyTensors
 
+KINDS = {
+    'trunk': 'an image tower',
+    'eva-trunk': 'an image tower of EVA-CLIP',
+    'model': 'a whole model',
+    'text': 'a text tower',
+}
 PROJECTIONS = ('proj', 'head.weight', 'head.bias', 'text_projection')
 
 
@@ -44,18 +51,22 @@ class Rule:
 
 @dataclass(frozen=True)
 class Source:
-    """How one origin of weights names things.
+    """How one origin of weights names things: a file is its if it holds no other names.
 
     Args:
         name: what it is called on the command line.
-        kind: ``'trunk'`` if ours are the names of `CLIPViT`, OpenAI's visual names
-            without ``visual.``; ``'eva-trunk'`` if they are those of `EVAViT`;
-            ``'text'`` if they are those of `CLIPText`, OpenAI's names of the text tower;
-            ``'model'`` if they are those of a whole recogniser.
-        rules: the table.
+        kind: what its files hold, one of `KINDS`. Ours are then the names of `CLIPViT`
+            (OpenAI's visual names without ``visual.``), of `EVAViT`, of `CLIPText` (OpenAI's
+            names of the text tower), or of a whole recogniser or retriever.
+        rules: the table, which is the way back as well.
         ignored: patterns of their names that have no place in ours.
         ignored_ours: patterns of our names that have no place in theirs.
         optional_prefix: what the table's names start with and a file's names may lack.
+        part_of_trunk: whether its models hold too little of a trunk to supply ours.
+        container: under which name its code looks for a state dict in a .pth file.
+        config: a file beside the weights that says with which activation they were trained.
+        one_activation: whether no warning is due where there is no such file.
+        require: instead of that config, raises for an activation that its files do not have.
     """
 
     name: str
@@ -64,6 +75,11 @@ class Source:
     ignored: tuple[str, ...] = ()
     ignored_ours: tuple[str, ...] = ()
     optional_prefix: str = ''
+    part_of_trunk: bool = False
+    container: str = ''
+    config: str = 'open_clip_config.json'
+    one_activation: bool = False
+    require: Callable[[Path, str], None] | None = None
 
     @cached_property
     def by_theirs(self) -> dict[str, tuple[Rule, int]]:

@@ -2,19 +2,19 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .fetch import locate
-from .files import open_tensors
 from .lazy import LazyTensors
-from .matching import check_activation, find_source, rename
+from .matching import Tower, load_tower
 from .sources import SOURCES
-from .tables import Source
 
-IMAGE_TOWER = 'image tower'
+IMAGE = Tower('trunk', 'image tower', 'load_visual', 'model.backbone.trunk', 'vision_config')
+EVA_IMAGE = replace(IMAGE, kind='eva-trunk', family='EVA-CLIP')
 CHUNK = 1 << 24  # values that are float32 at once
 PROJECTION = {'proj', 'head.weight', 'head.bias'}
 TRUNKS = {'trunk': 'CLIPViT', 'eva-trunk': 'EVAViT'}
@@ -38,13 +38,7 @@ def load_visual(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyT
         ValueError: if the file, or a config beside it, says that it needs another activation,
             or when a tensor is asked for that holds no floating-point numbers.
     """
-    path = locate(checkpoint)
-    tensors = open_tensors(path)
-    source = _find_source(tensors, path, 'trunk')
-    config = 'config.json' if source.name == 'hf-clip' else 'open_clip_config.json'
-    setting, tells = 'model.backbone.trunk.activation', source.name == 'openai-clip'
-    check_activation(path, activation, config, 'vision_config', setting, tells)
-    return rename(tensors, source, path, IMAGE_TOWER)
+    return load_tower(IMAGE, checkpoint, activation, partial(_advice, IMAGE.kind))
 
 
 def load_eva_visual(checkpoint: str | Path) -> LazyTensors:
@@ -54,9 +48,7 @@ def load_eva_visual(checkpoint: str | Path) -> LazyTensors:
         KeyError: if it is none, or one of a form that `EVAViT` does not compute (rotary or
             relative positions, SwiGLU, inner norms).
     """
-    path = locate(checkpoint)
-    tensors = open_tensors(path)
-    return rename(tensors, _find_source(tensors, path, 'eva-trunk'), path, IMAGE_TOWER)
+    return load_tower(EVA_IMAGE, checkpoint, None, partial(_advice, EVA_IMAGE.kind))
 
 
 class Fingerprint:
@@ -91,20 +83,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> Tensor:
     return whole.result()
 
 
-def _find_source(names: Collection[str], path: Path, kind: str) -> Source:
-    """The first source of a kind that accepts every name of a file."""
-    sources = [s for s in SOURCES.values() if s.kind == kind]
-    source, reasons = find_source(names, sources, IMAGE_TOWER)
-    if source is not None:
-        return source
-    family = 'EVA-CLIP' if kind == 'eva-trunk' else 'CLIP'
-    raise KeyError(
-        f'load_visual: {path} is named as in none of the known {family} files. {reasons}. '
-        f'{_advice(names, kind)}'
-    )
-
-
-def _advice(names: Collection[str], kind: str) -> str:
+def _advice(kind: str, names: Collection[str]) -> str:
     """What to do with a file of other names."""
     for other in (s for s in SOURCES.values() if s.kind in TRUNKS and s.kind != kind):
         if not other.unknown(names) and other.known(names):

@@ -31,7 +31,7 @@ def convert(capsys):
 
 
 def test_its_help_knows_every_source():
-    assert NAMES == ('mmstadapter', *SOURCES)
+    assert NAMES == ('mmstadapter', *SOURCES), 'write them into commands/convert.py'
 
 
 def same(actual, expected):

@@ -1,10 +1,12 @@
 """The tables rename everything, there and back, or say what they do not know."""
 
+import sys
+
 import pytest
 import torch
 from torch.testing import assert_close
 
-from mmstadapter.weights import SOURCES, from_ours, to_ours
+from mmstadapter.weights import SOURCES, from_ours, sources, to_ours
 
 
 def same(actual, expected):
@@ -92,3 +94,18 @@ class TestOfficialSTAdapter:
 def test_an_unknown_source_is_an_error_with_the_choices():
     with pytest.raises(ValueError, match="'timm'; choose from openai-clip, open_clip, hf-clip"):
         to_ours('timm', {})
+
+
+def test_a_source_is_one_file(tmp_path, monkeypatch):
+    (tmp_path / 'mine.py').write_text(
+        'from ..clip_names import renamed\n'
+        'from ..tables import Source\n'
+        "SOURCES = (Source('mine', 'model', renamed({'cls_head.fc_cls': 'classifier'})),)\n"
+    )
+    monkeypatch.setattr(sources, '__path__', [*sources.__path__, str(tmp_path)])
+    monkeypatch.setattr(sources, 'SOURCES', sources.gather())
+    del sys.modules[f'{sources.__name__}.mine']
+    assert sources.SOURCES.keys() - SOURCES.keys() == {'mine'}
+    bias = torch.ones(2)
+    assert to_ours('mine', {'classifier.bias': bias}) == {'cls_head.fc_cls.bias': bias}
+    assert from_ours('mine', {'cls_head.fc_cls.bias': bias}) == {'classifier.bias': bias}
