@@ -14,13 +14,14 @@ export PYTHONUNBUFFERED = 1
 SHIPPED := $(shell find mmstadapter mmstadapter_cli.py configs tools -type f \
 	-not -name '*.pyc' -not -path 'mmstadapter/.mim/*')
 
-.PHONY: help install demo benchmark test slow trials lint format clean
+.PHONY: help install demo benchmark test slow trials keys lint format clean
 
 help:
 	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
 	@echo 'make benchmark the methods of the paper on it, three seeds, into docs/ (up to an hour)'
 	@echo 'make test      run the tests; make slow runs the long ones too'
 	@echo 'make trials    break videos, runs, files and settings: nothing may go wrong in silence (half an hour)'
+	@echo "make keys      write the names of every backbone's tensors into tests/keys/, for review"
 	@echo 'make lint      ruff check, ruff format --check, mypy; make format rewrites'
 	@echo 'make install   only set up $(VENV)'
 
@@ -61,6 +62,10 @@ slow: install
 # TRIALS_ARGS='damage --only 17' runs one case alone.
 trials: install
 	$(BIN)/python -m tools.trials $(TRIALS_ARGS)
+
+# What it changes is a change of a public API: look at it before it is committed.
+keys: $(VENV)/.needs
+	PYTHONPATH=. $(BIN)/python tests/contract/cases.py
 
 lint: $(VENV)/.needs
 	$(BIN)/ruff check .

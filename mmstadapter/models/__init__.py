@@ -1,20 +1,7 @@
 """Trunks, backbones, heads, text towers and retrievers, registered with MMAction2."""
 
-from .backbones import (
-    AttentionPool,
-    AttnPoolViT,
-    FrameMean,
-    FrameMeanViT,
-    PromptViT,
-    SharedTrunkViT,
-    Side4VideoViT,
-    SideNetwork,
-    STAdapter,
-    STAdapterViT,
-    TemporalAttention,
-    TimeSformerViT,
-    XViT,
-)
+from . import backbones
+from .backbones import *  # noqa: F403  (its __all__ is below)
 from .heads import MultiTaskHead, VideoHead
 from .retrieval import (
     ContrastiveLoss,
@@ -29,8 +16,6 @@ from .text_towers import CLIPText, CLIPTokenizer, EVAText, WordTokenizer, text_m
 from .trunks import CLIPBlock, CLIPViT, EVAViT, MMPretrainViT, TimmViT, Trunk
 
 __all__ = [
-    'AttentionPool',
-    'AttnPoolViT',
     'CLIPBlock',
     'CLIPText',
     'CLIPTokenizer',
@@ -38,28 +23,18 @@ __all__ = [
     'ContrastiveLoss',
     'EVAText',
     'EVAViT',
-    'FrameMean',
-    'FrameMeanViT',
     'MMPretrainViT',
     'MultiTaskHead',
     'MeanPoolSimilarity',
-    'PromptViT',
     'Retriever',
-    'STAdapter',
-    'STAdapterViT',
     'SequentialSimilarity',
-    'SharedTrunkViT',
-    'Side4VideoViT',
-    'SideNetwork',
-    'TemporalAttention',
-    'TimeSformerViT',
     'TimmViT',
     'TokenSimilarity',
     'Trunk',
     'VideoHead',
     'WordTokenizer',
-    'XViT',
     'gather_rows',
     'score',
     'text_mask',
+    *backbones.__all__,
 ]

@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -18,26 +17,11 @@ from mmstadapter.checks.hooks import OURS
 
 FOLDER = shipped.root() / 'configs'
 CONFIGS = sorted(FOLDER.glob('*.py'))
-METHODS = dict(  # and how many configs each has
-    stadapter=29,
-    side4video=69,
-    clip4clip=26,
-    zeroshot=10,
-    linear=4,
-    full=2,
-    partial=4,
-    prompt=2,
-    attnpool=2,
-    temporal=2,
-    bitfit=2,
-    timesformer=2,
-    xvit=2,
-)
-CAPTIONED = 'msrvtt msvd vatex didemo demo-captions'.split()
-DATA = ['k400', 'ssv1', 'ssv2', 'ucf101', 'hmdb51', 'demo-motion', 'demo-digit', *CAPTIONED]
-NAME = re.compile(
-    rf'({"|".join(METHODS)})_vit-(b|b32|l|l336|e|tiny)(-[a-z0-9]+)*_({"|".join(DATA)})(_(\d+)f)?'
-)
+# Recipes that are named after what is trained. The others are named after their backbone.
+RECIPES = {'linear', 'bitfit', 'partial', 'full', 'temporal', 'clip4clip', 'zeroshot'}
+CAPTIONED = {'msrvtt', 'msvd', 'vatex', 'didemo', 'demo-captions'}
+DATA = {path.stem for path in (FOLDER / '_base_/datasets').glob('*.py')}
+NAME = re.compile(r'([a-z0-9]+)_vit-([a-z0-9]+)(?:-[a-z0-9]+)*_([a-z0-9]+)(-[a-z]+)?(?:_(\d+)f)?')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -48,11 +32,29 @@ def read(path: Path) -> Config:
 
 
 def is_captioned(path: Path) -> bool:
-    return path.stem.split('_')[2] in CAPTIONED
+    return words(path)[2] in CAPTIONED
+
+
+def words(path: Path) -> tuple[str, str, str, int | None]:
+    """Method, trunk, data and frames, as a config's name has them."""
+    name = NAME.fullmatch(path.stem)
+    assert name, f'{path.name} is not METHOD_vit-TRUNK[-OPTION]_DATA[-TASK][_16f].py'
+    method, trunk, data, task, frames = name.groups()
+    return method, trunk, data + (task or ''), frames and int(frames)
+
+
+def trunk_word(arch: str | dict) -> str:
+    """'b' for 'vit-b-p16', 'b32' for 'vit-b-p32', 'l336' for 'vit-l-p14-336'."""
+    if not isinstance(arch, str):
+        return 'tiny'
+    _, size, *rest = arch.split('-')
+    usual = {'b': 'p16', 'l': 'p14', 'e': 'p14'}[size]
+    return ''.join((size, *(word.removeprefix('p') for word in rest if word != usual)))
 
 
 def test_the_sweep_sees_every_config():
-    assert Counter(path.stem.split('_')[0] for path in CONFIGS) == METHODS
+    assert [path.name for path in CONFIGS] == shipped.configs()
+    assert RECIPES <= {words(path)[0] for path in CONFIGS}
     assert not [p for p in FOLDER.rglob('*.py') if p.parent != FOLDER and '_base_' not in p.parts]
 
 
@@ -63,8 +65,13 @@ def test_config_names_occur_once():
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
 class TestEveryConfig:
-    def test_its_name_follows_the_grammar(self, path):
-        assert NAME.fullmatch(path.stem)
+    def test_its_name_says_method_trunk_and_data(self, path):
+        method, trunk, data, _ = words(path)
+        backbone = read(path).model.backbone
+        kind = backbone.type.removeprefix('mmstadapter.').lower()
+        assert method in RECIPES | {kind, kind.removesuffix('vit')}
+        assert trunk == trunk_word(backbone.trunk.arch)
+        assert {data.replace('-', '_'), data.partition('-')[0]} & DATA
 
     def test_its_header_says_how_to_launch_it(self, path):
         header = ast.get_docstring(ast.parse(path.read_text()))
@@ -74,8 +81,8 @@ class TestEveryConfig:
         assert launch.format(path.name) in header
 
     def test_its_frames_are_those_of_its_name(self, path):
-        name = NAME.fullmatch(path.stem)
-        frames = int(name[6] or (12 if name[4] in CAPTIONED and 'tiny' != name[2] else 8))
+        _, trunk, data, frames = words(path)
+        frames = frames or (12 if data in CAPTIONED and trunk != 'tiny' else 8)
         config = read(path)
         seen = []
         for loader in LOADERS:

@@ -1,5 +1,7 @@
 """Backbones, one file a paper: clips in, features out."""
 
+# ruff: noqa: F401  (every class imported here is public, and the package's own names as well)
+
 from .attn_pool import AttentionPool, AttnPoolViT
 from .frame_mean import FrameMeanViT
 from .prompt import PromptViT
@@ -9,18 +11,4 @@ from .st_adapter import STAdapter, STAdapterViT
 from .timesformer import TemporalAttention, TimeSformerViT
 from .xvit import XViT
 
-__all__ = [
-    'AttentionPool',
-    'AttnPoolViT',
-    'FrameMean',
-    'FrameMeanViT',
-    'PromptViT',
-    'STAdapter',
-    'STAdapterViT',
-    'SharedTrunkViT',
-    'Side4VideoViT',
-    'SideNetwork',
-    'TemporalAttention',
-    'TimeSformerViT',
-    'XViT',
-]
+__all__ = [name for name, value in globals().items() if isinstance(value, type)]

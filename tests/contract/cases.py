@@ -1,0 +1,124 @@
+"""The rows of the sweep over every registered backbone: how each is built on the tiny trunk.
+
+A backbone without a row here is swept with its defaults, under the name of its file. Rows say
+other options, and options worth a sweep of their own. `make keys` writes the names of each row's
+tensors to tests/keys/, which are public API: review what it changes.
+"""
+
+from pathlib import Path
+
+from mmaction.registry import MODELS
+from torch import nn
+
+import mmstadapter  # noqa: F401  (registers the backbones)
+from mmstadapter.testing import tiny_trunk
+
+ROWS = {
+    'frame_mean': dict(type='mmstadapter.FrameMeanViT'),
+    'frame_mean-bias': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='bias')),
+    'frame_mean-last': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='last_1')),
+    'frame_mean-full': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='all')),
+    'prompt': dict(type='mmstadapter.PromptViT', num_prompts=3),
+    'attn_pool': dict(type='mmstadapter.AttnPoolViT', num_heads=2),
+    'timesformer': dict(type='mmstadapter.TimeSformerViT', num_frames=4),
+    'timesformer-frame': dict(
+        type='mmstadapter.TimeSformerViT', num_frames=4, num_heads=2, class_token='frame'
+    ),
+    'timesformer-last': dict(
+        type='mmstadapter.TimeSformerViT', blocks='last_1', trunk=dict(tune='last_1')
+    ),
+    'timesformer-full': dict(type='mmstadapter.TimeSformerViT', trunk=dict(tune='all')),
+    'xvit': dict(type='mmstadapter.XViT', num_frames=4),
+    'xvit-full': dict(type='mmstadapter.XViT', trunk=dict(tune='all')),
+    'st_adapter': dict(type='mmstadapter.STAdapterViT', bottleneck_dims=8),
+    'st_adapter-two': dict(
+        type='mmstadapter.STAdapterViT', bottleneck_dims=8, positions=('before_attn', 'after_attn')
+    ),
+    'st_adapter-all': dict(
+        type='mmstadapter.STAdapterViT',
+        bottleneck_dims=8,
+        kernel_size=(3, 3, 3),
+        positions=('before_attn', 'after_attn', 'after_mlp'),
+    ),
+    'st_adapter-last': dict(
+        type='mmstadapter.STAdapterViT', bottleneck_dims=8, blocks='last_1', with_cp=True
+    ),
+    'side4video': dict(type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8),
+    'side4video-post': dict(
+        type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8, norm='post', layers='interval'
+    ),
+    'side4video-attention': dict(
+        type='mmstadapter.Side4VideoViT',
+        side_dims=16,
+        head_dims=8,
+        temporal='attention',
+        representation='side_cls',
+        fusion='sum',
+    ),
+    'side4video-top': dict(
+        type='mmstadapter.Side4VideoViT',
+        side_dims=16,
+        head_dims=8,
+        layers='top_1',
+        temporal='none',
+        cls_shift=False,
+        representation='trunk_cls',
+        with_cp=True,
+        frames_per_pass=3,
+    ),
+    'side4video-full': dict(
+        type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8, trunk=dict(tune='all')
+    ),
+}
+
+ELSEWHERE = {'SharedTrunkViT'}  # gives several features: tests/models/test_shared_trunk.py
+KEYS = Path(__file__).parents[1] / 'keys'
+
+
+def registered() -> dict[str, str]:
+    """Every backbone of ours in MMAction2's registry, and the file it stands in."""
+    found = {}
+    for name, cls in MODELS.module_dict.items():
+        _, _, file = cls.__module__.partition('mmstadapter.models.backbones.')
+        if file and name.endswith('ViT'):
+            found[name] = file.partition('.')[0]
+    return found
+
+
+def with_defaults(rows: dict[str, dict]) -> dict[str, dict]:
+    """The rows, and one of defaults for each backbone that has none."""
+    have = ELSEWHERE | {row['type'].removeprefix('mmstadapter.') for row in rows.values()}
+    missing = {file: name for name, file in registered().items() if name not in have}
+    return rows | {file: dict(type=f'mmstadapter.{name}') for file, name in missing.items()}
+
+
+CASES = with_defaults(ROWS)
+
+
+def build(case: str, **trunk) -> nn.Module:
+    """The backbone of a case, inside a model as the host builds it, with a trunk's options."""
+    config = dict(CASES[case])
+    config['trunk'] = tiny_trunk(**trunk) | config.get('trunk', {})
+    return nn.ModuleDict(dict(backbone=MODELS.build(config)))
+
+
+def names(case: str) -> str:
+    """What the key file of a case holds: the state dict's names, a line each."""
+    return '\n'.join(build(case).state_dict()) + '\n'
+
+
+def write_keys(folder: Path = KEYS) -> None:
+    """Write the key file of every case, remove those of no case, and say what changed."""
+    wanted = {f'{case}.txt': names(case) for case in CASES}
+    there = {path.name: path.read_text() for path in folder.glob('*.txt')}
+    for name in sorted(wanted.keys() | there.keys()):
+        if name not in wanted:
+            (folder / name).unlink()
+            print(f'removed {name}')
+        elif wanted[name] != there.get(name):
+            (folder / name).write_text(wanted[name])
+            print(f'wrote {name}')
+
+
+if __name__ == '__main__':
+    write_keys()
