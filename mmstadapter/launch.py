@@ -5,18 +5,17 @@ import gc
 from pathlib import Path
 
 import torch
-from mmaction.registry import MODELS, RUNNERS
+from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
 from . import host, shipped
+from .apis.building import build_model
 from .datasets.repeated import check_collate
-from .runs.loading import load_into
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -106,10 +105,8 @@ def load_model(cfg: Config, checkpoint: str, device: str | None = None) -> nn.Mo
         RuntimeError: if the file is damaged, lacks tensors, or has others.
         ValueError: if it holds no weights, or some that are not numbers.
     """
-    init_default_scope(cfg.get('default_scope', 'mmaction'))
-    model = MODELS.build(cfg.model)
-    load_into(model, checkpoint)
-    return model.to(device or get_device()).eval()
+    model = build_model(cfg.model, checkpoint, scope=cfg.get('default_scope', 'mmaction'))
+    return model.to(device or get_device())
 
 
 def leave_processes() -> None:

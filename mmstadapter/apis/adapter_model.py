@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
-from mmengine.runner import load_state_dict
 from torch import nn
 
 from ..engine.tuned_checkpoint import read_adapter
+from .building import build_model
 from .stored_config import stored_config
 from .trunk_file import trunk_file
 
@@ -39,7 +37,6 @@ def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> Ada
         RuntimeError: another trunk, or a file of another size.
         FileNotFoundError: no such adapter or trunk file.
     """
-    init_default_scope('mmaction')
     tensors, header = read_adapter(adapter)
     config, steps = stored_config(header, str(adapter))
     backbone = config.get('backbone')
@@ -51,8 +48,7 @@ def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> Ada
             trunk['checkpoint'] = trunk_file(trunk, tensors, header, Path(adapter))
         else:
             trunk['checkpoint'] = str(checkpoint)
-        model = MODELS.build(config)
-        load_state_dict(model, dict(tensors), strict=True)
+        model = build_model(config, tensors)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{error}{HINT}') from error
     except (RuntimeError, KeyError) as error:

@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 
 from .. import launch
 from ..datasets.files import in_numbers, is_text, write_lines
 from ..engine.tuned_checkpoint import write_adapter
 from ..printing import shown
 from .bases import Base, at_hand
+from .building import build_model
 from .estimate import estimate
 from .finished import ADAPTER, RESULTS, work_dir_of
 from .mirroring import Mirror, decide
@@ -255,10 +254,7 @@ class Fit:
     def write_adapter(self) -> Path:
         """The portable file of the last checkpoint, with the label names."""
         config, out = self.config(), self.work_dir / ADAPTER
-        init_default_scope('mmaction')
-        model = MODELS.build(config.model)
-        last = self.last.read_text().strip()
-        load_checkpoint(model, last, map_location='cpu', strict=True, logger='silent')
+        model = build_model(config.model, self.last.read_text().strip())
         write_adapter(out, model, config, labels=self.folder.labels)
         return out
 

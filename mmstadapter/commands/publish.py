@@ -25,21 +25,17 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f'OUT must end in .safetensors, got {args.out}')
     if args.out.exists() and not args.force:
         parser.error(f'{args.out} exists; use --force to replace it')
-    from mmaction.registry import MODELS
     from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-    from mmengine.runner import load_checkpoint
 
+    from mmstadapter.apis.building import build_model
     from mmstadapter.datasets.files import read_lines
     from mmstadapter.engine.tuned_checkpoint import write_adapter
     from mmstadapter.printing import printable
 
     try:
         config = Config.fromfile(args.config)
-        init_default_scope(config.get('default_scope', 'mmaction'))
-        model = MODELS.build(config.model)
-        model.init_weights()
-        load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+        scope = config.get('default_scope', 'mmaction')
+        model = build_model(config.model, args.checkpoint, pretrained=True, scope=scope)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         parser.exit(1, printable(f'{error}\n'))
     except KeyError as error:  # whose text is the message in quotes

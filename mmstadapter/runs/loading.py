@@ -1,5 +1,8 @@
 """MMEngine's runner loads a checkpoint: strictly where training does not begin from it."""
 
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from mmengine.device import get_device
@@ -7,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
-from torch import nn
+from torch import Tensor, nn
 
 from .reading import as_named_in, belongs, read_checkpoint
 from .resuming import read_newest, require_averages, require_resumable
@@ -109,12 +112,22 @@ def _load(
     return checkpoint
 
 
-def load_into(model: nn.Module, filename: str) -> None:
-    """Load a file into a model without a runner, strictly."""
-    checkpoint = read_checkpoint(filename, 'cpu')
-    with belongs(filename):
-        checkpoint['state_dict'] = as_named_in(model, checkpoint['state_dict'])
-        _load_checkpoint_to_model(model, checkpoint, strict=True)
+def load_into(
+    model: nn.Module, source: str | Path | Mapping[str, Tensor], without: str = ''
+) -> None:
+    """Load a file, or tensors that were read already, into a model without a runner, strictly.
+
+    What the source has of the part ``without`` is not looked at; the model's own stays.
+    """
+    is_file = isinstance(source, str | Path)
+    state = read_checkpoint(str(source), 'cpu')['state_dict'] if is_file else source
+    if without:
+        own, start = model.state_dict(), f'{without}.'
+        state = {name: state[name] for name in state if not name.startswith(start)}
+        state |= {name: own[name] for name in own if name.startswith(start)}
+    with belongs(str(source)) if is_file else nullcontext():
+        state = as_named_in(model, state)
+        _load_checkpoint_to_model(model, dict(state_dict=state), strict=True)
 
 
 def _require_some(model: nn.Module, state: dict) -> None:

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from mmaction.registry import MODELS
-from mmengine.runner.checkpoint import load_state_dict
-from torch import nn
+from torch import Tensor, nn
 
 from .. import weights
+from ..apis.building import build_model
 from ..models.pretrained import Pretrained
 from ..models.retrieval import Retriever
+from ..runs.reading import belongs
 
 VIDEO_SIDE = 'backbone'
 
@@ -31,21 +32,22 @@ def build(
         RuntimeError: if some weights would be random, or the checkpoint's are of another model.
     """
     kind = MODELS.get(config['type'])
-    if captions_only and isinstance(kind, type) and issubclass(kind, Retriever):
-        config = config | {VIDEO_SIDE: None}
-    model = MODELS.build(config)
-    if not hasattr(model, 'encode_videos') or not hasattr(model, 'encode_captions'):
+    if not hasattr(kind, 'encode_videos') or not hasattr(kind, 'encode_captions'):
         raise ValueError(
-            f'{name}: {type(model).__name__} is no retrieval model. Give a config whose model is '
+            f'{name}: {config["type"]} is no retrieval model. Give a config whose model is '
             'mmstadapter.Retriever.'
         )
+    if captions_only and isinstance(kind, type) and issubclass(kind, Retriever):
+        config = config | {VIDEO_SIDE: None}
     if checkpoint is None:
-        _load_pretrained(model, name)
-    elif not Path(checkpoint).is_file():
+        model = build_model(config, pretrained=True)
+        _refuse_random(model, name)
+        return model
+    if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'SearchModel: no checkpoint {checkpoint}. Give --checkpoint FILE.')
-    else:
-        _load_trained(model, checkpoint)
-    return model
+    without = VIDEO_SIDE if config.get(VIDEO_SIDE) is None else ''
+    with belongs(checkpoint):
+        return build_model(config, _trained(checkpoint, without), without=without)
 
 
 def fingerprints(model: nn.Module) -> dict[str, str]:
@@ -58,27 +60,25 @@ def fingerprints(model: nn.Module) -> dict[str, str]:
     }
 
 
-def _load_trained(model: nn.Module, checkpoint: str) -> None:
-    """Read trained weights, strictly; those of a backbone that was not built are never touched."""
+def _trained(checkpoint: str, without: str) -> dict[str, Tensor]:
+    """A file's tensors; those of a part that was not built are never touched."""
     tensors = weights.read_tensors(checkpoint)
-    if getattr(model, VIDEO_SIDE, model) is None:
-        tensors = {n: t for n, t in tensors.items() if not n.startswith(f'{VIDEO_SIDE}.')}
+    if without:
+        tensors = {n: t for n, t in tensors.items() if not n.startswith(f'{without}.')}
     weights.require_numbers(tensors, checkpoint)
-    try:
-        load_state_dict(model, tensors, strict=True)
-    except RuntimeError as error:
-        raise RuntimeError(f'{checkpoint} does not belong to this model: {error}') from error
+    return tensors
 
 
-def _load_pretrained(model: nn.Module, name: str) -> None:
-    """Read the pretrained files; raise if a weight that features depend on is in none."""
-    supplied = ['logit_scale']  # on which no feature depends
-    for prefix, part in model.named_modules():
-        if isinstance(part, Pretrained) and part.checkpoint is not None:
-            part.init_weights()
-            supplied.append(f'{prefix}.')
+def _refuse_random(model: nn.Module, name: str) -> None:
+    """Raise if a weight that features depend on came from no pretrained file."""
+    read = [
+        f'{prefix}.'
+        for prefix, part in model.named_modules()
+        if isinstance(part, Pretrained) and part.source == 'pretrained'
+    ]
+    supplied = ('logit_scale', *read)  # on which no feature depends
     names = [parameter for parameter, _ in model.named_parameters()]
-    random = [parameter for parameter in names if not parameter.startswith(tuple(supplied))]
+    random = [parameter for parameter in names if not parameter.startswith(supplied)]
     if random:
         shown = ', '.join(random[:4]) + (' ...' if len(random) > 4 else '')
         raise RuntimeError(
