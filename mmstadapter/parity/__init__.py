@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from .aim import AIMCase
 from .case import Line, ModelCase, compare
 from .gathering import GatherCase
 from .metrics import MetricsCase
@@ -16,6 +17,7 @@ from .side4video import Side4VideoCase
 from .st_adapter import STAdapterCase
 from .text import CLIPTextCase, EVATextCase, TokenizerCase
 from .training import TrainingCase
+from .zeroi2v import ZeroI2VCase
 
 # (start of `source`, start of `task`) of a case's json -> what compares it
 CASES: dict[tuple[str, str], Callable] = {
@@ -36,6 +38,8 @@ CASES: dict[tuple[str, str], Callable] = {
     ('HJYao00/Side4Video', 'C: all-gather'): GatherCase,
     ('HJYao00/Side4Video', 'G: BertAdam'): BertAdamCase,
     ('HJYao00/Side4Video', 'H: end-to-end'): TrainingCase,
+    ('taoyang1122/adapt-image-models', 'AIM: '): AIMCase,
+    ('MCG-NJU/ZeroI2V', 'ZeroI2V: '): ZeroI2VCase,
 }
 
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']

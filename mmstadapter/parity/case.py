@@ -138,6 +138,8 @@ class ModelCase:
             yield from self._activation_lines(mode)
             if f'{mode}/{self.output}' in self.tensors:
                 yield from self._run_lines(mode)
+        if 'gradstat_if_unfrozen' in self.info:
+            yield from self._unfrozen_lines()
 
     def _weights_line(self) -> Line:
         """Our state dict converted back must be the official one, bit for bit."""
@@ -201,3 +203,16 @@ class ModelCase:
             )
         for name, stat in self.info.get('gradstat', {}).get(mode, {}).items():
             yield from compare_statistics(f'{mode}/gradstat/{name}', ours[name], stat)
+
+    def _unfrozen_lines(self) -> Iterator[Line]:
+        """Gradients of the frozen parameters, had they been trained."""
+        frozen = [p for p in self.model.parameters() if not p.requires_grad]
+        self.load()
+        self.model.eval().requires_grad_(True)
+        (self.forward() * self.tensors['loss_weight'].float()).sum().backward()
+        ours = self.theirs({n: p.grad for n, p in self.model.named_parameters()})
+        for name, stat in self.info['gradstat_if_unfrozen'].items():
+            yield from compare_statistics(f'gradstat_if_unfrozen/{name}', ours[name], stat)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        self.model.zero_grad()

@@ -69,6 +69,18 @@ ROWS = {
     'side4video-full': dict(
         type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8, trunk=dict(tune='all')
     ),
+    'aim': dict(type='mmstadapter.AIMViT', num_frames=4, trunk=dict(tune='last_0')),
+    'aim-two': dict(type='mmstadapter.AIMViT', time_in=True, scale=1.0, with_cp=True),
+    'zeroi2v': dict(type='mmstadapter.ZeroI2VViT', num_frames=4, trunk=dict(tune='last_0')),
+    'zeroi2v-qkv': dict(
+        type='mmstadapter.ZeroI2VViT',
+        shifts=((-1, 3), (1, 7), (-2, 8)),
+        shift_over='each_head',
+        adapters=('attn_qkv', 'attn_out', 'mlp_in'),
+        activation='gelu',
+        with_cp=True,
+    ),
+    'zeroi2v-merged': dict(type='mmstadapter.ZeroI2VViT', adapters=()),
 }
 
 ELSEWHERE = {'SharedTrunkViT'}  # gives several features: tests/models/test_shared_trunk.py

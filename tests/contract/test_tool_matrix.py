@@ -65,6 +65,8 @@ COLUMNS = {
         dict(type='mmstadapter.STAdapterViT', trunk=tiny_trunk(), bottleneck_dims=16),
         idle=('after_attn.2.',),  # behind the last attention: the class token passes by
     ),
+    'AIMViT': Column(dict(type='mmstadapter.AIMViT', trunk=tiny_trunk(), time_in=True)),
+    'ZeroI2VViT': Column(dict(type='mmstadapter.ZeroI2VViT', trunk=tiny_trunk())),
     'Side4VideoViT': Column(side, idle=('trunk.ln_post',)),
     'Retriever': Column(tiny_retriever(), idle=('backbone.after_attn.2.',)),
 }

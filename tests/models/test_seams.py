@@ -7,10 +7,7 @@ from torch import nn
 from mmstadapter.models import CLIPViT, EVAViT, STAdapterViT
 from mmstadapter.models.ops.attention import join_heads, split_heads
 from mmstadapter.models.ops.linear import QKV, Linear, is_plain
-from mmstadapter.testing import TINY_ARCH, fill, tiny_trunk, toy_clips
-
-from .method_aim import AIMViT
-from .method_zeroi2v import ZeroI2VViT
+from mmstadapter.testing import TINY_ARCH, fill, toy_clips
 
 LAYERS = (nn.Linear, nn.LayerNorm, nn.Conv2d)
 TRUNKS = {'clip': CLIPViT, 'eva': EVAViT}
@@ -171,33 +168,3 @@ def test_a_lean_form_looks_through_no_layer_while_all_are_hooked():
 
 class OtherParameter(nn.Parameter):
     """A tensor of another kind, as quantised and sharded weights are."""
-
-
-METHODS = {'aim': AIMViT, 'zeroi2v': ZeroI2VViT}
-
-
-@pytest.fixture(params=METHODS)
-def method(request):
-    """AIM and ZeroI2V, which need seams at all places, written without a change to a trunk.
-
-    They agree with the golden numbers of their authors' code to 1e-6.
-    """
-    options = dict(shifts=((-1, 8), (1, 8))) if request.param == 'zeroi2v' else dict(time_in=True)
-    return METHODS[request.param](tiny_trunk(), num_frames=4, **options).eval()
-
-
-def test_a_method_that_enters_at_the_seams_trains_its_own_parts(method):
-    for parameter in (p for p in method.parameters() if p.requires_grad):
-        nn.init.normal_(parameter, std=0.1)
-    method(toy_clips()).sum().backward()
-    with_gradient = {n for n, p in method.named_parameters() if p.grad is not None}
-    assert with_gradient == {n for n, _ in method.named_parameters() if 'trunk' not in n}
-    assert all(p.grad.any() for p in method.parameters() if p.requires_grad)
-
-
-def test_a_method_that_enters_at_the_seams_starts_from_the_image_model(method):
-    method.shifts = ()
-    still = toy_clips()[:, :, :1].expand(-1, -1, 4, -1, -1)
-    trunk = method.trunk
-    images = trunk.final_norm(trunk.readout(trunk(still[:, :, 0])))
-    torch.testing.assert_close(method(still), images)

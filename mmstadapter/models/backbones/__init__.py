@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401  (every class imported here is public, and the package's own names as well)
 
+from .aim import AIMViT
 from .attn_pool import AttentionPool, AttnPoolViT
 from .frame_mean import FrameMeanViT
 from .prompt import PromptViT
@@ -10,5 +11,6 @@ from .side4video import Side4VideoViT, SideNetwork
 from .st_adapter import STAdapter, STAdapterViT
 from .timesformer import TemporalAttention, TimeSformerViT
 from .xvit import XViT
+from .zeroi2v import ZeroI2VViT
 
 __all__ = [name for name, value in globals().items() if isinstance(value, type)]

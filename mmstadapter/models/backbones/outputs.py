@@ -44,3 +44,9 @@ def read_out(trunk: Trunk, x: Tensor, num_frames: int, output: str) -> Tensor:
     if output == 'frames':
         return trunk.project(trunk.final_norm(frames))
     return trunk.final_norm(frames.mean(dim=1))
+
+
+def mean_of_frames(trunk: Trunk, x: Tensor, num_frames: int) -> Tensor:
+    """The frames' features, normed one by one, then averaged. (B·T, L, D) -> (B, D)."""
+    frames = trunk.final_norm(trunk.readout(x))
+    return rearrange(frames, '(b t) d -> b t d', t=num_frames).mean(dim=1)

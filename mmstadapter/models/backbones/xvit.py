@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..ops.depthwise import shift
 from ..ops.elementwise import LayerNorm
 from ..ops.linear import Linear
-from ..ops.positions import time_positions
+from ..ops.positions import add_time
 from ..parts import built_trunk
 from ..trunks.block import require_mix
 from ..trunks.clip_vit import CLIPBlock
@@ -98,8 +98,7 @@ class XViT(BaseModule):
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
-        time = time_positions(self.time_embed, num_frames).to(x.dtype)
-        x = x + time.repeat(len(x) // num_frames, 1)[:, None]
+        x = add_time(x, self.time_embed, num_frames)
         mix = partial(self.mix, num_frames=num_frames)
         *blocks, last = self.trunk.blocks
         for block in blocks:

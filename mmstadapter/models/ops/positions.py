@@ -1,8 +1,10 @@
 """Tables of time positions, for clips of any length."""
 
+from functools import partial
+
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def time_positions(table: Tensor, num_frames: int) -> Tensor:
@@ -19,3 +21,24 @@ def time_positions(table: Tensor, num_frames: int) -> Tensor:
         return table
     rows = rearrange(table, 't d -> 1 d t')
     return rearrange(F.interpolate(rows, size=num_frames, mode='nearest'), '1 d t -> t d')
+
+
+def add_time(x: Tensor, table: Tensor, num_frames: int) -> Tensor:
+    """Add a frame's time position to all its tokens. (B·T, L, D) -> same, clip-major."""
+    time = time_positions(table, num_frames).to(x.dtype)
+    return x + time.repeat(len(x) // num_frames, 1)[:, None]
+
+
+def embed_in_time(trunk: nn.Module, video: Tensor, table: Tensor) -> Tensor:
+    """Tokens with positions in space and time, before the trunk's first norm.
+
+    Args:
+        trunk: whose `embed` is used.
+        video: (B, 3, T, H, W).
+        table: see `time_positions`.
+
+    Returns:
+        (B·T, L, D).
+    """
+    time = partial(add_time, table=table, num_frames=video.shape[2])
+    return trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'), pre=time)
