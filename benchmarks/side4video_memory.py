@@ -33,6 +33,7 @@ SIZES = [
     ('B/16 12x320', 'vit-b-p16', 320, 'all', 32, 18.8, 6.7),
     ('L/14 light 12x320', 'vit-l-p14', 320, 'interval', 16, 15.3, 5.4),
     ('L/14 24x512', 'vit-l-p14', 512, 'all', 16, 37.0, 14.0),
+    ('E/14 32x576', 'eva-e-p14', 576, 'interval', 16, None, None),  # recipe: with_cp
 ]
 NUM_FRAMES = 8
 
@@ -133,17 +134,21 @@ class Meter(TorchDispatchMode):
         return out
 
 
-def peak(arch: str, side_dims: int, layers: str, clips: int, form: str) -> float:
-    """GB at the peak of a training step; form 'authors', 'ours' or 'with_cp'."""
+def peak(arch: str, side_dims: int, layers: str, clips: int, form: str) -> float | None:
+    """GB at the peak of a training step; form 'authors' (of CLIP trunks), 'ours' or 'with_cp'."""
+    is_eva = arch.startswith('eva')
+    if form == 'authors' and is_eva:
+        return None
     with FakeTensorMode(allow_non_fake_inputs=True):
         model = mmstadapter.Side4VideoViT(
             trunk=dict(
-                type='mmstadapter.CLIPViT',
+                type='mmstadapter.EVAViT' if is_eva else 'mmstadapter.CLIPViT',
                 arch=arch,
                 dtype='float32' if form == 'authors' else 'bfloat16',
             ),
             side_dims=side_dims,
             layers=layers,
+            norm='post' if is_eva else 'pre',
             with_cp=form == 'with_cp',
         )
         model = PlainSide4Video(model) if form == 'authors' else model
@@ -163,6 +168,13 @@ def peak_of_step(model: nn.Module, head: nn.Module, video: Tensor) -> float:
             loss = F.cross_entropy(head(model(video)).float(), labels)
         loss.backward()
     return (meter.peak + 12 * tuned) / GB  # two moments and the bucket
+
+
+def cell(gb: float | None, authors: float | None) -> str:
+    """A figure, and its ratio to the authors' where that is known."""
+    if gb is None:
+        return '–'
+    return f'{gb:.1f}' if authors is None else f'{gb:.1f} ({gb / authors:.2f})'
 
 
 def main() -> None:
@@ -186,8 +198,9 @@ def main() -> None:
     for name, arch, dims, layers, clips, paper, limit in SIZES:
         forms = ('authors', 'ours', 'with_cp')
         gb = [peak(arch, dims, layers, clips, form) for form in forms]
-        cells = ' | '.join(f'{g:.1f} ({g / gb[0]:.2f})' for g in gb)
-        lines.append(f'| {name} | {clips} x {NUM_FRAMES} | {paper} | {cells} | {limit} |')
+        cells = ' | '.join(cell(g, gb[0]) for g in gb)
+        sizes = f'{name} | {clips} x {NUM_FRAMES} | {paper or "–"}'
+        lines.append(f'| {sizes} | {cells} | {limit or "–"} |')
         print(lines[-1], flush=True)
     if args.out:
         args.out.write_text('\n'.join(lines) + '\n')

@@ -95,6 +95,12 @@ def saved_tensors(run) -> list[torch.Tensor]:
     return kept
 
 
+def gradients(model: Side4VideoViT) -> dict[str, torch.Tensor]:
+    """Of a training step, by parameter."""
+    model(toy_clips()).float().square().sum().backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
 class TestCheckpointing:
     @pytest.mark.parametrize(
         'fields', [{}, dict(norm='post'), dict(temporal='attention', representation='side_cls')]
@@ -136,6 +142,25 @@ class TestCheckpointing:
             unique = {t.data_ptr(): t for t in kept if t.data_ptr() not in weights}
             sizes.append(sum(t.numel() for t in unique.values()))
         assert sizes[1] < 0.6 * sizes[0]
+
+    @pytest.mark.parametrize('amp, dtype', [(True, torch.bfloat16), (False, torch.float32)])
+    def test_a_float32_trunk_is_kept_as_it_is_multiplied(self, amp, dtype):
+        trunk, width = dict(type='mmstadapter.EVAViT'), 32
+        models = [build(trunk, norm='post', with_cp=cp).train() for cp in (False, True)]
+        grads, kept = [], []
+        for model in models:
+            with torch.autocast('cpu', torch.bfloat16, enabled=amp):
+                kept = saved_tensors(lambda m=model: grads.append(gradients(m)))
+        assert {t.dtype for t in kept if t.ndim == 3 and t.shape[-1] == width} == {dtype}
+        for (name, plain), lean in zip(grads[0].items(), grads[1].values(), strict=True):
+            assert torch.equal(plain, lean), name
+
+    def test_a_hooked_down_projection_reads_the_tokens_as_they_are(self):
+        model, seen = build(dict(type='mmstadapter.EVAViT'), norm='post', with_cp=True), []
+        model.side.blocks[0].down.linear.register_forward_pre_hook(lambda m, x: seen.append(x[0]))
+        with torch.autocast('cpu', torch.bfloat16):
+            gradients(model.train())
+        assert {x.dtype for x in seen} == {torch.float32}
 
     def test_a_compiler_steps_around_it(self):
         model = build(with_cp=True, layers='top_1').train()

@@ -138,6 +138,7 @@ def recomputed(
     run = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
     if not torch.compiler.is_compiling():
         run = partial(run, context_fn=partial(contexts_of_recomputation, block))
+    tokens = [block.down.as_read(chunk) for chunk in tokens]
     return run(
         lambda s, positions, *tokens: block(s, tokens, positions, num_frames), s, positions, *tokens
     )

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from ...ops.attention import attention_weights
 from ...ops.batch_norm import BatchNorm, normalise
 from ...ops.depthwise import depthwise_conv, shift
+from ...ops.dtypes import working_dtype
 from ...ops.elementwise import LayerNorm
-from ...ops.linear import Linear, gelu_linear
+from ...ops.linear import Linear, gelu_linear, is_plain
 from ...ops.recompute import remakeable
 
 
@@ -65,6 +66,15 @@ class Down(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """(M, L, D) -> (M, L, C)."""
         return self.norm(self.linear(z)) if self.post else self.linear(self.norm(z))
+
+    def as_read(self, z: Tensor) -> Tensor:
+        """The tokens in the type in which they are multiplied, for those who keep them.
+
+        Where the linear map comes first, autocast turns float32 tokens into 16 bit before
+        anything else is done to them: half as much to keep, and the same numbers.
+        """
+        first = self.post and z.dtype == torch.float32 and is_plain(self.linear, Linear)
+        return z.to(working_dtype(z)) if first else z
 
 
 class TemporalConv(nn.Module):
