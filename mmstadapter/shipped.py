@@ -39,13 +39,16 @@ def closest(name: str, known: list[str]) -> str:
 def config(name: str) -> Path:
     """Path of a shipped config by its name below ``configs/``, as in ``mmstadapter::NAME``.
 
+    The name may lack ``.py``.
+
     Raises:
         FileNotFoundError: with the closest names, if there is no such config.
     """
     folder = root() / 'configs'
-    path = folder / name.removeprefix(PREFIX).removeprefix('configs/')
-    if path.is_file():
-        return path
+    bare = name.removeprefix(PREFIX).removeprefix('configs/')
+    for path in (folder / bare, folder / f'{bare}.py'):
+        if path.is_file():
+            return path
     known = sorted(str(p.relative_to(folder)) for p in folder.rglob('*.py'))
     raise FileNotFoundError(
         f'mmstadapter: no config {name!r} in {folder}. {closest(name, known)} '

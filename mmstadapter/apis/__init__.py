@@ -1,8 +1,21 @@
 """One's own videos: a folder becomes lists and a recipe, an adapter file predicts."""
 
 from .checking import CheckReport, check_videos
+from .classifier import VideoClassifier
+from .clips import ClipTransform
+from .creating import create_model, list_models
 from .own_videos import VideoFolder
 from .predictor import Predictor
 from .recipe import Recipe
 
-__all__ = ['CheckReport', 'Predictor', 'Recipe', 'VideoFolder', 'check_videos']
+__all__ = [
+    'CheckReport',
+    'ClipTransform',
+    'Predictor',
+    'Recipe',
+    'VideoClassifier',
+    'VideoFolder',
+    'check_videos',
+    'create_model',
+    'list_models',
+]

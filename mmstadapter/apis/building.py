@@ -1,14 +1,31 @@
 """The one place that builds the model of a config and gives it weights."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmaction.registry import MODELS
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from .. import shipped
 from ..runs.loading import load_into
+
+
+def read_config(config: str | Path | Mapping[str, Any] | Config) -> tuple[str, Config]:
+    """A name for messages, and a config of one's own: by path, by shipped name, or as given.
+
+    Raises:
+        FileNotFoundError: with the closest shipped names, if there is none.
+    """
+    if isinstance(config, Config):
+        return config.filename or 'the given config', copy.deepcopy(config)
+    if isinstance(config, Mapping):
+        return str(config.get('filename') or 'the given config'), Config(dict(config))
+    path = shipped.find_config(str(config))
+    return Path(path).name, Config.fromfile(path)
 
 
 def build_model(
@@ -38,7 +55,16 @@ def build_model(
     init_default_scope(scope)
     model = MODELS.build(config)
     if pretrained:
-        model.init_weights()
+        _read_pretrained(model)
     if checkpoint is not None:
         load_into(model, checkpoint, without)
     return model.eval()
+
+
+def _read_pretrained(model: nn.Module) -> None:
+    """``init_weights()`` without MMEngine's account of every tensor in the log."""
+    vars(model)['_dump_init_info'] = lambda: None
+    try:
+        model.init_weights()
+    finally:
+        del vars(model)['_dump_init_info']

@@ -16,6 +16,7 @@ from .reading import as_named_in, belongs, read_checkpoint
 from .resuming import read_newest, require_averages, require_resumable
 
 MODULE = [(r'^module\.', '')]
+STATE = 'state_dict'
 
 
 def load_or_resume(self: Runner) -> None:
@@ -119,15 +120,14 @@ def load_into(
 
     What the source has of the part ``without`` is not looked at; the model's own stays.
     """
-    is_file = isinstance(source, str | Path)
-    state = read_checkpoint(str(source), 'cpu')['state_dict'] if is_file else source
+    state = source if isinstance(source, Mapping) else read_checkpoint(str(source), 'cpu')[STATE]
     if without:
         own, start = model.state_dict(), f'{without}.'
-        state = {name: state[name] for name in state if not name.startswith(start)}
-        state |= {name: own[name] for name in own if name.startswith(start)}
-    with belongs(str(source)) if is_file else nullcontext():
-        state = as_named_in(model, state)
-        _load_checkpoint_to_model(model, dict(state_dict=state), strict=True)
+        kept = {name: state[name] for name in state if not name.startswith(start)}
+        state = kept | {name: own[name] for name in own if name.startswith(start)}
+    with nullcontext() if isinstance(source, Mapping) else belongs(str(source)):
+        checkpoint = {STATE: as_named_in(model, state)}
+        _load_checkpoint_to_model(model, checkpoint, strict=True)
 
 
 def _require_some(model: nn.Module, state: dict) -> None:

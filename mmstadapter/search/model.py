@@ -11,10 +11,11 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
+from ..apis.building import read_config
 from ..apis.device import choose_device
 from ..apis.stored_config import stored_config
 from .building import build, fingerprints
-from .settings import differences, read, what_counts
+from .settings import differences, what_counts
 from .windows import Segment, segments
 
 
@@ -50,7 +51,7 @@ class SearchModel:
         init_default_scope('mmaction')
         self.device = choose_device(device)  # before the weights are read
         self.captions_only = captions_only
-        self.name, whole = read(config)
+        self.name, whole = read_config(config)
         whole.merge_from_dict(dict(options or {}))
         checkpoint = checkpoint or whole.get('load_from')
         self.config = what_counts(whole, self.name)

@@ -1,7 +1,6 @@
 """Which parts of a config make an index's features, and in what two of them differ."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,6 @@ IRRELEVANT = {
     *('checkpoint', 'init_cfg', 'dtype', 'tune', 'with_cp', 'frames_per_pass', '_scope_'),
     *('loss', 'gather', 'micro_batch'),
 }
-
-
-def read(config: str | Path | Mapping) -> tuple[str, Config]:
-    """A name for messages, and the config."""
-    if isinstance(config, Mapping):
-        return str(config.get('filename') or 'the given config'), Config(dict(config))
-    from .. import shipped
-
-    path = shipped.find_config(str(config))
-    return Path(path).name, Config.fromfile(path)
 
 
 def what_counts(whole: Config, name: str) -> dict[str, Any]:

@@ -149,7 +149,8 @@ class Retriever(BaseModel):
         Returns:
             ``'loss'``: dict of losses, and of scalars for the log. ``'predict'``: the samples,
             with ``video_features`` (one row a tensor) and ``text_features`` (one row a
-            caption). ``'tensor'``: text features and video features of the batch.
+            caption). ``'tensor'``: text features and video features of the batch; without
+            samples those of the videos alone, as `encode_videos` gives them.
 
         Raises:
             ValueError: for other shapes, NaN features, another number of samples than videos,
@@ -159,8 +160,10 @@ class Retriever(BaseModel):
             return self.loss(inputs, data_samples)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
+        if mode == 'tensor' and data_samples is None:
+            return self.encode_videos(inputs)
         if mode == 'tensor':
-            captions = [text for sample in data_samples or () for text in sample.captions]
+            captions = [text for sample in data_samples for text in sample.captions]
             return self.encode_captions(captions), self.encode_videos(inputs)
         raise ValueError(f"Retriever: mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
