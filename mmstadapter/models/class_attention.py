@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .backbones import AttnPoolViT, FrameMeanViT, Side4VideoViT
-from .backbones.side4video.network import trunk_layers
+from .backbones.beside import trunk_layers
 from .trunks import Trunk
 
 

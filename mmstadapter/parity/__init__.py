@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from .aim import AIMCase
 from .case import Line, ModelCase, compare
+from .evl import EVLCase
 from .gathering import GatherCase
 from .metrics import MetricsCase
 from .retrieval import BertAdamCase, PoolCase, TokenCase
@@ -40,6 +41,7 @@ CASES: dict[tuple[str, str], Callable] = {
     ('HJYao00/Side4Video', 'H: end-to-end'): TrainingCase,
     ('taoyang1122/adapt-image-models', 'AIM: '): AIMCase,
     ('MCG-NJU/ZeroI2V', 'ZeroI2V: '): ZeroI2VCase,
+    ('OpenGVLab/efficient-video-recognition', 'EVL'): EVLCase,
 }
 
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']

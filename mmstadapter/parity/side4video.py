@@ -6,7 +6,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..models import Side4VideoViT, VideoHead
-from ..models.backbones.side4video.network import trunk_layers
+from ..models.backbones.beside import trunk_layers
 from ..models.backbones.side4video.operators import shifted_class_tokens, with_positions
 from ..weights import SOURCES
 from ..weights.sources.side4video import visual_rules

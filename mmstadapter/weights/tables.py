@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
@@ -47,6 +47,41 @@ class Rule:
         if len(self.theirs) == 1:
             return [whole]
         return list(whole.unflatten(0, (len(self.theirs), -1)))
+
+
+@dataclass(frozen=True)
+class AxesRule(Rule):
+    """A tensor that has axes of length one elsewhere, which ours lacks, or the reverse.
+
+    Args:
+        before: how many more axes theirs has before ours.
+        after: how many more axes theirs has after ours; fewer if negative.
+    """
+
+    before: int = 0
+    after: int = 0
+
+    def join(self, parts: list[Tensor]) -> Tensor:
+        """(1, ..., *ours, 1, ...) -> ours."""
+        return _behind(_ahead(parts[0], -self.before), -self.after)
+
+    def split(self, whole: Tensor) -> list[Tensor]:
+        """The reverse."""
+        return [_behind(_ahead(whole, self.before), self.after)]
+
+
+def _ahead(x: Tensor, axes: int) -> Tensor:
+    """With so many axes of length one more, or fewer, before the others."""
+    for _ in range(abs(axes)):
+        x = x.unsqueeze(0) if axes > 0 else x.squeeze(0)
+    return x
+
+
+def _behind(x: Tensor, axes: int) -> Tensor:
+    """With so many axes of length one more, or fewer, after the others."""
+    for _ in range(abs(axes)):
+        x = x.unsqueeze(-1) if axes > 0 else x.squeeze(-1)
+    return x
 
 
 @dataclass(frozen=True)
@@ -116,7 +151,7 @@ class Source:
         """The same, each tensor made when asked for; the names are checked at once."""
         found: dict[str, tuple[Rule, dict[int, str]]] = {}
         for name, full in self.full_names(tensors).items():
-            template, number = _template(full)
+            template, number = _template(full, self.by_theirs)
             if template in self.by_theirs:
                 rule, part = self.by_theirs[template]
                 found.setdefault(rule.ours.format(number), (rule, {}))[1][part] = name
@@ -145,7 +180,7 @@ class Source:
         """The same, each tensor made when asked for; the names are checked at once."""
         makers = {}
         for name in tensors:
-            template, number = _template(name)
+            template, number = _template(name, self.by_ours)
             if template in self.by_ours:
                 rule = self.by_ours[template]
                 for part, theirs in enumerate(rule.theirs):
@@ -163,7 +198,7 @@ class Source:
         return {n: self.optional_prefix + n if bare and not self._has(n) else n for n in full}
 
     def _has(self, full_name: str) -> bool:
-        return _template(full_name)[0] in self.by_theirs
+        return _template(full_name, self.by_theirs)[0] in self.by_theirs
 
     def known(self, names: Iterable[str]) -> list[str]:
         """The names of a file that are in the table."""
@@ -191,12 +226,12 @@ def _part(rule: Rule, tensors: Mapping[str, Tensor], name: str, part: int) -> Te
     return tensor.clone() if len(rule.theirs) > 1 else tensor
 
 
-def _template(name: str) -> tuple[str, str]:
-    """'a.3.b' -> ('a.{}.b', '3'); a name without a number stays as it is."""
-    number = re.search(r'\.(\d+)\.', name)
+def _template(name: str, known: Collection[str] = ()) -> tuple[str, str]:
+    """'a.3.b' -> ('a.{}.b', '3'); a name that is known or without a number stays as it is."""
+    number = None if name in known else re.search(r'\.(\d+)(?=\.|$)', name)
     if number is None:
         return name, ''
-    return f'{name[: number.start()]}.{{}}.{name[number.end() :]}', number[1]
+    return f'{name[: number.start()]}.{{}}{name[number.end() :]}', number[1]
 
 
 def _matching(patterns: tuple[str, ...], name: str) -> str | None:

@@ -4,6 +4,7 @@
 
 from .aim import AIMViT
 from .attn_pool import AttentionPool, AttnPoolViT
+from .evl import EVLViT
 from .frame_mean import FrameMeanViT
 from .prompt import PromptViT
 from .shared_trunk import FrameMean, SharedTrunkViT

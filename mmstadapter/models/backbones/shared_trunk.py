@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from ..parts import built_trunk
 from ..trunks.base import Trunk
+from .beside import check_portion, check_video, trunk_layers
 from .outputs import check_output, out_width, read_out
-from .side4video.network import trunk_layers
-from .side4video.options import check_portion, check_video
 
 
 @MODELS.register_module()

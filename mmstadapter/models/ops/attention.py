@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .linear import QKV, InProjection, is_plain
+from .linear import QKV, InProjection, Linear, is_plain
 
 Mix = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -132,3 +132,35 @@ class SelfAttention(nn.Module):
         """How much the first token looks at each. (M, L, D) -> (M, heads, L), rows sum to one."""
         q, k, _ = self.project(x, num_queries=1)
         return attention_weights(q, k).squeeze(2)
+
+
+class CrossAttention(nn.Module):
+    """Tokens that look at others: W_o softmax(q k^T / sqrt(d)) v, each map a layer of its own.
+
+    Starts as PyTorch's multi-head attention does: Xavier's values, biases of zero.
+
+    Args:
+        embed_dims: width D of both.
+        attn_dims: width of all heads together.
+        num_heads: heads.
+    """
+
+    def __init__(self, embed_dims: int, attn_dims: int, num_heads: int) -> None:
+        super().__init__()
+        if min(attn_dims, num_heads) < 1 or attn_dims % num_heads:
+            raise ValueError(
+                'CrossAttention: attn_dims must be a multiple of num_heads, got '
+                f'{attn_dims} and {num_heads}.'
+            )
+        self.num_heads = num_heads
+        self.q_proj, self.k_proj, self.v_proj = (Linear(embed_dims, attn_dims) for _ in range(3))
+        self.out_proj = Linear(attn_dims, embed_dims)
+        for layer in (self.q_proj, self.k_proj, self.v_proj, self.out_proj):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Tokens (M, Q, D) that look, (M, L, D) that are looked at -> (M, Q, D)."""
+        given = (self.q_proj(x), self.k_proj(y), self.v_proj(y))
+        q, k, v = (split_heads(t, self.num_heads) for t in given)
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v)))

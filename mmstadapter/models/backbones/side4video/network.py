@@ -1,6 +1,6 @@
 """The side network along a trunk's layers, and the backbone of both (Figure 3)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,14 +14,13 @@ from ...ops.batch_norm import BatchNorm, normalise
 from ...ops.elementwise import keep_in_graph
 from ...parts import built_trunk
 from ...trunks.base import Trunk
+from ..beside import check_portion, check_video, idle_parameters, trunk_layers
 from ..outputs import check_output, read_out
 from .block import SideBlock, recomputed
 from .operators import Stem
 from .options import (
     check_choices,
-    check_portion,
     check_sizes,
-    check_video,
     initialise,
     select_layers,
 )
@@ -250,38 +249,3 @@ class Side4VideoViT(BaseModule):
             s = side.read(s, i, tokens, trunk, num_frames)
         x = side.finish(s, tokens, trunk, num_frames)
         return keep_in_graph(x, idle_parameters(trunk, side.last)) if side.output == 'clip' else x
-
-
-def trunk_layers(
-    trunk: Trunk, video: Tensor, last: int, frames_per_pass: int | None = None
-) -> Iterator[list[Tensor]]:
-    """Run a trunk on a video's frames and yield each layer's tokens as soon as they exist.
-
-    Gradients are recorded only where something up to the last layer is tuned.
-
-    Args:
-        trunk: the image encoder.
-        video: (B, 3, T, H, W).
-        last: index of the last layer wanted.
-        frames_per_pass: frames taken through a layer at a time; None for all.
-
-    Yields:
-        Per layer the chunks (M, prefix + N, D), together the B·T frames in order; always the
-        same list, so that a layer that nobody reads is gone when the next exists.
-    """
-    frames = rearrange(video, 'b c t h w -> (b t) c h w')
-    recording = torch.is_grad_enabled() and trunk.trains_layers
-    with torch.set_grad_enabled(recording):
-        chunks = [trunk.embed(part) for part in frames.split(frames_per_pass or frames.shape[0])]
-    del frames  # as large as the video
-    for block in trunk.blocks[: last + 1]:
-        with torch.set_grad_enabled(recording):
-            for i in range(len(chunks)):  # no name may hold on to the layer before
-                chunks[i] = block(chunks[i])
-        yield chunks
-
-
-def idle_parameters(trunk: Trunk, last: int) -> list[nn.Parameter]:
-    """Tuned parameters of the trunk that follow layer ``last`` and influence nothing."""
-    idle = [p for block in trunk.blocks[last + 1 :] for p in block.parameters()]
-    return [p for p in (*idle, *trunk.parameters_after_blocks()) if p.requires_grad]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...trunks.base import Trunk
 from ..st_adapter import select_blocks
@@ -69,28 +69,6 @@ def check_sizes(
         raise ValueError(
             f'Side4VideoViT: {type(trunk).__name__} has no class token to shift or read. Set '
             "cls_shift=False and representation to 'avg_pool' or 'side_cls'."
-        )
-
-
-def check_portion(frames_per_pass: int | None) -> int | None:
-    """Return a number of frames that a trunk may take at a time, or raise ValueError."""
-    if frames_per_pass is not None and not (
-        isinstance(frames_per_pass, int) and frames_per_pass > 0
-    ):
-        raise ValueError(
-            'Side4VideoViT: frames_per_pass must be a positive whole number or None, got '
-            f'{frames_per_pass}.'
-        )
-    return frames_per_pass
-
-
-def check_video(video: Tensor) -> None:
-    """Raise ValueError if a tensor is not a batch of clips."""
-    if video.ndim != 5 or video.shape[1] != 3:
-        raise ValueError(
-            'Side4VideoViT: clips must be (B, 3, T, H, W), so that every clip of a batch has the '
-            f"same number of frames, got {tuple(video.shape)}. Set format_shape='NCTHW' in the "
-            'data preprocessor.'
         )
 
 

@@ -1,0 +1,101 @@
+"""What methods beside a frozen trunk share: its layers one at a time, and nothing kept of them."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..trunks.base import Trunk
+from ..trunks.block import Block
+
+
+def trunk_layers(
+    trunk: Trunk,
+    video: Tensor,
+    last: int,
+    frames_per_pass: int | None = None,
+    *,
+    embedded: bool = False,
+    looked: list[tuple[Tensor, Tensor]] | None = None,
+) -> Iterator[list[Tensor]]:
+    """Run a trunk on a video's frames and yield each layer's tokens as soon as they exist.
+
+    Gradients are recorded only where something up to the last layer is tuned.
+
+    Args:
+        trunk: the image encoder.
+        video: (B, 3, T, H, W).
+        last: index of the last layer wanted.
+        frames_per_pass: frames taken through a layer at a time; None for all.
+        embedded: whether the tokens before the first layer are yielded too, ahead of it.
+        looked: is given the queries and keys of the layer, two of (M, L, D) a chunk, all heads
+            side by side. None: nobody reads them.
+
+    Yields:
+        Per layer the chunks (M, prefix + N, D), together the B·T frames in order; always the
+        same list, so that a layer that nobody reads is gone when the next exists.
+    """
+    frames = rearrange(video, 'b c t h w -> (b t) c h w')
+    recording = torch.is_grad_enabled() and trunk.trains_layers
+    with torch.set_grad_enabled(recording):
+        chunks = [trunk.embed(part) for part in frames.split(frames_per_pass or frames.shape[0])]
+    del frames  # as large as the video
+    if embedded:
+        yield chunks
+    for block in trunk.blocks[: last + 1]:
+        if looked is not None:
+            looked.clear()
+        with torch.set_grad_enabled(recording):
+            for i in range(len(chunks)):  # no name may hold on to the layer before
+                chunks[i] = _run(block, chunks[i], looked)
+        yield chunks
+
+
+def _run(block: Block, x: Tensor, looked: list[tuple[Tensor, Tensor]] | None) -> Tensor:
+    """(M, L, D) -> (M, L, D), noting queries and keys where they are wanted."""
+    if looked is None:
+        return block(x)
+
+    def note(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        looked.append((q, k))
+        return q, k, v
+
+    return block.feed_forward(block.attend(x, mix=note))
+
+
+def idle_parameters(trunk: Trunk, last: int) -> list[nn.Parameter]:
+    """Tuned parameters of the trunk that follow layer ``last`` and influence nothing."""
+    idle = [p for block in trunk.blocks[last + 1 :] for p in block.parameters()]
+    return [p for p in (*idle, *trunk.parameters_after_blocks()) if p.requires_grad]
+
+
+def check_portion(frames_per_pass: int | None, who: str = 'Side4VideoViT') -> int | None:
+    """Return a number of frames that a trunk may take at a time, or raise ValueError."""
+    if frames_per_pass is not None and not (
+        isinstance(frames_per_pass, int) and frames_per_pass > 0
+    ):
+        raise ValueError(
+            f'{who}: frames_per_pass must be a positive whole number or None, got '
+            f'{frames_per_pass}.'
+        )
+    return frames_per_pass
+
+
+def check_video(video: Tensor, who: str = 'Side4VideoViT') -> None:
+    """Raise ValueError if a tensor is not a batch of clips."""
+    if video.ndim != 5 or video.shape[1] != 3:
+        raise ValueError(
+            f'{who}: clips must be (B, 3, T, H, W), so that every clip of a batch has the '
+            f"same number of frames, got {tuple(video.shape)}. Set format_shape='NCTHW' in the "
+            'data preprocessor.'
+        )
+
+
+def check_words(what: str, words: Sequence[str], known: Collection[str]) -> Sequence[str]:
+    """Return a choice of several words, none of them twice, or raise ValueError."""
+    if isinstance(words, str) or not set(words) <= set(known) or len(set(words)) < len(words):
+        raise ValueError(
+            f'{what} must be a list of different words out of {", ".join(known)}, got {words!r}.'
+        )
+    return words
