@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .backbones import AttnPoolViT, FrameMeanViT, Side4VideoViT
-from .backbones.beside import trunk_layers
+from .backbones.beside import class_and_patches, trunk_layers
 from .trunks import Trunk
 
 
@@ -110,7 +110,7 @@ def _side_attention(backbone: Side4VideoViT, video: Tensor) -> Tensor:
         if i < last:
             s = side.read(s, i, tokens, trunk, num_frames)
     weights = side.blocks[-1].attention(
-        s, side.select(tokens, trunk), side.position_embedding, num_frames
+        s, class_and_patches(tokens, trunk), side.position_embedding, num_frames
     )
     queries = weights if side.representation == 'avg_pool' else weights[:, :, :1]
     weights = queries.mean(dim=2)

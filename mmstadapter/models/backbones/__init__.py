@@ -4,6 +4,7 @@
 
 from .aim import AIMViT
 from .attn_pool import AttentionPool, AttnPoolViT
+from .dist import DiSTViT
 from .evl import EVLViT
 from .frame_mean import FrameMeanViT
 from .prompt import PromptViT

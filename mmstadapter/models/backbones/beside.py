@@ -64,6 +64,17 @@ def _run(block: Block, x: Tensor, looked: list[tuple[Tensor, Tensor]] | None) ->
     return block.feed_forward(block.attend(x, mix=note))
 
 
+def class_and_patches(tokens: Sequence[Tensor], trunk: Trunk) -> Sequence[Tensor]:
+    """Class token and patches of chunks (M, prefix + N, D); registers are not read.
+
+    Where there is no class token another one stands in its place, for nobody to read.
+    """
+    prefix = trunk.num_prefix_tokens
+    if prefix == 1:
+        return tokens
+    return [torch.cat([x[:, :1], x[:, prefix:]], dim=1) for x in tokens]
+
+
 def idle_parameters(trunk: Trunk, last: int) -> list[nn.Parameter]:
     """Tuned parameters of the trunk that follow layer ``last`` and influence nothing."""
     idle = [p for block in trunk.blocks[last + 1 :] for p in block.parameters()]

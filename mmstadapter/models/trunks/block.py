@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from ..ops.attention import Mix
@@ -93,3 +94,23 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(M, L, D) -> (M, L, D), both."""
         return self.feed_forward(self.attend(x))
+
+
+def read_by(block: Block, queries: Tensor, x: Tensor) -> Tensor:
+    """Other tokens read x by a block: q + CA(norm q, norm x), then the MLP branch.
+
+    Args:
+        block: a pre-norm block that mixes; its first norm is that of queries and tokens.
+        queries: (M, Q, D).
+        x: (M, L, D), the tokens that are looked at.
+
+    Returns:
+        (M, Q, D).
+    """
+    count = queries.shape[1]
+
+    def others(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return q, k[:, count:], v[:, count:]
+
+    both = torch.cat([queries, x], dim=1)
+    return block.feed_forward(block.attend(both, num_queries=count, mix=others))

@@ -14,7 +14,13 @@ from ...ops.batch_norm import BatchNorm, normalise
 from ...ops.elementwise import keep_in_graph
 from ...parts import built_trunk
 from ...trunks.base import Trunk
-from ..beside import check_portion, check_video, idle_parameters, trunk_layers
+from ..beside import (
+    check_portion,
+    check_video,
+    class_and_patches,
+    idle_parameters,
+    trunk_layers,
+)
 from ..outputs import check_output, read_out
 from .block import SideBlock, recomputed
 from .operators import Stem
@@ -141,21 +147,10 @@ class SideNetwork(BaseModule):
         if layer not in self.reads:
             return s
         block = self.blocks[self.reads.index(layer)]
-        tokens = self.select(tokens, trunk)
+        tokens = class_and_patches(tokens, trunk)
         if not (self.with_cp and torch.is_grad_enabled()):
             return block(s, tokens, self.position_embedding, num_frames)
         return recomputed(block, s, tokens, self.position_embedding, num_frames)
-
-    @staticmethod
-    def select(tokens: Sequence[Tensor], trunk: Trunk) -> Sequence[Tensor]:
-        """Class token and patches of chunks (M, prefix + N, D); registers are not read.
-
-        Where there is no class token another one stands in its place, and nothing reads it.
-        """
-        prefix = trunk.num_prefix_tokens
-        if prefix == 1:
-            return tokens
-        return [torch.cat([x[:, :1], x[:, prefix:]], dim=1) for x in tokens]
 
     def finish(self, s: Tensor, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int) -> Tensor:
         """The feature, from the side tokens and the last layer's trunk tokens.
