@@ -2,7 +2,7 @@
 
 from . import backbones
 from .backbones import *  # noqa: F403  (its __all__ is below)
-from .heads import MultiTaskHead, VideoHead
+from .heads import MultiTaskHead, TextHead, VideoHead
 from .retrieval import (
     ContrastiveLoss,
     MeanPoolSimilarity,
@@ -28,6 +28,7 @@ __all__ = [
     'MeanPoolSimilarity',
     'Retriever',
     'SequentialSimilarity',
+    'TextHead',
     'TimmViT',
     'TokenSimilarity',
     'Trunk',

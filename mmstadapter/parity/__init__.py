@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from .aim import AIMCase
 from .case import Line, ModelCase, compare
+from .dist import DiSTCase
 from .evl import EVLCase
 from .gathering import GatherCase
 from .metrics import MetricsCase
@@ -42,6 +43,7 @@ CASES: dict[tuple[str, str], Callable] = {
     ('taoyang1122/adapt-image-models', 'AIM: '): AIMCase,
     ('MCG-NJU/ZeroI2V', 'ZeroI2V: '): ZeroI2VCase,
     ('OpenGVLab/efficient-video-recognition', 'EVL'): EVLCase,
+    ('alibaba-mmai-research/DiST', 'DiST'): DiSTCase,
 }
 
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']

@@ -11,16 +11,15 @@ from einops import rearrange, repeat
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from ..ops.elementwise import LayerNorm, keep_in_graph, linear
+from ..ops.elementwise import LayerNorm, keep_in_graph
 from ..ops.linear import Linear
 from ..ops.positions import time_positions
 from ..ops.time_conv import TimeMLP, TimeSpaceNet
 from ..trunks.block import read_by
 from ..trunks.clip_vit import MLP, CLIPBlock
-from .beside import check_portion, check_video, class_and_patches, idle_parameters, trunk_layers
-from .dist_options import check_options, initialise, select_reads, whole_strides
+from . import beside
+from .dist_options import check_options, initialise, whole_strides
 
 
 class DiSTLayer(nn.Module):
@@ -29,7 +28,7 @@ class DiSTLayer(nn.Module):
         u = TimeSpaceNet(u);  z = W Z + r;  d = repeat_a(V z)
         z = z + [e; Conv_ax1x1(u)];  r = MLP(LN z) + TimeMLP(LN z);  u = u + d
 
-    with a learned e for the class token of each frame. The arguments are those of `DiSTViT`.
+    e is learned, for the class token of each frame. The arguments are those of `DiSTViT`.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class DiSTLayer(nn.Module):
         self.temporal = TimeSpaceNet(temporal_dims, hidden[0], kernel_size)
         self.down, self.to_temporal = Linear(embed_dims, dims), Linear(dims, temporal_dims)
         self.cls = nn.Parameter(torch.empty(rows, dims))
-        step = (stride, 1, 1)
+        self.stride, step = stride, (stride, 1, 1)
         self.from_temporal = nn.Conv3d(temporal_dims, dims, step, step)
         self.ln_1, self.ln_2 = LayerNorm(dims), LayerNorm(dims)
         self.mlp = MLP(dims, hidden[1], 'quick_gelu')
@@ -49,15 +48,22 @@ class DiSTLayer(nn.Module):
 
     def forward(self, u: Tensor, r: Tensor | float, *tokens: Tensor) -> tuple[Tensor, ...]:
         """(B, C, T, h, w), (B·S, 1+N, M), chunks of (B·S, 1+N, D) -> the next u and r, and z."""
-        u, stride = self.temporal(u), self.from_temporal.stride[0]
+        u = self.temporal(u)
         z = torch.cat([self.down(chunk) for chunk in tokens]) + r
+        d, z = self.spread(z, u), z + self.collect(u)
+        return u + d, self.mlp(self.ln_1(z)) + self.time_mlp(self.ln_2(z), len(z) // len(u)), z
+
+    def spread(self, z: Tensor, u: Tensor) -> Tensor:
+        """repeat_a(V z), shaped as u."""
         d = self.to_temporal(z[:, 1:]).unflatten(1, u.shape[3:])
-        d = repeat(d, '(b s) h w c -> b c (s a) h w', b=len(u), a=stride)
+        return repeat(d, '(b s) h w c -> b c (s a) h w', b=len(u), a=self.stride)
+
+    def collect(self, u: Tensor) -> Tensor:
+        """[e; Conv_ax1x1(u)], (B, C, T, h, w) -> (B·S, 1+N, M)."""
         patches = rearrange(self.from_temporal(u), 'b m s h w -> b s (h w) m')
-        cls = time_positions(self.cls, patches.shape[1]).to(patches.dtype)
-        added = torch.cat([repeat(cls, 's m -> b s 1 m', b=len(u)), patches], dim=2)
-        z = z + added.flatten(0, 1)
-        return u + d, self.mlp(self.ln_1(z)) + self.time_mlp(self.ln_2(z), cls.shape[0]), z
+        e = time_positions(self.cls, patches.shape[1]).to(patches.dtype)
+        e = repeat(e, 's m -> b s 1 m', b=len(u))
+        return torch.cat([e, patches], dim=2).flatten(0, 1)
 
 
 class AdaPooling(nn.Module):
@@ -84,22 +90,19 @@ class AdaPooling(nn.Module):
 class DiSTViT(BaseModule):
     """Frozen trunk on some frames, a thin network on all, and one beside both that joins them.
 
-    Nothing flows back into the trunk, which runs without gradients while nothing in it is
-    tuned. The feature lies in CLIP's joint space: `TextHead` compares it with class names.
+    Nothing flows back into a frozen trunk. `TextHead` compares the feature with class names.
 
     Args:
         trunk: config of the pretrained image encoder, with a class token.
-        num_frames: T, for which the tables over time are made; other lengths take their
-            nearest rows, and one that ``stride`` does not divide repeats its last frame.
-        stride: a; the trunk sees frames 0, a, 2a, ...
+        num_frames: T of the tables over time; other lengths take their nearest rows.
+        stride: a; the trunk sees frames 0, a, 2a, ..., and the last one fills up a stride.
         blocks: the trunk layers read, ``'all'``, ``'last_<n>'`` or indices; -1: its input.
         dims, temporal_dims: widths M and C of the joining and the thin network.
         output_dims: width E of the feature; None leaves it at M.
         num_poolings: `AdaPooling` layers, 2 on Something-Something and 4 on Kinetics.
         stem_frames, kernel_size: frames of the first convolution and of the others.
         ratios: inner over outer width of the thin network, of MLPs and of MLPs over time.
-        frames_per_pass: frames the trunk takes at a time; None for all at once.
-        with_cp: recompute each layer in the backward pass.
+        frames_per_pass, with_cp: see `EVLViT`.
     """
 
     def __init__(
@@ -111,45 +114,37 @@ class DiSTViT(BaseModule):
     ) -> None:  # fmt: skip
         super().__init__()
         self.trunk = MODELS.build(trunk)
-        check_options(self.trunk, num_frames, stride, stem_frames, kernel_size)
-        self.reads = select_reads(blocks, len(self.trunk.blocks))
-        self.frames_per_pass, self.with_cp = check_portion(frames_per_pass, 'DiSTViT'), with_cp
-        self.stride, rows, p = stride, -(-num_frames // stride), self.trunk.patch_size
-        kernel, width = (stem_frames, p, p), self.trunk.embed_dims
-        self.stem = nn.Conv3d(3, temporal_dims, kernel, (1, p, p), (stem_frames // 2, 0, 0))
+        self.reads = check_options(self.trunk, blocks, num_frames, stride, stem_frames, kernel_size)
+        self.frames_per_pass = beside.check_portion(frames_per_pass, 'DiSTViT')
+        self.with_cp, self.stride, rows = with_cp, stride, -(-num_frames // stride)
+        width, p, k = self.trunk.embed_dims, self.trunk.patch_size, stem_frames
+        self.stem = nn.Conv3d(3, temporal_dims, (k, p, p), (1, p, p), (k // 2, 0, 0))
         sizes = (width, dims, temporal_dims, rows, stride, kernel_size, ratios)
         self.layers = nn.ModuleList(DiSTLayer(*sizes) for _ in self.reads)
         self.query, self.frame_query = (nn.Parameter(torch.empty(dims)) for _ in range(2))
         self.poolings = nn.ModuleList(AdaPooling(dims, rows) for _ in range(num_poolings))
         self.cls_proj, self.ln = Linear(width, dims), LayerNorm(dims)
-        self.proj = None if output_dims is None else nn.Parameter(torch.empty(dims, output_dims))
+        self.proj = Linear(dims, output_dims, bias=False) if output_dims else nn.Identity()
         self.out_channels = output_dims or dims
         initialise(self)
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, E), for any T."""
-        check_video(video, 'DiSTViT')
         video = whole_strides(video, self.stride)
         u, r, trunk, last = self.stem(video), 0.0, self.trunk, self.reads[-1]
         seen = trunk, video[:, :, :: self.stride], last, self.frames_per_pass
-        for i, tokens in enumerate(trunk_layers(*seen, embedded=True), start=-1):
+        for i, tokens in enumerate(beside.trunk_layers(*seen, embedded=True), start=-1):
             if i in self.reads:
-                u, r, z = self.run(i, u, r, *class_and_patches(tokens, trunk))
+                layer = self.layers[self.reads.index(i)]
+                given = beside.class_and_patches(tokens, trunk)
+                u, r, z = beside.run_layer(layer, self.with_cp, u, r, *given)
         cls = torch.cat([chunk[:, 0] for chunk in tokens]).unflatten(0, (len(video), -1))
-        idle = [*idle_parameters(trunk, last), *self.layers[-1].to_temporal.parameters()]
+        idle = [*beside.idle_parameters(trunk, last), *layer.to_temporal.parameters()]
         return keep_in_graph(self.pool(z + r, cls), idle)
-
-    def run(self, i: int, *given: Tensor) -> tuple[Tensor, ...]:
-        """What reads trunk layer i, recomputed in the backward pass where that is asked for."""
-        layer = self.layers[self.reads.index(i)]
-        if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(layer, *given, use_reentrant=False)
-        return layer(*given)
 
     def pool(self, z: Tensor, cls: Tensor) -> Tensor:
         """(B·S, 1+N, M) and the trunk's class tokens (B, S, D) -> (B, E)."""
         q_t, q_s = self.query.expand(len(cls), 1, -1), self.frame_query.expand(len(z), 1, -1)
         for pooling in self.poolings:
             q_t, q_s = pooling(q_t, q_s, z)
-        f = self.ln(q_t[:, 0] + self.cls_proj(cls.mean(dim=1)))
-        return f if self.proj is None else linear(f, self.proj.T, None)
+        return self.proj(self.ln(q_t[:, 0] + self.cls_proj(cls.mean(dim=1))))

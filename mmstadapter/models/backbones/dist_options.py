@@ -7,15 +7,21 @@ from torch import Tensor, nn
 
 from ..ops.linear import InProjection
 from ..trunks.base import Trunk
+from .beside import check_video
 from .st_adapter import select_blocks
 
 SPREAD = 0.02
 
 
 def check_options(
-    trunk: Trunk, num_frames: int, stride: int, stem_frames: int, kernel_size: int
-) -> None:
-    """Raise ValueError for what cannot be built; see `DiSTViT`."""
+    trunk: Trunk,
+    blocks: str | Sequence[int],
+    num_frames: int,
+    stride: int,
+    stem_frames: int,
+    kernel_size: int,
+) -> list[int]:
+    """Indices of the layers that are read, or ValueError for what cannot be built."""
     if not trunk.has_class_token:
         raise ValueError(
             f'DiSTViT: {type(trunk).__name__} has no class token, which the feature starts from. '
@@ -31,6 +37,7 @@ def check_options(
         raise ValueError(
             f'DiSTViT: num_frames and stride must be positive, got {num_frames} and {stride}.'
         )
+    return select_reads(blocks, len(trunk.blocks))
 
 
 def select_reads(blocks: str | Sequence[int], num_blocks: int) -> list[int]:
@@ -46,7 +53,8 @@ def select_reads(blocks: str | Sequence[int], num_blocks: int) -> list[int]:
 
 
 def whole_strides(video: Tensor, stride: int) -> Tensor:
-    """A clip whose frames ``stride`` divides: the last one is repeated. (B, 3, T, H, W) -> same."""
+    """Clips (B, 3, T, H, W), their last frame repeated until ``stride`` divides T."""
+    check_video(video, 'DiSTViT')
     lacking = -video.shape[2] % stride
     if not lacking:
         return video
@@ -64,9 +72,10 @@ def initialise(model: nn.Module) -> None:
     for module in (m for child in own for m in child.modules()):
         if isinstance(module, nn.Linear | nn.Conv3d) and not isinstance(module, InProjection):
             nn.init.trunc_normal_(module.weight, std=SPREAD)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     for name, parameter in model.named_parameters():
         if name.endswith(('query', 'cls', 'positions')) and not name.startswith('trunk.'):
             nn.init.trunc_normal_(parameter, std=SPREAD)
-    if model.proj is not None:
-        nn.init.normal_(model.proj, std=model.proj.shape[0] ** -0.5)
+    if isinstance(model.proj, nn.Linear):
+        nn.init.normal_(model.proj.weight, std=model.proj.in_features**-0.5)

@@ -11,7 +11,6 @@ from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..ops.attention import CrossAttention
 from ..ops.depthwise import DepthwiseConv
@@ -20,7 +19,14 @@ from ..ops.linear import Linear
 from ..ops.neighbours import OffsetTables, gazes
 from ..ops.positions import time_positions
 from ..trunks.block import require_mix
-from .beside import check_portion, check_video, check_words, idle_parameters, trunk_layers
+from .beside import (
+    check_portion,
+    check_video,
+    check_words,
+    idle_parameters,
+    run_layer,
+    trunk_layers,
+)
 from .st_adapter import select_blocks
 
 TEMPORAL = ('conv', 'position', 'cross_attention')
@@ -129,7 +135,8 @@ class EVLViT(BaseModule):
             if i in self.reads:
                 seen = self.gazes(i, looked, video.shape[2]) if looked else ()
                 z = rearrange(torch.cat(tokens), '(b t) l d -> b t l d', b=len(video))
-                s = self.run(self.layers[self.reads.index(i)], s, z, *seen)
+                layer = self.layers[self.reads.index(i)]
+                s = run_layer(layer, self.with_cp, s, z, *seen)
         return keep_in_graph(self.ln(s[:, 0]), idle_parameters(self.trunk, last))
 
     def gazes(self, i: int, looked: list[tuple[Tensor, Tensor]], num_frames: int) -> list[Tensor]:
@@ -137,9 +144,3 @@ class EVLViT(BaseModule):
         prefix, heads = self.trunk.num_prefix_tokens, self.trunk.blocks[i].attn.num_heads
         q, k = (torch.cat(part)[:, prefix:] for part in zip(*looked, strict=True))
         return gazes(q, k, num_frames, heads)
-
-    def run(self, layer: DecoderLayer, s: Tensor, z: Tensor, *seen: Tensor) -> Tensor:
-        """A decoder layer, recomputed in the backward pass where that is asked for."""
-        if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(layer, s, z, *seen, use_reentrant=False)
-        return layer(s, z, *seen)

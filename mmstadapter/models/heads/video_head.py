@@ -7,8 +7,36 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 
 
+class CheckedHead(BaseHead):
+    """MMAction2's head with labels checked, and scores in float32 from the loss on."""
+
+    def loss_by_feat(self, cls_scores: Tensor, data_samples: SampleList) -> dict:
+        """Cross entropy and top-k accuracy of (B, num_classes) scores, in float32.
+
+        Raises:
+            ValueError: if a label is outside the classes.
+        """
+        self._check_labels(data_samples)
+        return super().loss_by_feat(cls_scores.float(), data_samples)
+
+    def predict_by_feat(self, cls_scores: Tensor, data_samples: SampleList) -> SampleList:
+        """Average the views' scores, in float32, and write them into the samples."""
+        return super().predict_by_feat(cls_scores.float(), data_samples)
+
+    def _check_labels(self, data_samples: SampleList) -> None:
+        hard = [s.gt_label for s in data_samples if not torch.is_floating_point(s.gt_label)]
+        labels = torch.cat(hard).cpu() if hard else torch.empty(0)
+        wrong = labels[(labels < 0) | (labels >= self.num_classes)].tolist()
+        if wrong and not self.multi_class:
+            raise ValueError(
+                f'{type(self).__name__}: labels must lie in 0..{self.num_classes - 1}, got '
+                f'{wrong}. Set model.cls_head.num_classes to the number of classes of the data '
+                'set.'
+            )
+
+
 @MODELS.register_module()
-class VideoHead(BaseHead):
+class VideoHead(CheckedHead):
     """Dropout and a linear classifier, as the released ST-Adapter and Side4Video have them.
 
     Pooling and the norms belong to the backbone.
@@ -46,26 +74,3 @@ class VideoHead(BaseHead):
     def forward(self, x: Tensor, **kwargs) -> Tensor:
         """(B, D) -> (B, num_classes) scores."""
         return self.fc_cls(self.dropout(x))
-
-    def loss_by_feat(self, cls_scores: Tensor, data_samples: SampleList) -> dict:
-        """Cross entropy and top-k accuracy of (B, num_classes) scores, in float32.
-
-        Raises:
-            ValueError: if a label is outside the classes.
-        """
-        self._check_labels(data_samples)
-        return super().loss_by_feat(cls_scores.float(), data_samples)
-
-    def predict_by_feat(self, cls_scores: Tensor, data_samples: SampleList) -> SampleList:
-        """Average the views' scores, in float32, and write them into the samples."""
-        return super().predict_by_feat(cls_scores.float(), data_samples)
-
-    def _check_labels(self, data_samples: SampleList) -> None:
-        hard = [s.gt_label for s in data_samples if not torch.is_floating_point(s.gt_label)]
-        labels = torch.cat(hard).cpu() if hard else torch.empty(0)
-        wrong = labels[(labels < 0) | (labels >= self.num_classes)].tolist()
-        if wrong and not self.multi_class:
-            raise ValueError(
-                f'VideoHead: labels must lie in 0..{self.num_classes - 1}, got {wrong}. '
-                'Set model.cls_head.num_classes to the number of classes of the data set.'
-            )

@@ -1,0 +1,126 @@
+"""Class names as the classifier: scores are similarities with what a text tower makes of them."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS, TOKENIZER
+from torch import Tensor
+
+from mmstadapter import weights
+
+from .video_head import CheckedHead
+
+START_SCALE = 1 / 0.07  # CLIP's at the start of its own training
+
+
+@MODELS.register_module()
+class TextHead(CheckedHead):
+    """exp(logit_scale) times the cosine of a clip's feature and the text of each class.
+
+    As in the released DiST code, where the text tower is CLIP's and frozen, and so is the
+    scale. Of a frozen tower the texts are encoded once, and again after a change of mode.
+
+    Args:
+        in_channels: width E of the feature, that of the tower's joint space.
+        num_classes: number of classes.
+        text_tower: config of the text tower, frozen by ``tune='none'``.
+        tokenizer: config of the tokenizer.
+        labels: the class names in order: a list, or a file with one a line, such as the
+            ``label_map_*.txt`` that ``mmstadapter prepare`` writes.
+        prompt: what is read of a name, which stands for ``{}``; the name alone in DiST.
+        logit_scale: natural logarithm of the factor. ``None`` reads it from the tower's
+            file; with a random tower it is that of 1/0.07.
+        average_clips: see `VideoHead`.
+        kwargs: further options of MMAction2's ``BaseHead``.
+
+    Raises:
+        ValueError: if feature and tower have other widths, or labels and classes other
+            numbers.
+        FileNotFoundError: if the file of the labels is missing.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        text_tower: dict,
+        tokenizer: dict,
+        labels: str | Sequence[str],
+        prompt: str = '{}',
+        logit_scale: float | None = None,
+        average_clips: str | None = 'prob',
+        **kwargs,
+    ) -> None:
+        super().__init__(num_classes, in_channels, average_clips=average_clips, **kwargs)
+        self.text_tower = MODELS.build(text_tower)
+        self.tokenizer = TOKENIZER.build(tokenizer)
+        self.labels, self.prompt, self.starts_at = labels, prompt, logit_scale
+        if self.text_tower.joint_dims != in_channels:
+            raise ValueError(
+                f'TextHead: the text tower gives vectors of {self.text_tower.joint_dims}, the '
+                f'feature has in_channels={in_channels}. Set both, and the output_dims of the '
+                'backbone, to the width of the joint space: 512 of CLIP ViT-B, 768 of ViT-L.'
+            )
+        start = math.log(START_SCALE) if logit_scale is None else logit_scale
+        self.register_buffer('logit_scale', torch.tensor(float(start)))
+        self.forget()
+
+    def init_weights(self) -> None:
+        """Read the tower's file and the scale in it, and the labels, which must be there."""
+        super().init_weights()
+        self.names()
+        if self.starts_at is None and self.text_tower.checkpoint is not None:
+            self.logit_scale.fill_(weights.load_logit_scale(self.text_tower.checkpoint))
+
+    def names(self) -> list[str]:
+        """The class names, in order."""
+        names = self.labels
+        if isinstance(names, str):
+            if not Path(names).is_file():
+                raise FileNotFoundError(
+                    f'TextHead: labels {names} does not exist. Give a file with a class name a '
+                    'line, in the order of the class numbers, or the names themselves.'
+                )
+            names = Path(names).read_text(encoding='utf-8').splitlines()
+        if len(names) != self.num_classes:
+            raise ValueError(
+                f'TextHead: labels must be num_classes={self.num_classes} names, got {len(names)}.'
+            )
+        return list(names)
+
+    def tokens(self) -> Tensor:
+        """What the tower reads, (num_classes, L), on its device."""
+        texts = [self.prompt.replace('{}', name) for name in self.names()]
+        return self.tokenizer(texts).to(self.logit_scale.device)
+
+    def texts(self) -> Tensor:
+        """The classes in the joint space, (num_classes, E), not normalised."""
+        if any(p.requires_grad for p in self.text_tower.parameters()):
+            return self.text_tower(self.tokens())[0]
+        if self._texts is None:
+            with torch.no_grad():
+                self._texts = self.text_tower(self.tokens())[0]
+        return self._texts
+
+    def forget(self) -> None:
+        """Encode the texts anew when they are needed next."""
+        self._texts: Tensor | None = None
+
+    def train(self, mode: bool = True) -> 'TextHead':
+        """Change the mode, and encode the texts anew."""
+        self.forget()
+        return super().train(mode)
+
+    def _apply(self, *args, **kwargs) -> 'TextHead':
+        self.forget()
+        return super()._apply(*args, **kwargs)
+
+    def forward(self, x: Tensor, **kwargs) -> Tensor:
+        """(B, E) -> (B, num_classes) scores, in float32."""
+        texts = self.texts()
+        with torch.autocast(x.device.type, enabled=False):
+            cosine = F.normalize(x.float(), dim=-1) @ F.normalize(texts.float(), dim=-1).T
+            return self.logit_scale.float().exp() * cosine
