@@ -30,6 +30,8 @@ NAMES = (  # as `weights.SOURCES`, which a test keeps alike
     'aim',
     'aim-imagenet',
     'clip4clip',
+    'dist',
+    'evl',
     'side4video-clip',
     'side4video-eva',
     'side4video-retrieval',

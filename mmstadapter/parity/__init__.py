@@ -42,8 +42,8 @@ CASES: dict[tuple[str, str], Callable] = {
     ('HJYao00/Side4Video', 'H: end-to-end'): TrainingCase,
     ('taoyang1122/adapt-image-models', 'AIM: '): AIMCase,
     ('MCG-NJU/ZeroI2V', 'ZeroI2V: '): ZeroI2VCase,
-    ('OpenGVLab/efficient-video-recognition', 'EVL'): EVLCase,
-    ('alibaba-mmai-research/DiST', 'DiST'): DiSTCase,
+    ('OpenGVLab/efficient-video-recognition', 'EVL: '): EVLCase,
+    ('alibaba-mmai-research/DiST', 'DiST: '): DiSTCase,
 }
 
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']

@@ -44,11 +44,6 @@ class DiSTCase(ModelCase):
         head.tokens = lambda: tensors['input_texts']
         self.model = nn.ModuleDict(dict(backbone=backbone, cls_head=head))
 
-    def load(self) -> None:
-        """The official state; texts are encoded anew."""
-        super().load()
-        self.model['cls_head'].forget()
-
     def forward(self) -> Tensor:
         """(B, num_classes)."""
         return self.model['cls_head'](self.model['backbone'](self.tensors['input'].float()))

@@ -81,6 +81,34 @@ ROWS = {
         with_cp=True,
     ),
     'zeroi2v-merged': dict(type='mmstadapter.ZeroI2VViT', adapters=()),
+    'evl': dict(type='mmstadapter.EVLViT', blocks='last_2', num_frames=4, dropout=0.0),
+    'evl-conv': dict(
+        type='mmstadapter.EVLViT',
+        blocks=[0],
+        temporal=['conv'],
+        attn_dims=24,
+        num_heads=3,
+        dropout=0.0,
+        with_cp=True,
+        frames_per_pass=3,
+    ),
+    'evl-full': dict(
+        type='mmstadapter.EVLViT', blocks='all', dropout=0.0, with_cp=True, trunk=dict(tune='all')
+    ),
+    'dist': dict(
+        type='mmstadapter.DiSTViT', num_frames=8, dims=16, temporal_dims=8, output_dims=16
+    ),
+    'dist-last': dict(
+        type='mmstadapter.DiSTViT',
+        stride=3,
+        blocks=[-1, 1],
+        dims=16,
+        temporal_dims=8,
+        output_dims=None,
+        with_cp=True,
+        frames_per_pass=3,
+        trunk=dict(tune='last_0'),
+    ),
 }
 
 ELSEWHERE = {'SharedTrunkViT'}  # gives several features: tests/models/test_shared_trunk.py

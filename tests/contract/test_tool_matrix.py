@@ -47,6 +47,11 @@ mmpretrain = dict(
 side = dict(type='mmstadapter.Side4VideoViT', trunk=tiny_trunk(), side_dims=16, head_dims=16)
 
 
+dist = dict(
+    type='mmstadapter.DiSTViT', trunk=tiny_trunk(), dims=16, temporal_dims=16, output_dims=16
+)
+
+
 class Column(NamedTuple):
     """A model, the library it needs, and its parts that cannot change what it gives."""
 
@@ -67,10 +72,16 @@ COLUMNS = {
     ),
     'AIMViT': Column(dict(type='mmstadapter.AIMViT', trunk=tiny_trunk(), time_in=True)),
     'ZeroI2VViT': Column(dict(type='mmstadapter.ZeroI2VViT', trunk=tiny_trunk())),
+    'EVLViT': Column(
+        dict(type='mmstadapter.EVLViT', trunk=tiny_trunk(), blocks='last_2'),
+        idle=('trunk.ln_post',),
+    ),
+    'DiSTViT': Column(dist, idle=('trunk.ln_post', 'layers.2.to_temporal')),
     'Side4VideoViT': Column(side, idle=('trunk.ln_post',)),
     'Retriever': Column(tiny_retriever(), idle=('backbone.after_attn.2.',)),
 }
-UNREAD = {'Side4VideoViT': {'trunk.ln_post'}}  # the side network has a norm of its own
+# Networks beside a trunk have a norm of their own.
+UNREAD = {name: {'trunk.ln_post'} for name in ('EVLViT', 'DiSTViT', 'Side4VideoViT')}
 
 
 def mark(name: str, needs: str | None) -> pytest.MarkDecorator:

@@ -16,6 +16,7 @@ from ..ops.elementwise import LayerNorm, keep_in_graph
 from ..ops.linear import Linear
 from ..ops.positions import time_positions
 from ..ops.time_conv import TimeMLP, TimeSpaceNet
+from ..parts import built_trunk
 from ..trunks.block import read_by
 from ..trunks.clip_vit import MLP, CLIPBlock
 from . import beside
@@ -93,7 +94,7 @@ class DiSTViT(BaseModule):
     Nothing flows back into a frozen trunk. `TextHead` compares the feature with class names.
 
     Args:
-        trunk: config of the pretrained image encoder, with a class token.
+        trunk: the pretrained image encoder or its config, with a class token.
         num_frames: T of the tables over time; other lengths take their nearest rows.
         stride: a; the trunk sees frames 0, a, 2a, ..., and the last one fills up a stride.
         blocks: the trunk layers read, ``'all'``, ``'last_<n>'`` or indices; -1: its input.
@@ -106,26 +107,25 @@ class DiSTViT(BaseModule):
     """
 
     def __init__(
-        self, trunk: dict, num_frames: int = 16, stride: int = 2,
+        self, trunk: dict | nn.Module, num_frames: int = 16, stride: int = 2,
         blocks: str | Sequence[int] = 'all', dims: int = 384, temporal_dims: int = 96,
         output_dims: int | None = 512, num_poolings: int = 2, stem_frames: int = 5,
         kernel_size: int = 3, ratios: Sequence[float] = (1, 1, 0.25),
         frames_per_pass: int | None = 64, with_cp: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.trunk = MODELS.build(trunk)
-        self.reads = check_options(self.trunk, blocks, num_frames, stride, stem_frames, kernel_size)
+        trunk = self.trunk = built_trunk(trunk, 'DiSTViT')
+        self.reads = check_options(trunk, blocks, num_frames, stride, stem_frames, kernel_size)
         self.frames_per_pass = beside.check_portion(frames_per_pass, 'DiSTViT')
-        self.with_cp, self.stride, rows = with_cp, stride, -(-num_frames // stride)
-        width, p, k = self.trunk.embed_dims, self.trunk.patch_size, stem_frames
+        self.with_cp, self.stride, self.out_channels = with_cp, stride, output_dims or dims
+        p, k, rows = trunk.patch_size, stem_frames, -(-num_frames // stride)
         self.stem = nn.Conv3d(3, temporal_dims, (k, p, p), (1, p, p), (k // 2, 0, 0))
-        sizes = (width, dims, temporal_dims, rows, stride, kernel_size, ratios)
+        sizes = (trunk.embed_dims, dims, temporal_dims, rows, stride, kernel_size, ratios)
         self.layers = nn.ModuleList(DiSTLayer(*sizes) for _ in self.reads)
         self.query, self.frame_query = (nn.Parameter(torch.empty(dims)) for _ in range(2))
         self.poolings = nn.ModuleList(AdaPooling(dims, rows) for _ in range(num_poolings))
-        self.cls_proj, self.ln = Linear(width, dims), LayerNorm(dims)
+        self.cls_proj, self.ln = Linear(trunk.embed_dims, dims), LayerNorm(dims)
         self.proj = Linear(dims, output_dims, bias=False) if output_dims else nn.Identity()
-        self.out_channels = output_dims or dims
         initialise(self)
 
     def forward(self, video: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from ..ops.elementwise import LayerNorm, keep_in_graph, quick_gelu
 from ..ops.linear import Linear
 from ..ops.neighbours import OffsetTables, gazes
 from ..ops.positions import time_positions
+from ..parts import built_trunk
 from ..trunks.block import require_mix
 from .beside import (
     check_portion,
@@ -88,7 +89,7 @@ class EVLViT(BaseModule):
     tuned; ``trunk.tune='all'`` trains it along.
 
     Args:
-        trunk: config of the pretrained image encoder.
+        trunk: the pretrained image encoder or its config.
         blocks: the trunk layers that are read: ``'last_<n>'``, ``'all'`` or a list of indices.
         temporal: what marks time, any of ``'conv'``, ``'position'``, ``'cross_attention'``.
         num_frames: rows of the position tables; other lengths take the nearest rows.
@@ -104,13 +105,13 @@ class EVLViT(BaseModule):
     """
 
     def __init__(
-        self, trunk: dict, blocks: str | Sequence[int] = 'last_4',
+        self, trunk: dict | nn.Module, blocks: str | Sequence[int] = 'last_4',
         temporal: Sequence[str] = TEMPORAL, num_frames: int = 8,
         attn_dims: int | None = None, num_heads: int | None = None, mlp_ratio: float = 4.0,
         dropout: float = 0.5, frames_per_pass: int | None = 64, with_cp: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.trunk = MODELS.build(trunk)
+        self.trunk = built_trunk(trunk, 'EVLViT')
         self.out_channels = dims = self.trunk.embed_dims
         self.reads = select_blocks(blocks, len(self.trunk.blocks), 'EVLViT')
         self.looks = 'cross_attention' in check_words('EVLViT: temporal', temporal, TEMPORAL)

@@ -1,16 +1,17 @@
 """Class names as the classifier: scores are similarities with what a text tower makes of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS, TOKENIZER
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmstadapter import weights
 
+from ..parts import built
 from .video_head import CheckedHead
 
 START_SCALE = 1 / 0.07  # CLIP's at the start of its own training
@@ -21,13 +22,14 @@ class TextHead(CheckedHead):
     """exp(logit_scale) times the cosine of a clip's feature and the text of each class.
 
     As in the released DiST code, where the text tower is CLIP's and frozen, and so is the
-    scale. Of a frozen tower the texts are encoded once, and again after a change of mode.
+    scale. Of a frozen tower the texts are encoded once, and again after a change of mode or
+    of weights.
 
     Args:
         in_channels: width E of the feature, that of the tower's joint space.
         num_classes: number of classes.
-        text_tower: config of the text tower, frozen by ``tune='none'``.
-        tokenizer: config of the tokenizer.
+        text_tower: the text tower or its config, frozen by ``tune='none'``.
+        tokenizer: the tokenizer or its config.
         labels: the class names in order: a list, or a file with one a line, such as the
             ``label_map_*.txt`` that ``mmstadapter prepare`` writes.
         prompt: what is read of a name, which stands for ``{}``; the name alone in DiST.
@@ -46,8 +48,8 @@ class TextHead(CheckedHead):
         self,
         in_channels: int,
         num_classes: int,
-        text_tower: dict,
-        tokenizer: dict,
+        text_tower: dict | nn.Module,
+        tokenizer: dict | Callable,
         labels: str | Sequence[str],
         prompt: str = '{}',
         logit_scale: float | None = None,
@@ -55,8 +57,8 @@ class TextHead(CheckedHead):
         **kwargs,
     ) -> None:
         super().__init__(num_classes, in_channels, average_clips=average_clips, **kwargs)
-        self.text_tower = MODELS.build(text_tower)
-        self.tokenizer = TOKENIZER.build(tokenizer)
+        self.text_tower = built(text_tower)
+        self.tokenizer = built(tokenizer, TOKENIZER)
         self.labels, self.prompt, self.starts_at = labels, prompt, logit_scale
         if self.text_tower.joint_dims != in_channels:
             raise ValueError(
@@ -113,6 +115,10 @@ class TextHead(CheckedHead):
         """Change the mode, and encode the texts anew."""
         self.forget()
         return super().train(mode)
+
+    def _load_from_state_dict(self, *args) -> None:
+        self.forget()
+        super()._load_from_state_dict(*args)
 
     def _apply(self, *args, **kwargs) -> 'TextHead':
         self.forget()

@@ -1,0 +1,97 @@
+"""Class names as the classifier."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import init_default_scope
+
+from mmstadapter.engine.tuned_checkpoint import drop_frozen
+from mmstadapter.models import TextHead
+from mmstadapter.testing import fill, tiny_text, tiny_tokenizer, toy_samples, write_clip_file
+
+NAMES = ['a cat', 'a dog', 'the cat jumps', 'the dog falls', 'a cat sleeps']
+
+
+def build(**options) -> TextHead:
+    init_default_scope('mmaction')
+    tower = tiny_text(tune='none') | options.pop('text_tower', {})
+    head = dict(in_channels=16, num_classes=5, tokenizer=tiny_tokenizer(), labels=NAMES) | options
+    return fill(TextHead(text_tower=tower, **head))
+
+
+def test_scores_are_scaled_cosines_with_the_texts_of_the_classes():
+    head, x = build(logit_scale=1.5), torch.randn(3, 16)
+    texts = head.text_tower(head.tokenizer(NAMES))[0]
+    expected = 2.718281828**1.5 * F.cosine_similarity(x[:, None], texts[None], dim=-1)
+    torch.testing.assert_close(head(x), expected)
+
+
+def test_the_prompt_is_read_around_the_name():
+    head = build(prompt='the {} jumps')
+    expected = head.tokenizer([f'the {name} jumps' for name in NAMES])
+    assert torch.equal(head.tokens(), expected)
+
+
+def test_names_are_read_from_a_file_of_one_a_line(tmp_path):
+    path = tmp_path / 'label_map.txt'
+    path.write_text('\n'.join(NAMES) + '\n')
+    assert build(labels=str(path)).names() == NAMES
+
+
+def test_a_frozen_tower_reads_the_names_once_a_mode():
+    head, read = build(), []
+    head.text_tower.register_forward_hook(lambda *_: read.append(1))
+    for _ in range(3):
+        head(torch.randn(2, 16))
+    assert len(read) == 1
+    head.eval()(torch.randn(2, 16))
+    assert len(read) == 2
+    before = head(torch.ones(1, 16))
+    fill(head.text_tower, seed=7)
+    head.load_state_dict(head.state_dict())
+    assert not torch.allclose(head(torch.ones(1, 16)), before)
+
+
+def test_a_tower_that_is_trained_gets_gradients_and_the_scale_none():
+    head = build(text_tower=dict(tune='all'))
+    head.loss(torch.randn(2, 16), toy_samples())['loss_cls'].backward()
+    grads = {n: p.grad for n, p in head.text_tower.named_parameters()}
+    assert all(g is not None for g in grads.values()) and grads['text_projection'].any()
+    assert 'logit_scale' not in dict(head.named_parameters())
+    frozen = build()
+    x = torch.randn(2, 16, requires_grad=True)
+    frozen.loss(x, toy_samples())['loss_cls'].backward()
+    assert x.grad.any() and not any(p.requires_grad for p in frozen.parameters())
+
+
+def test_tower_and_scale_come_from_the_pretrained_file_and_the_tower_is_in_no_checkpoint(tmp_path):
+    file = write_clip_file(tmp_path / 'clip.safetensors')
+    head = build(text_tower=dict(checkpoint=file))
+    head.init_weights()
+    assert head.logit_scale.exp().item() == pytest.approx(100)
+    kept = drop_frozen(head, head.state_dict())
+    assert set(kept) == {'logit_scale', 'text_tower.fingerprint'}
+    again = build(text_tower=dict(checkpoint=file)).eval()
+    again.load_state_dict(kept)
+    x = torch.randn(2, 16)
+    assert torch.equal(again(x), head.eval()(x))
+
+
+def test_under_autocast_scores_are_those_of_float32():
+    head, x = build(), torch.randn(2, 16)
+    scores = head(x)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(head(x), scores)
+
+
+def test_what_does_not_fit_is_named(tmp_path):
+    with pytest.raises(ValueError, match='gives vectors of 16, the feature has in_channels=8'):
+        build(in_channels=8)
+    with pytest.raises(ValueError, match='labels must be num_classes=5 names, got 2'):
+        build(labels=['a', 'b']).init_weights()
+    with pytest.raises(FileNotFoundError, match='labels .*none.txt does not exist'):
+        build(labels=str(tmp_path / 'none.txt')).init_weights()
+    with pytest.raises(ValueError, match='TextHead: labels must lie in 0..4, got .7.'):
+        samples = toy_samples(1)
+        samples[0].set_gt_label(7)
+        build().loss(torch.randn(1, 16), samples)
