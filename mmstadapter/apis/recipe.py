@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from ..datasets.files import DELIMITER
 from .own_videos import Video
+from .writing import Name, config_file
 
 TRAINING = 'training'  # folder of logs and checkpoints in the work dir
 SAMPLINGS = ('auto', 'stride', 'segments', 'base')
@@ -224,82 +225,63 @@ def config_text(
         tested: name of the list that is tested in the end.
         from_scratch: leave out the base's ``load_from``.
     """
-    topk = (1, 5) if len(labels) > 5 else (1,)
-    train = recipe.pipeline(base.train_dataloader.to_dict()['dataset']['pipeline'], False)
-    test = recipe.pipeline(base.test_dataloader.to_dict()['dataset']['pipeline'], True)
-    backbone = f'\n    backbone=dict(trunk={_call(trunk)}),' if trunk else ''
-    extra = _plain(f' --cfg-options {shlex.join(options)}') if options else ''
-    warmup = max(1, round(recipe.epochs / 6))
-    reasons = '\n'.join(_plain(f'{why[0].upper()}{why[1:]}.') for why in recipe.reasons)
-    val_batch = max(1, recipe.batch_size // clips_a_video(test))
-    head = dict(num_classes=len(labels), topk=topk) | (head or {})
-
-    prefix = _call(dict(video=str(root)))
-
-    def dataset(part: str, pipeline: str, more: str = '') -> str:
-        return f"""dict(
-        _delete_=True, type='mmstadapter.VideoDataset', delimiter={DELIMITER!r}{more},
-        num_classes={len(labels)}, data_prefix={prefix},
-        ann_file={str(work_dir / f'{part}.txt')!r}, pipeline={pipeline},
-    )"""
-
-    return f'''"""{len(labels)} classes of one's own, written by `mmstadapter fit`.
-
-{reasons}
-
-    mmstadapter train recipe.py{extra}
-"""
-
-_base_ = {base_name!r}
-
-work_dir = {str(work_dir / TRAINING)!r}
-model = dict({backbone}
-    cls_head={_call(head)},
-)
-{'load_from = None' + chr(10) if from_scratch else ''}
-train_pipeline = {_steps(train)}
-test_pipeline = {_steps(test)}
-train_dataloader = dict(
-    batch_size={recipe.batch_size}, num_workers={num_workers},
-    dataset={dataset('train', 'train_pipeline')},
-)
-val_dataloader = dict(
-    batch_size={val_batch}, num_workers={num_workers},
-    dataset={dataset('val', 'test_pipeline', ', test_mode=True')},
-)
-test_dataloader = dict(
-    batch_size={val_batch}, num_workers={num_workers},
-    dataset={dataset(tested, 'test_pipeline', ', test_mode=True')},
-)
-val_evaluator = dict(metric_options=dict(top_k_accuracy=dict(topk={topk})))
-test_evaluator = val_evaluator
-
-train_cfg = dict(
-    _delete_=True, type='EpochBasedTrainLoop',
-    max_epochs={recipe.epochs},
-    val_interval={max(1, recipe.epochs // 5)},
-)
-optim_wrapper = dict(optimizer=dict(lr={recipe.lr!r}))
-param_scheduler = [
-    dict(
-        type='mmstadapter.WarmupCosineLR', warmup={warmup},
-        by_epoch=True, convert_to_iter_based=True,
+    train, test = (
+        recipe.pipeline(base[f'{kind}_dataloader'].to_dict()['dataset']['pipeline'], kind == 'test')
+        for kind in ('train', 'test')
     )
-]
-auto_scale_lr = dict(base_batch_size={recipe.batch_size})
-default_hooks = dict(logger=dict(interval=10))
-'''
+    topk = (1, 5) if len(labels) > 5 else (1,)
+    val_batch = max(1, recipe.batch_size // clips_a_video(test))
+
+    def loader(part: str, batch_size: int, pipeline: str, **options: Any) -> dict:
+        dataset = dict(
+            _delete_=True,
+            type='mmstadapter.VideoDataset',
+            ann_file=str(work_dir / f'{part}.txt'),
+            data_prefix=dict(video=str(root)),
+            delimiter=DELIMITER,
+            num_classes=len(labels),
+            pipeline=Name(pipeline),
+            **options,
+        )
+        return dict(batch_size=batch_size, num_workers=num_workers, dataset=dataset)
+
+    changes: dict[str, Any] = dict(
+        work_dir=str(work_dir / TRAINING),
+        model=dict(cls_head=dict(num_classes=len(labels), topk=topk) | (head or {})),
+        train_dataloader=loader('train', recipe.batch_size, 'train_pipeline'),
+        val_dataloader=loader('val', val_batch, 'test_pipeline', test_mode=True),
+        test_dataloader=loader(tested, val_batch, 'test_pipeline', test_mode=True),
+        train_cfg=dict(
+            _delete_=True,
+            type='EpochBasedTrainLoop',
+            max_epochs=recipe.epochs,
+            val_interval=max(1, recipe.epochs // 5),
+        ),
+        optim_wrapper=dict(optimizer=dict(lr=recipe.lr)),
+        param_scheduler=[
+            dict(
+                type='mmstadapter.WarmupCosineLR',
+                warmup=max(1, round(recipe.epochs / 6)),
+                by_epoch=True,
+                convert_to_iter_based=True,
+            )
+        ],
+        auto_scale_lr=dict(base_batch_size=recipe.batch_size),
+        default_hooks=dict(logger=dict(interval=10)),
+    )
+    for part in ('val_evaluator', 'test_evaluator'):
+        changes[part] = dict(metric_options=dict(top_k_accuracy=dict(topk=topk)))
+    if trunk:
+        changes['model']['backbone'] = dict(trunk=trunk)
+    if from_scratch:
+        changes['load_from'] = None
+    first = dict(_base_=base_name, train_pipeline=train, test_pipeline=test)
+    return config_file(_header(recipe, len(labels), options), first, changes)
 
 
-def _plain(text: str) -> str:
-    """Text that cannot end a docstring: class folders may have any name."""
-    return text.replace('\\', '/').replace('"', "'")
-
-
-def _call(fields: dict) -> str:
-    """dict(a=1, b='x') as text."""
-    return f'dict({", ".join(f"{key}={value!r}" for key, value in fields.items())})'
-
-
-def _steps(pipeline: list[dict]) -> str:
-    return '[\n' + ''.join(f'    {_call(step)},\n' for step in pipeline) + ']'
+def _header(recipe: Recipe, num_classes: int, options: list[str] | None) -> list[str]:
+    """Why the recipe is as it is, and how to train it."""
+    extra = f' --cfg-options {shlex.join(options)}' if options else ''
+    reasons = [f'{why[0].upper()}{why[1:]}.' for why in recipe.reasons]
+    lines = [f"{num_classes} classes of one's own, written by `mmstadapter fit`.", '', *reasons]
+    return [*lines, '', f'    mmstadapter train recipe.py{extra}']

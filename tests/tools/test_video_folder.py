@@ -159,6 +159,32 @@ class TestRecipe:
         )
         assert clip_length(config) == 8
 
+    def test_its_config_holds_what_was_chosen_and_no_more_lines_than_can_be_read(self, k400):
+        recipe = Recipe.choose(videos(9, 10), ['a', 'b'], k400)
+        made = config_text(
+            recipe, K400, k400, {}, Path('/v'), Path('/w'), ['a', 'b'], 2, tested='test',
+            from_scratch=True,
+        )  # fmt: skip
+        config = Config.fromstring(made, '.py')
+        for kind, part in (('train', 'train'), ('val', 'val'), ('test', 'test')):
+            pipeline = k400.train_pipeline if kind == 'train' else k400.test_pipeline
+            expected = dict(
+                type='mmstadapter.VideoDataset',
+                ann_file=f'/w/{part}.txt',
+                data_prefix=dict(video='/v'),
+                delimiter='\t',
+                num_classes=2,
+                pipeline=recipe.pipeline(pipeline, kind != 'train'),
+            )
+            dataset = config[f'{kind}_dataloader'].dataset.to_dict()
+            assert dataset == expected | ({} if kind == 'train' else dict(test_mode=True))
+        assert config.load_from is None and config.work_dir == '/w/training'
+        for evaluator in (config.val_evaluator, config.test_evaluator):
+            assert evaluator.metric_options == dict(top_k_accuracy=dict(topk=(1,)))
+            assert evaluator.type == 'mmstadapter.VideoAccMetric'
+        lines = made.splitlines()
+        assert len(lines) < 80 and max(map(len, lines)) <= 100
+
     def test_no_class_name_can_end_the_header(self, k400, tmp_path):
         labels = ['a', 'left"""\nraise SystemExit\\']
         recipe = Recipe.choose(videos(9), labels, k400)
