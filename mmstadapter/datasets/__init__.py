@@ -4,7 +4,9 @@ from .bad_videos import BadVideoHook
 from .caption_dataset import CaptionDataset
 from .caption_groups import CaptionGroupSampler
 from .loading import VideoDecode, VideoInit
+from .middle_clips import SampleMiddles
 from .packets import VideoReadError
+from .pca_noise import PCANoise
 from .rand_augment import RandAugment
 from .rawframe_dataset import RawframeDataset
 from .readers import open_video
@@ -20,6 +22,7 @@ __all__ = [
     'BadVideoHook',
     'CaptionDataset',
     'CaptionGroupSampler',
+    'PCANoise',
     'PILRandomSquare',
     'PILResize',
     'RandAugment',
@@ -28,6 +31,7 @@ __all__ = [
     'RandomSquare',
     'RawframeDataset',
     'ResizeShortSide',
+    'SampleMiddles',
     'SampleSegments',
     'SampleSide4Video',
     'SampleSpread',

@@ -1,0 +1,36 @@
+"""UCF101, 8 frames from equal segments, as the released ZeroI2V code trains and tests it.
+
+Lists are those of `ucf101.py`, `split` included. 16 clips a GPU, RandAugment before the crop,
+mirrored half of the time; the final test takes 1 clip x 3 squares.
+"""
+
+_base_ = 'ucf101.py'
+
+train_pipeline = [
+    dict(type='mmstadapter.VideoInit'),
+    dict(type='UniformSample', clip_len=8),
+    dict(type='mmstadapter.VideoDecode'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-inc1'),
+    dict(type='RandomResizedCrop'),
+    dict(type='Resize', scale=(224, 224), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs'),
+]
+val_pipeline = [
+    dict(type='mmstadapter.VideoInit'),
+    dict(type='UniformSample', clip_len=8, test_mode=True),
+    dict(type='mmstadapter.VideoDecode'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs'),
+]
+test_pipeline = [dict(step) for step in val_pipeline]
+test_pipeline[3].update(scale=(-1, 224))
+test_pipeline[4] = dict(type='ThreeCrop', crop_size=224)
+
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(batch_size=16, dataset=dict(pipeline=val_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,0 +1,18 @@
+"""AIM, CLIP ViT-L/14, 32 frames 4 apart, Kinetics-700. Released code: 80.4 top-1.
+
+One rate for all, unlike `aim_vit-l_k400.py`, as released. 8 GPUs x 8 clips.
+
+    mim train mmstadapter aim_vit-l_k700_32f.py --launcher pytorch --gpus 8
+"""
+
+_base_ = [
+    '_base_/models/aim_vit-l.py',
+    '_base_/datasets/k700.py',
+    '_base_/schedules/adamw_aim.py',
+    '_base_/default_runtime.py',
+]
+
+model = dict(backbone=dict(num_frames=32, with_cp=True), cls_head=dict(num_classes=700))
+_base_.train_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
+_base_.val_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
+_base_.test_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)

@@ -1,0 +1,27 @@
+"""ZeroI2V, tiny CLIP, 8 frames, moving digits: which way it moves.
+
+A head looks back, one ahead, one stays.
+
+    mim train mmstadapter zeroi2v_vit-tiny_demo-motion.py
+"""
+
+_base_ = [
+    '_base_/trunks/clip_vit-tiny.py',
+    '_base_/datasets/demo.py',
+    '_base_/schedules/adamw_demo.py',
+    '_base_/default_runtime.py',
+]
+
+model = dict(
+    type='Recognizer3D',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='mmstadapter.ZeroI2VViT',
+        trunk=dict(_base_.trunk, tune='last_0'),
+        num_frames=8,
+        shifts=[(-1, 3), (1, 3)],
+        scale=1.0,
+        dropout=0.0,
+    ),
+    cls_head=dict(type='mmstadapter.VideoHead', in_channels=96, num_classes=8, dropout_ratio=0.0),
+)

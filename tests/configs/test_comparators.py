@@ -1,0 +1,188 @@
+"""AIM's and ZeroI2V's recipes: counts of the authors' code, published operations, rates, decay."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.config import Config
+from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
+from torch import nn
+
+from mmstadapter import shipped
+from mmstadapter.analysis import costs
+
+RATES = json.loads((Path(__file__).parents[1] / 'reference/comparators.json').read_text())
+# Tuned and total parameters, and GMACs of a clip, counted in the authors' code.
+COUNTED = {
+    'aim_vit-b_k400': (10_966_672, 96_764_560, 202.1),
+    'aim_vit-b_k400_32f': (10_985_104, 96_782_992, 811.1),
+    'aim_vit-b_ssv2': (14_343_342, 100_141_230, 207.7),
+    'aim_vit-l_k400': (38_261_136, 341_438_864, 933.5),
+    'aim_vit-l_k400_32f': (38_285_712, 341_463_440, 3743.6),
+    'aim_vit-l_ssv2': (50_643_118, 353_820_846, 959.4),
+    'zeroi2v_vit-b_k400': (14_517_136, 100_315_024, 162.8),
+    'zeroi2v_vit-l_k400': (50_874_768, 354_052_496, 751.6),
+    'zeroi2v_vit-l_k400_32f': (50_899_344, 354_077_072, 3006.3),
+}
+# GFLOPs (multiply-adds) of all views, as the authors publish them.
+PUBLISHED = {
+    'aim_vit-b_k400': 606,
+    'aim_vit-b_k400_16f': 1214,
+    'aim_vit-b_k400_32f': 2428,
+    'aim_vit-l_k400_16f': 5604,
+    'aim_vit-l_k400_32f': 11208,
+    'aim_vit-b_k700_32f': 7284,
+    'aim_vit-l_k700_32f': 33624,
+    'aim_vit-l_diving48_32f': 3736,
+    'aim_vit-b_ssv2': 624,  # Side4Video's Table 2, as the next
+    'aim_vit-l_ssv2': 2877,
+}
+# After merging: parameters without the head, GMACs; and the published GFLOPs of three views.
+MERGED = {
+    'zeroi2v_vit-b_k400': (85_805_568, 140.5, 422),
+    'zeroi2v_vit-l_k400': (303_187_968, 648.1, 1946),
+    'zeroi2v_vit-l_k400_32f': (303_212_544, 2592.4, 7783),
+}
+STEMS = [n[:-3] for n in shipped.configs() if n.startswith(('aim_', 'zeroi2v_'))]
+RECIPES = [stem for stem in STEMS if 'tiny' not in stem]
+
+
+@pytest.fixture(autouse=True, scope='module')
+def scope():
+    init_default_scope('mmaction')
+
+
+@cache
+def meta_model(stem: str) -> nn.Module:
+    with torch.device('meta'):
+        return MODELS.build(costs.load(stem).model)
+
+
+def gmacs(stem: str) -> float:
+    return costs.costs(costs.load(stem)).full / 1e9
+
+
+@pytest.mark.parametrize('stem', COUNTED)
+def test_counts_are_those_of_the_authors_code(stem):
+    found = costs.costs(costs.load(stem))
+    assert (found.tuned, found.total, round(found.full / 1e9, 1)) == COUNTED[stem]
+
+
+@pytest.mark.parametrize('stem', PUBLISHED)
+def test_operations_of_all_views_are_the_published_ones(stem):
+    steps = costs.steps_of(costs.load(stem))
+    clips = next(step.get('num_clips', 1) for step in steps if 'clip_len' in step)
+    squares = 3 if any(step.type == 'ThreeCrop' for step in steps) else 1
+    assert gmacs(stem) * clips * squares == pytest.approx(PUBLISHED[stem], rel=0.003)
+
+
+@pytest.mark.parametrize('stem', MERGED)
+def test_merged_it_costs_what_the_image_model_costs(stem):
+    parameters, operations, published = MERGED[stem]
+    config = Config(costs.load(stem).to_dict())
+    config.model.backbone.update(adapters=[])
+    body = costs.costs(config)
+    head = sum(p.numel() for p in meta_model(stem).cls_head.parameters())
+    assert body.total - head == parameters
+    assert round(body.full / 1e9, 1) == operations
+    assert 3 * body.full / 1e9 == pytest.approx(published, rel=0.002)
+
+
+def test_adapters_alone_are_those_of_the_authors_code():
+    counts = {}
+    for stem in ('aim_vit-b_k400', 'aim_vit-b_ssv2', 'aim_vit-l_k400', 'aim_vit-l_ssv2'):
+        names = ('time_in', 'time_out', 'space_out', 'beside_mlp')
+        parts = [getattr(meta_model(stem).backbone, name) for name in names]
+        counts[stem] = sum(p.numel() for part in parts for p in part.parameters())
+    assert list(counts.values()) == [10_651_392, 14_201_856, 37_840_896, 50_454_528]
+
+
+def groups(stem: str) -> dict[str, tuple[float, float]]:
+    """Rate and decay of every tuned parameter."""
+    config, model = costs.load(stem), meta_model(stem)
+    settings = {k: v for k, v in config.optim_wrapper.items() if k != 'constructor'}
+    settings['type'] = 'OptimWrapper'  # the groups alone matter here, not the precision
+    paramwise = settings.pop('paramwise_cfg')
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(
+            type=config.optim_wrapper.constructor,
+            optim_wrapper_cfg=settings,
+            paramwise_cfg=paramwise,
+        )
+    )
+    names = {id(p): n for n, p in model.named_parameters()}
+    found = constructor(model).optimizer.param_groups
+    return {names[id(p)]: (g['lr'], g['weight_decay']) for g in found for p in g['params']}
+
+
+@pytest.mark.parametrize('stem', RECIPES)
+def test_rates_and_decay_are_the_released_ones(stem):
+    """ViT-L at a tenth (not AIM on Kinetics-700 and Diving-48); the last norm decays in AIM's L."""
+    slow = '_vit-l_' in stem and not stem.endswith(('k700_32f', 'diving48_32f'))
+    no_decay = set() if slow and stem.startswith('aim') else {'ln_post'}
+    no_decay |= {'time_embed'} if stem.startswith('zeroi2v') else set()
+    for name, (rate, decay) in groups(stem).items():
+        inside = name.startswith('backbone')
+        assert rate == pytest.approx(3e-5 if slow and inside else 3e-4), name
+        assert decay == (0 if any(part in name for part in no_decay) else 0.05), name
+
+
+def test_the_schedule_is_the_released_one():
+    """ZeroI2V's rates as mmengine gave them: a cosine an epoch, times a warm-up an iteration."""
+    stored, config = RATES['zeroi2v_lr'], costs.load('zeroi2v_vit-b_k400')
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=stored['lr'])
+    length, epochs = stored['iterations_per_epoch'], config.train_cfg.max_epochs
+    schedulers = []
+    for settings in config.param_scheduler:
+        settings = dict(settings, optimizer=optimiser)
+        kind = PARAM_SCHEDULERS.get(settings.pop('type'))
+        settings.setdefault('end', epochs)  # as the runner does
+        if settings.pop('convert_to_iter_based', False):
+            kind, settings['epoch_length'] = kind.build_iter_from_epoch, length
+        schedulers.append(kind(**settings))
+    rates = []
+    optimiser.step()  # so that the schedulers do not warn
+    for i in range(epochs * length):
+        rates.append(optimiser.param_groups[0]['lr'])
+        schedulers[0].step()
+        if (i + 1) % length == 0:
+            schedulers[1].step()
+    assert epochs == stored['epochs']
+    assert rates[:60] == pytest.approx(stored['rate_of_iteration'])
+    assert rates[::length] == pytest.approx(stored['rate_of_epoch_start'])
+
+
+@pytest.mark.parametrize('stem', RECIPES)
+def test_the_rate_is_meant_for_the_batch_of_the_recipe(stem):
+    config = costs.load(stem)
+    text = Path(shipped.config(f'{stem}.py')).read_text()
+    gpus = int(text.partition('--gpus ')[2].split()[0])
+    parts = config.optim_wrapper.get('accumulative_counts', 1)
+    batch = gpus * config.train_dataloader.batch_size * parts
+    assert batch == config.auto_scale_lr.base_batch_size
+    epochs = dict(ssv2=50, diving48=50).get(stem.split('_')[2], 40 if 'zero' in stem else 30)
+    assert config.train_cfg.max_epochs == epochs
+
+
+@pytest.mark.parametrize('stem', STEMS)
+def test_the_table_of_time_positions_has_a_row_a_frame(stem):
+    config = costs.load(stem)
+    assert config.model.backbone.num_frames == costs.frames_of(config)
+
+
+def test_the_released_differences_are_in_the_recipes():
+    types = lambda stem: [  # noqa: E731
+        step.type.removeprefix('mmstadapter.')
+        for step in costs.load(stem).train_dataloader.dataset.pipeline
+    ]
+    assert 'PCANoise' in types('aim_vit-l_k400') and 'PCANoise' not in types('aim_vit-b_k400')
+    assert 'Flip' not in types('aim_vit-b_ssv2') and 'Flip' in types('aim_vit-b_diving48_32f')
+    order = types('zeroi2v_vit-b_k400')
+    assert order.index('RandAugment') < order.index('RandomResizedCrop')
+    order = types('zeroi2v_vit-l_ssv2_32f')
+    assert order.index('RandomResizedCrop') < order.index('Flip') < order.index('RandAugment')
+    assert types('zeroi2v_vit-l_k400_32f')[-3] == 'RandomErasing'
+    assert 'RandomErasing' not in types('zeroi2v_vit-l_k400')
