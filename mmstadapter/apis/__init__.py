@@ -4,6 +4,8 @@ from .checking import CheckReport, check_videos
 from .classifier import VideoClassifier
 from .clips import ClipTransform
 from .creating import create_model, list_models
+from .finished import Fitted
+from .fitted import fit
 from .own_videos import VideoFolder
 from .predictor import Predictor
 from .recipe import Recipe
@@ -11,11 +13,13 @@ from .recipe import Recipe
 __all__ = [
     'CheckReport',
     'ClipTransform',
+    'Fitted',
     'Predictor',
     'Recipe',
     'VideoClassifier',
     'VideoFolder',
     'check_videos',
     'create_model',
+    'fit',
     'list_models',
 ]

@@ -3,12 +3,47 @@
 import hashlib
 import json
 import os
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 NOTE = 'finished.json'
 ADAPTER = 'adapter.safetensors'
 RESULTS = (ADAPTER, 'confusion.png', 'mistakes.html')
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit left behind; printed, it says the figure and where the rest is.
+
+    Attributes:
+        work_dir: folder of everything that was written.
+        result: the test: ``top1``, its 95 % interval ``top1_interval`` and ``chance`` in per
+            cent, the number of ``videos``, accuracy by class and more, as in ``confusion.json``.
+    """
+
+    work_dir: Path
+    result: dict[str, Any]
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter file, for :class:`Predictor` and ``mmstadapter predict``."""
+        return self.work_dir / ADAPTER
+
+    @property
+    def top1(self) -> float:
+        """Accuracy in per cent."""
+        return self.result['top1']
+
+    def __str__(self) -> str:
+        low, high = self.result['top1_interval']
+        lines = [
+            f'top-1 {self.top1:.1f} % of {self.result["videos"]} videos; 95 % sure: {low:.0f} to '
+            f'{high:.0f} %; chance: {self.result["chance"]:.1f} %'
+        ]
+        lines += [f'  {self.work_dir / name}' for name in RESULTS]
+        return '\n'.join([*lines, f'mmstadapter predict {shlex.quote(str(self.adapter))} VIDEO'])
 
 
 def work_dir_of(root: str | Path, work_dir: str | Path | None) -> Path:
@@ -43,3 +78,10 @@ def write_note(work_dir: Path, of: str, result: dict[str, Any]) -> None:
     part = work_dir / f'{NOTE}.part'
     part.write_text(json.dumps(dict(digest=of, result=result)), encoding='utf-8')
     part.replace(work_dir / NOTE)
+
+
+def find(settings: dict[str, Any]) -> Fitted | None:
+    """What a fit of these videos and options left behind, None if it is not done."""
+    root, work_dir = settings['root'], work_dir_of(settings['root'], settings['work_dir'])
+    result = read_note(work_dir, digest(root, settings))
+    return Fitted(work_dir, result) if result else None

@@ -9,12 +9,14 @@ it goes on where it stopped.
 """
 
 import argparse
-import shlex
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmstadapter_cli import load, parser_of
+
+if TYPE_CHECKING:
+    from mmstadapter.apis.finished import Fitted
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -54,55 +56,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Do what the command line says."""
     args = vars(parse_args(argv))
-    dry_run, options = args.pop('dry_run'), args.pop('cfg_options')
-    finished = load('apis.finished')
-    work_dir = finished.work_dir_of(args['root'], args['work_dir'])
-    asked = finished.digest(args['root'], args | dict(options=options))
-    if not dry_run and (result := finished.read_note(work_dir, asked)):
-        print('Already done, with these videos and options:')
-        return print(summary(result, work_dir))
+    dry_run, args['options'] = args.pop('dry_run'), args.pop('cfg_options')
+    done = None if dry_run else load('apis.finished').find(args)
+    if done:  # said without importing the package
+        return print('Already done, with these videos and options:', done, sep='\n')
     try:
-        result = run(args, options, dry_run)
+        fitted = run(args, dry_run)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         print('\nStopped. The same command goes on from the last finished epoch.', file=sys.stderr)
         sys.exit(130)
-    if result:
-        finished.write_note(work_dir, asked, result)
-        print(summary(result, work_dir))
+    if fitted:
+        print(fitted)
 
 
-def run(args: dict, options: list[str] | None, dry_run: bool) -> dict | None:
+def run(args: dict, dry_run: bool) -> 'Fitted | None':
     """Prepare, say what will be done, and do it."""
     sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
-    with redirect_stdout(sys.stderr):  # the log; what is printed is for the user
-        from mmengine.logging import MMLogger
-
-        from mmstadapter.apis.fitting import Fit
-
-        MMLogger.get_current_instance().setLevel('ERROR')  # training logs it all again
-
-        fit = Fit.prepare(options=options, fetch=not dry_run, **args)
-        expected = '' if fit.last.is_file() else fit.expect()
-    print('\n'.join(filter(None, [fit.describe(), expected])), flush=True)
-    if dry_run:
-        for name, command in fit.commands().items():
-            print(f'{name}: {shlex.join(command)}')
-        return None
-    if fit.last.is_file():
-        print(f'goes on after {fit.last.read_text().strip()}', flush=True)
-    return fit.run()
-
-
-def summary(result: dict, work_dir: Path) -> str:
-    """The figure, its uncertainty, and where the rest is."""
-    low, high = result['top1_interval']
-    lines = [
-        f'top-1 {result["top1"]:.1f} % of {result["videos"]} videos; 95 % sure: {low:.0f} to '
-        f'{high:.0f} %; chance: {result["chance"]:.1f} %'
-    ]
-    names = load('apis.finished').RESULTS
-    lines += [f'  {work_dir / name}' for name in names]
-    adapter = shlex.quote(str(work_dir / names[0]))
-    return '\n'.join([*lines, f'mmstadapter predict {adapter} VIDEO'])
+    with redirect_stdout(sys.stderr):  # what is printed is for the user
+        from mmstadapter.apis.fitted import fit
+    return fit(dry_run=dry_run, **args)

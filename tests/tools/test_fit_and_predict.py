@@ -173,6 +173,48 @@ class TestFit:
         assert {video.fps for video in folder.parts['']} == {24}
 
 
+class TestFitInPython:
+    """`mmstadapter.fit` with the options of the command."""
+
+    def test_it_knows_what_the_command_has_done(self, user, fitted, monkeypatch, capsys):
+        monkeypatch.chdir(user)
+        numbers = dict(num_workers=0, val_fraction=0.4, epochs=4, batch_size=4)
+        files = dict(base=Path('base.py'), checkpoint=Path('clip.safetensors'))
+        options = {'optim_wrapper.optimizer.lr': 0.02}
+        found = mmstadapter.fit('mine', 'out', **files, **numbers, options=options)
+        assert 'Already done' in capsys.readouterr().out
+        assert (found.adapter, found.top1) == (fitted / 'adapter.safetensors', 100)
+        assert found.result['counts'] == [[2, 0], [0, 3]]
+        assert 'top-1 100.0 % of 5 videos' in str(found)
+
+    def test_a_dry_run_trains_nothing(self, user, tmp_path, capsys):
+        found = mmstadapter.fit(
+            user / 'mine', tmp_path / 'dry', base=user / 'base.py', mirror=False, dry_run=True
+        )
+        assert found is None and (tmp_path / 'dry/recipe.py').is_file()
+        assert 'chance: ' in capsys.readouterr().out
+        assert not (tmp_path / 'dry/training').exists()
+
+    def test_it_gives_what_the_test_found_and_notes_that_it_is_done(
+        self, user, tmp_path, monkeypatch, capsys
+    ):
+        result = dict(top1=75.0, top1_interval=[40, 90], chance=50.0, videos=4)
+        runs = []
+
+        def run(job: Fit) -> dict:
+            runs.append(job)
+            for name in ('adapter.safetensors', 'confusion.png', 'mistakes.html'):
+                (job.work_dir / name).touch()
+            return result
+
+        monkeypatch.setattr(Fit, 'run', run)
+        options = dict(base=str(user / 'base.py'), mirror=False, epochs=3)
+        found = mmstadapter.fit(user / 'mine', tmp_path / 'py', **options)
+        assert found.result == result and found.adapter == tmp_path / 'py/adapter.safetensors'
+        assert mmstadapter.fit(user / 'mine', tmp_path / 'py', **options) == found
+        assert len(runs) == 1
+
+
 class TestPredict:
     def test_names_and_scores_come_best_first(self, user, fitted):
         files = [user / 'mine/day light/1.mp4', user / 'mine/night/1 $x.mp4']
