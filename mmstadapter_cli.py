@@ -25,6 +25,7 @@ COMMANDS = {
     'configs': 'List the recipes that come with the package.',
     'prepare': 'Write the lists of a public data set, or make the demonstration data.',
     'publish': 'Write the tuned part of a trained checkpoint as one safetensors file.',
+    'merge': "Take ZeroI2V's trained adapters into the image model.",
     'convert': "Rename a weights file from one origin's names to another's.",
     'count': "Print parameters, tuned and frozen, and operations of a config's model.",
     'report': "Print parameters and operations of the recipes beside the papers' figures.",

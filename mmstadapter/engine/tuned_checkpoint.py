@@ -67,13 +67,16 @@ class TunedCheckpointHook(Hook):
             checkpoint['ema_state_dict'] = drop_frozen(runner.model, averaged, 'module.')
 
 
-def write_adapter(path: str | Path, model: nn.Module, config: Config, **metadata: Any) -> None:
+def write_adapter(
+    path: str | Path, model: nn.Module, config: Config, whole: bool = False, **metadata: Any
+) -> None:
     """Write a model's tuned part as one safetensors file that says what it is.
 
     Args:
         path: the .safetensors file, written atomically.
         model: a model whose trunk was loaded from its pretrained file.
         config: the config that builds it; stored as JSON, so reading executes nothing.
+        whole: of a model whose frozen weights no pretrained file has, write these as well.
         metadata: further entries, such as ``labels``; stored as JSON.
 
     Raises:
@@ -85,7 +88,7 @@ def write_adapter(path: str | Path, model: nn.Module, config: Config, **metadata
     weights.require_numbers(tensors, path)
     trunks = [m for m in model.modules() if isinstance(m, Pretrained)]
     for trunk in trunks:
-        if trunk.frozen_names() and not trunk.frozen_keys():
+        if not whole and trunk.frozen_names() and not trunk.frozen_keys():
             raise ValueError(
                 f"write_adapter: the {trunk.role}'s frozen weights did not come from its "
                 'pretrained file, so this adapter could not be used elsewhere. Set '

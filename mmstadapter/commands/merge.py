@@ -1,0 +1,46 @@
+"""Take ZeroI2V's trained adapters into the image model: the same scores at the image model's cost.
+
+    mmstadapter merge ADAPTER OUT.safetensors [--trunk CLIP.safetensors]
+
+ADAPTER is a file that `mmstadapter fit` or `mmstadapter publish` wrote. OUT is a whole model, of
+which `mmstadapter predict` and whatever else takes an adapter file makes a plain CLIP with heads
+that look at other frames: `ZeroI2VViT` with `adapters=()`. It holds the image model in float32 and
+needs no other file. Its outputs agree with ADAPTER's to about 1e-6.
+
+--trunk writes the merged image model alone besides, under OpenAI's names, for
+`model.backbone.trunk.checkpoint` of a config with `model.backbone.adapters=()`.
+"""
+
+from pathlib import Path
+
+from mmstadapter_cli import parser_of
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the adapter onto its trunk, merge, write."""
+    parser = parser_of('merge', __doc__)
+    parser.add_argument('adapter', type=Path, help='a file of `mmstadapter fit` or `publish`')
+    parser.add_argument('out', type=Path, help='the .safetensors file to write')
+    parser.add_argument('--trunk', type=Path, help='write the merged image model to this file too')
+    parser.add_argument(
+        '--checkpoint', help="the trunk's pretrained file or known name, if it has moved"
+    )
+    parser.add_argument('--force', action='store_true', help='replace existing files')
+    args = parser.parse_args(argv)
+    files = [file for file in (args.out, args.trunk) if file is not None]
+    for file in files:
+        if file.suffix != '.safetensors':
+            parser.error(f'{file} must end in .safetensors')
+        if file.exists() and not args.force:
+            parser.error(f'{file} exists; use --force to replace it')
+    if len({file.resolve() for file in (args.adapter, *files)}) <= len(files):
+        parser.error('ADAPTER, OUT and --trunk must be different files')
+    from mmstadapter.apis.merging import merge
+    from mmstadapter.printing import printable
+
+    try:
+        merge(args.adapter, args.out, args.trunk, args.checkpoint)
+    except (FileNotFoundError, RuntimeError, TypeError, ValueError) as error:
+        parser.exit(1, printable(f'{error}\n'))
+    for file in files:
+        print(printable(f'{file}: {file.stat().st_size / 2**20:.1f} MiB'))
