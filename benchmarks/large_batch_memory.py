@@ -31,7 +31,7 @@ MODELS = [
         dict(type='mmstadapter.FrameMeanViT', output='frames'),
         dict(type='mmstadapter.MeanPoolSimilarity'),
     ),
-    ('Side4Video B/16, token-wise', 'vit-b-p16', 'last_0', SIDE4VIDEO, TOKEN),
+    ('Side4Video B/16, token-wise', 'vit-b-p16', 'after_blocks', SIDE4VIDEO, TOKEN),
 ]
 
 

@@ -17,7 +17,7 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='mmstadapter.AIMViT',
-        trunk=dict(_base_.trunk, tune='last_0'),
+        trunk=dict(_base_.trunk, tune='after_blocks'),
         num_frames=8,
         scale=1.0,
         time_in=True,

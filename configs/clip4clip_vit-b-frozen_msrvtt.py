@@ -7,4 +7,4 @@ As `clip4clip_vit-b32-frozen_msrvtt.py`. 8 GPUs x 16 pairs.
 
 _base_ = 'clip4clip_vit-b_msrvtt.py'
 
-model = dict(backbone=dict(trunk=dict(tune='last_0')))
+model = dict(backbone=dict(trunk=dict(tune='after_blocks')))

@@ -8,4 +8,4 @@ encoder is frozen up to its final norm and projection. 8 GPUs x 16 pairs.
 
 _base_ = 'clip4clip_vit-b32_msvd.py'
 
-model = dict(backbone=dict(trunk=dict(tune='last_0')))
+model = dict(backbone=dict(trunk=dict(tune='after_blocks')))

@@ -12,7 +12,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmstadapter.FrameMeanViT',
-        trunk=dict(_base_.trunk, tune='last_0', with_proj=True),
+        trunk=dict(_base_.trunk, tune='after_blocks', with_proj=True),
         output='frames',
     )
 )

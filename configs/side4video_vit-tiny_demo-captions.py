@@ -11,7 +11,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmstadapter.Side4VideoViT',
-        trunk=dict(_base_.trunk, tune='last_0', with_proj=True),
+        trunk=dict(_base_.trunk, tune='after_blocks', with_proj=True),
         side_dims=48,
         head_dims=16,
         output='frames',

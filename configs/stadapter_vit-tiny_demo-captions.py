@@ -20,7 +20,7 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='mmstadapter.STAdapterViT',
-        trunk=dict(_base_.trunk, tune='last_0', with_proj=True),
+        trunk=dict(_base_.trunk, tune='after_blocks', with_proj=True),
         bottleneck_dims=48,
         kernel_size=(3, 1, 1),
         positions=('before_attn',),

@@ -17,7 +17,7 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='mmstadapter.ZeroI2VViT',
-        trunk=dict(_base_.trunk, tune='last_0'),
+        trunk=dict(_base_.trunk, tune='after_blocks'),
         num_frames=8,
         shifts=[(-1, 3), (1, 3)],
         scale=1.0,

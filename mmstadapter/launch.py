@@ -87,7 +87,7 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
-def read_pretrained(runner: Runner) -> None:
+def init_weights(runner: Runner) -> None:
     """Let a runner's model read its pretrained files, which a runner does for training alone."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     model.init_weights()

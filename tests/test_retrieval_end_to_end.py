@@ -78,7 +78,9 @@ def folder(tmp_path_factory):
         checkpoint=write_clip_file(folder / 'clip.safetensors', seed=4),
         data=folder / 'data',
     )
-    side = dict(backbone='side_dims=16, head_dims=8', similarity='embed_dims=16', tune='last_0')
+    side = dict(
+        backbone='side_dims=16, head_dims=8', similarity='embed_dims=16', tune='after_blocks'
+    )
     text = USER_CONFIG.format(base='side4video_vit-b_msrvtt.py', **side, **parts)
     (folder / 'mine.py').write_text(text)
     zero = dict(backbone='', similarity='', tune='none')

@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     apply_args(cfg, args)
     runner = launch.build_runner(cfg)
     if args.checkpoint == 'none':
-        launch.read_pretrained(runner)
+        launch.init_weights(runner)
     runner.test()
     del runner
     launch.leave_processes()

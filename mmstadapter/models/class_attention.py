@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .backbones import AttnPoolViT, FrameMeanViT, Side4VideoViT
 from .backbones.beside import class_and_patches, trunk_layers
+from .ops.clips import images_of
 from .trunks import Trunk
 
 
@@ -46,7 +47,7 @@ def class_attention(backbone: nn.Module, video: Tensor) -> Tensor:
 @torch.no_grad()
 def image_class_attention(trunk: Trunk, video: Tensor) -> Tensor:
     """The same of a trunk without adapters, frame by frame. (B, 3, T, H, W) -> (B, T, heads, L)."""
-    x = trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+    x = trunk.embed(images_of(video))
     for block in list(trunk.blocks)[:-1]:
         x = block(x)
     return _look(trunk, x, video.shape[2])

@@ -28,7 +28,7 @@ class AIMCase(ModelCase):
             len(tensors[n]) for n in tensors if n.startswith('param/') and n.endswith(FIRST)
         )
         backbone = AIMViT(
-            trunk=imagenet_trunk(c) if imagenet else clip_trunk(c, tune='last_0'),
+            trunk=imagenet_trunk(c) if imagenet else clip_trunk(c, tune='after_blocks'),
             num_frames=c['num_frames'],
             ratio=(inside + 0.5) / dims,  # a constant of the code, so not in the constructor
             scale=c.get('adapter_scale', 0.5),

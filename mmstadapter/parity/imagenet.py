@@ -28,7 +28,7 @@ def imagenet_trunk(constructor: dict) -> nn.Module:
         mlp_ratio=c.get('mlp_ratio', 4.0),
     )
     if find_spec('timm') is not None:
-        return TimmViT('vit_base_patch16_224', options, tune='last_0')
+        return TimmViT('vit_base_patch16_224', options, tune='after_blocks')
     return PlainTrunk(**options)
 
 
@@ -80,7 +80,7 @@ class PlainTrunk(WrappedViT):
         num_heads: int,
         mlp_ratio: float,
     ) -> None:
-        super().__init__(tune='last_0')
+        super().__init__(tune='after_blocks')
         self.img_size, self.patch_size, self.embed_dims = img_size, patch_size, embed_dim
         self.grid = (img_size[0] // patch_size, img_size[1] // patch_size)
         self.vit = vit = nn.Module()

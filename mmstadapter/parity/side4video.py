@@ -49,7 +49,7 @@ class Side4VideoCase(ModelCase):
 
     def _trunk(self) -> dict:
         c = self.info['constructor']
-        tune = 'last_0' if self.retrieval else 'none'
+        tune = 'after_blocks' if self.retrieval else 'none'
         if not self.eva:
             return clip_trunk(c, tune=tune, with_proj=self.retrieval)
         arch = dict(

@@ -40,7 +40,7 @@ class TrainingCase:
                 num_heads=c['vision_width'] // 64,
                 output_dims=c['embed_dim'],
             ),
-            tune='last_0',
+            tune='after_blocks',
             with_proj=True,
         )
         text = dict(

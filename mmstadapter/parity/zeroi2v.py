@@ -25,7 +25,7 @@ class ZeroI2VCase(ModelCase):
         c = info['constructor']
         options = c.get('stdha_cfg', {})
         backbone = ZeroI2VViT(
-            trunk=clip_trunk(c, tune='last_0'),
+            trunk=clip_trunk(c, tune='after_blocks'),
             num_frames=c['num_frames'],
             ratio=c.get('mlp_ratio', 0.25),
             shifts=shifts_of(options, long=info['task'].endswith('_long')),

@@ -69,9 +69,9 @@ ROWS = {
     'side4video-full': dict(
         type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8, trunk=dict(tune='all')
     ),
-    'aim': dict(type='mmstadapter.AIMViT', num_frames=4, trunk=dict(tune='last_0')),
+    'aim': dict(type='mmstadapter.AIMViT', num_frames=4, trunk=dict(tune='after_blocks')),
     'aim-two': dict(type='mmstadapter.AIMViT', time_in=True, scale=1.0, with_cp=True),
-    'zeroi2v': dict(type='mmstadapter.ZeroI2VViT', num_frames=4, trunk=dict(tune='last_0')),
+    'zeroi2v': dict(type='mmstadapter.ZeroI2VViT', num_frames=4, trunk=dict(tune='after_blocks')),
     'zeroi2v-qkv': dict(
         type='mmstadapter.ZeroI2VViT',
         shifts=((-1, 3), (1, 7), (-2, 8)),
@@ -107,7 +107,7 @@ ROWS = {
         output_dims=None,
         with_cp=True,
         frames_per_pass=3,
-        trunk=dict(tune='last_0'),
+        trunk=dict(tune='after_blocks'),
     ),
 }
 

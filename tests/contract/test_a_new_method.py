@@ -1,12 +1,12 @@
 """A new method passes the sweep by its class alone, as docs/add_a_method.md promises."""
 
 import pytest
-from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmstadapter.models.backbones.outputs import check_output, out_width, read_out
+from mmstadapter.models.backbones.outputs import check_output, join_frames, out_width
+from mmstadapter.models.ops.clips import images_of
 from mmstadapter.models.parts import built_trunk
 
 from . import test_every_backbone as sweep
@@ -42,10 +42,10 @@ class ScaleViT(BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
-        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+        x = self.trunk.embed(images_of(video))
         for block, scale in zip(self.trunk.blocks, self.scales, strict=True):
             x = block.feed_forward(block.attend(x), post=scale)
-        return read_out(self.trunk, self.trunk.readout(x), video.shape[2], self.output)
+        return join_frames(self.trunk, self.trunk.readout(x), video.shape[2], self.output)
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -158,6 +158,7 @@ class TestEveryTrunk:
         x = trunk.embed(toy_clips()[:, :, 0])
         for block in trunk.blocks:
             torch.testing.assert_close(block.attend(x, 2), block.attend(x)[:, :2])
+            torch.testing.assert_close(block(x, 2), block(x)[:, :2])
 
     def test_the_feature_needs_no_more_than_the_readout_tokens(self, name):
         trunk = fill(build(name))

@@ -10,7 +10,7 @@ from mmstadapter.testing import TINY_ARCH, fill, tiny_trunk, toy_clips
 
 
 def build(**options) -> AIMViT:
-    return fill(AIMViT(tiny_trunk(tune='last_0'), **dict(num_frames=4) | options))
+    return fill(AIMViT(tiny_trunk(tune='after_blocks'), **dict(num_frames=4) | options))
 
 
 @pytest.mark.parametrize('type', ['CLIPViT', 'EVAViT'])

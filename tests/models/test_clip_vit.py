@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 
+from mmstadapter.models.trunks import base
 from mmstadapter.models.trunks.clip_vit import ARCHS, CLIPViT, resample_positions
 from mmstadapter.testing import TINY_ARCH, fill, tiny_trunk, write_clip_file
 
@@ -42,6 +43,12 @@ def test_one_query_gives_the_class_token_of_the_whole_block(frames):
     block = trunk.blocks[0]
     whole = block(x)[:, :1]
     torch.testing.assert_close(block.feed_forward(block.attend(x, num_queries=1)), whole)
+    torch.testing.assert_close(block(x, 1), whole)
+
+
+def test_the_last_block_alone_needs_one_query():
+    trunk = CLIPViT(TINY_ARCH)
+    assert [trunk.num_queries(i) for i in range(3)] == [None, None, 1]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +57,7 @@ def test_one_query_gives_the_class_token_of_the_whole_block(frames):
         ('none', 0),
         ('bias', 3 * (32 * 9 + 2 * 32) + 2 * 32),
         ('norm', 2 * 32 * (2 + 3 * 2)),
-        ('last_0', 2 * 32),
+        ('after_blocks', 2 * 32),
         ('last_1', 12 * 32 * 32 + 13 * 32 + 2 * 32),
         ('all', None),
     ],
@@ -68,8 +75,15 @@ def test_an_unknown_tune_is_refused_with_the_choices(tune):
         CLIPViT(TINY_ARCH, tune=tune)
 
 
-def test_last_0_trains_the_final_norm_and_the_projection_alone():
-    trunk = CLIPViT(TINY_ARCH, tune='last_0', with_proj=True)
+def test_the_old_word_for_after_blocks_is_taken_with_a_note(monkeypatch):
+    said = []
+    monkeypatch.setattr(base, 'print_log', lambda text, *_: said.append(text))
+    assert CLIPViT(TINY_ARCH, tune='last_0').tune == 'after_blocks'
+    assert said == ["trunk: tune='last_0' is now called 'after_blocks'."]
+
+
+def test_after_blocks_trains_the_final_norm_and_the_projection_alone():
+    trunk = CLIPViT(TINY_ARCH, tune='after_blocks', with_proj=True)
     tuned = [n for n, p in trunk.named_parameters() if p.requires_grad]
     assert sorted(tuned) == ['ln_post.bias', 'ln_post.weight', 'proj']
     assert not trunk.trains_layers

@@ -108,8 +108,8 @@ class TestTrunk:
         with pytest.raises(ValueError, match="needs 'output_dims'"):
             EVAViT(TOY, with_proj=True)
 
-    def test_last_0_trains_the_final_norm_and_the_projection_alone(self):
-        trunk = EVAViT(TINY_ARCH, tune='last_0', with_proj=True)
+    def test_after_blocks_trains_the_final_norm_and_the_projection_alone(self):
+        trunk = EVAViT(TINY_ARCH, tune='after_blocks', with_proj=True)
         tuned = {n for n, p in trunk.named_parameters() if p.requires_grad}
         assert tuned == {'norm.weight', 'norm.bias', 'head.weight', 'head.bias'}
         assert not trunk.trains_layers and EVAViT(TINY_ARCH, tune='last_1').trains_layers

@@ -1,9 +1,10 @@
-"""Retrieval reads one joint vector a frame from every backbone that offers it."""
+"""What backbones take, and the joint vector a frame that retrieval reads of them."""
 
 import pytest
 import torch
 
 from mmstadapter import FrameMeanViT, STAdapterViT
+from mmstadapter.models.ops.clips import images_of
 from mmstadapter.testing import fill, tiny_trunk, toy_clips
 
 
@@ -25,3 +26,15 @@ class TestFrames:
     def test_another_word_is_refused(self, backbone):
         with pytest.raises(ValueError, match='output must be one of clip, frames'):
             backbone(trunk=tiny_trunk(), output='video')
+
+
+def test_images_are_the_clips_frames_in_order():
+    video = toy_clips(2, 3)
+    assert torch.equal(images_of(video)[4], video[1, :, 1])
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 32, 32), (2, 4, 3, 32, 32), (2, 1, 3, 4, 32, 32)])
+@pytest.mark.parametrize('backbone', [FrameMeanViT, STAdapterViT])
+def test_what_is_no_batch_of_clips_is_refused(backbone, shape):
+    with pytest.raises(ValueError, match=r'clips must be \(B, 3, T, H, W\)'):
+        backbone(trunk=tiny_trunk())(torch.zeros(shape))

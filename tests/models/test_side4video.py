@@ -253,7 +253,7 @@ class TestJointVectors:
         torch.testing.assert_close(model(toy_clips()), plain(toy_clips()))
 
     def test_train_the_norm_and_the_projection_where_asked(self):
-        model = build(dict(with_proj=True, tune='last_0'), output='frames', cls_position=True)
+        model = build(dict(with_proj=True, tune='after_blocks'), output='frames', cls_position=True)
         assert not model.trunk.trains_layers
         model.train()(toy_clips()).square().sum().backward()
         tuned = [n for n, p in model.trunk.named_parameters() if p.grad is not None]

@@ -122,6 +122,17 @@ def test_the_class_token_alone_equals_the_whole_last_block():
     torch.testing.assert_close(backbone(toy_clips()), steps['feature'])
 
 
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_forward_and_trace_run_the_same_steps(with_cp):
+    backbone = fill(build(blocks=[1], with_cp=with_cp))
+    steps = dict(backbone.trace(toy_clips()))
+    assert list(steps) == ['embed', '0', '1.after_attn', '1', '2', 'pooled', 'feature']
+    seen = []
+    feature = backbone(toy_clips(), lambda step, x: seen.append(step))
+    assert torch.equal(feature, steps['feature'])
+    assert seen == list(steps)[:-2]
+
+
 EVERYWHERE = ('before_attn', 'after_attn', 'after_mlp')
 
 

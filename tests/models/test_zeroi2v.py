@@ -11,7 +11,7 @@ from mmstadapter.testing import TINY_ARCH, fill, tiny_trunk, toy_clips
 
 
 def build(**options) -> ZeroI2VViT:
-    trunk = tiny_trunk(tune='last_0') | options.pop('trunk', {})
+    trunk = tiny_trunk(tune='after_blocks') | options.pop('trunk', {})
     return fill(ZeroI2VViT(trunk, **dict(num_frames=4, shifts=((-1, 8), (1, 8))) | options)).eval()
 
 

@@ -16,7 +16,7 @@ model = dict(
     ),
     backbone=dict(
         type='mmstadapter.AIMViT',
-        trunk=dict(_base_.trunk, tune='last_0'),
+        trunk=dict(_base_.trunk, tune='after_blocks'),
         num_frames=8,
         scale=0.5,
         drop_path_rate=0.2,

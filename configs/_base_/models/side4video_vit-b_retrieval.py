@@ -11,7 +11,7 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='mmstadapter.Side4VideoViT',
-        trunk=dict(_base_.trunk, tune='last_0', with_proj=True),
+        trunk=dict(_base_.trunk, tune='after_blocks', with_proj=True),
         side_dims=320,
         layers='all',
         norm='pre',

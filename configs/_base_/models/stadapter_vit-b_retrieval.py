@@ -6,7 +6,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmstadapter.STAdapterViT',
-        trunk=dict(_base_.trunk, tune='last_0', with_proj=True),
+        trunk=dict(_base_.trunk, tune='after_blocks', with_proj=True),
         bottleneck_dims=384,
         kernel_size=(3, 1, 1),
         positions=('after_attn',),

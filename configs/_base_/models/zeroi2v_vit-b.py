@@ -16,7 +16,7 @@ model = dict(
     ),
     backbone=dict(
         type='mmstadapter.ZeroI2VViT',
-        trunk=dict(_base_.trunk, tune='last_0'),
+        trunk=dict(_base_.trunk, tune='after_blocks'),
         num_frames=8,
         shifts=[(-1, 12), (1, 12)],
         scale=0.5,

@@ -30,7 +30,7 @@ class AIMViT(BaseModule):
         A(u) = W_b GELU(W_a u + a) + b, A_in and A_S add u
 
     Starts as the image model on single frames. The released models train the trunk's last
-    norm as well: ``trunk.tune='last_0'``.
+    norm as well: ``trunk.tune='after_blocks'``.
 
     Args:
         trunk: the pretrained image encoder or its config.
@@ -82,9 +82,8 @@ class AIMViT(BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         x = embed_in_time(self.trunk, video, self.time_embed)
-        last = len(self.trunk.blocks) - 1
-        for i in range(last + 1):
-            queries = self.trunk.readout_tokens if i == last else None
+        for i in range(len(self.trunk.blocks)):
+            queries = self.trunk.num_queries(i)
             run = partial(self.run_block, i=i, num_frames=video.shape[2], num_queries=queries)
             x = checkpoint(run, x, use_reentrant=False) if self.with_cp else run(x)
         return mean_of_frames(self.trunk, x, video.shape[2])

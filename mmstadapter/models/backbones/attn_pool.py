@@ -10,6 +10,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..ops.clips import images_of
 from ..ops.elementwise import LayerNorm
 from ..parts import built_trunk
 from ..trunks.clip_vit import Attention
@@ -66,10 +67,8 @@ class AttnPoolViT(BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]
-        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
-        *blocks, last = self.trunk.blocks
-        for block in blocks:
-            x = block(x)
-        x = last.feed_forward(last.attend(x, num_queries=self.trunk.readout_tokens))
+        x = self.trunk.embed(images_of(video))
+        for i, block in enumerate(self.trunk.blocks):
+            x = block(x, self.trunk.num_queries(i))
         frames = self.trunk.final_norm(self.trunk.readout(x))
         return self.pool(rearrange(frames, '(b t) d -> b t d', t=num_frames))

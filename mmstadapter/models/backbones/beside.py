@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..ops.clips import images_of
 from ..trunks.base import Trunk
 from ..trunks.block import Block
 
@@ -38,7 +38,7 @@ def trunk_layers(
         Per layer the chunks (M, prefix + N, D), together the B·T frames in order; always the
         same list, so that a layer that nobody reads is gone when the next exists.
     """
-    frames = rearrange(video, 'b c t h w -> (b t) c h w')
+    frames = images_of(video)
     recording = torch.is_grad_enabled() and trunk.trains_layers
     with torch.set_grad_enabled(recording):
         chunks = [trunk.embed(part) for part in frames.split(frames_per_pass or frames.shape[0])]
@@ -100,16 +100,6 @@ def check_portion(frames_per_pass: int | None, who: str = 'Side4VideoViT') -> in
             f'{frames_per_pass}.'
         )
     return frames_per_pass
-
-
-def check_video(video: Tensor, who: str = 'Side4VideoViT') -> None:
-    """Raise ValueError if a tensor is not a batch of clips."""
-    if video.ndim != 5 or video.shape[1] != 3:
-        raise ValueError(
-            f'{who}: clips must be (B, 3, T, H, W), so that every clip of a batch has the '
-            f"same number of frames, got {tuple(video.shape)}. Set format_shape='NCTHW' in the "
-            'data preprocessor.'
-        )
 
 
 def check_words(what: str, words: Sequence[str], known: Collection[str]) -> Sequence[str]:

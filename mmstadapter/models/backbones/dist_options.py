@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..ops.clips import check_video
 from ..ops.linear import InProjection
 from ..trunks.base import Trunk
-from .beside import check_video
 from .st_adapter import select_blocks
 
 SPREAD = 0.02

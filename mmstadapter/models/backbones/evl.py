@@ -13,6 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops.attention import CrossAttention
+from ..ops.clips import check_video
 from ..ops.depthwise import DepthwiseConv
 from ..ops.elementwise import LayerNorm, keep_in_graph, quick_gelu
 from ..ops.linear import Linear
@@ -22,7 +23,6 @@ from ..parts import built_trunk
 from ..trunks.block import require_mix
 from .beside import (
     check_portion,
-    check_video,
     check_words,
     idle_parameters,
     run_layer,

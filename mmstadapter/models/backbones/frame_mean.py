@@ -1,12 +1,12 @@
 """A trunk applied to every frame, features averaged over time: no temporal modelling."""
 
-from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..ops.clips import images_of
 from ..parts import built_trunk
-from .outputs import check_output, out_width, read_out
+from .outputs import check_output, join_frames, out_width
 
 
 @MODELS.register_module()
@@ -36,9 +36,7 @@ class FrameMeanViT(BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T."""
         num_frames = video.shape[2]
-        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
-        *blocks, last = self.trunk.blocks
-        for block in blocks:
-            x = block(x)
-        x = last.feed_forward(last.attend(x, num_queries=self.trunk.readout_tokens))
-        return read_out(self.trunk, self.trunk.readout(x), num_frames, self.output)
+        x = self.trunk.embed(images_of(video))
+        for i, block in enumerate(self.trunk.blocks):
+            x = block(x, self.trunk.num_queries(i))
+        return join_frames(self.trunk, self.trunk.readout(x), num_frames, self.output)

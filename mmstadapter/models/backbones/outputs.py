@@ -23,16 +23,16 @@ def check_output(output: str, trunk: Trunk, who: str) -> str:
 
 
 def out_width(trunk: Trunk, output: str) -> int:
-    """Width of what `read_out` returns: D for ``'clip'``, E for ``'frames'``."""
+    """Width of what `join_frames` returns: D for ``'clip'``, E for ``'frames'``."""
     return trunk.joint_dims if output == 'frames' else trunk.embed_dims
 
 
-def read_out(trunk: Trunk, x: Tensor, num_frames: int, output: str) -> Tensor:
+def join_frames(trunk: Trunk, x: Tensor, num_frames: int, output: str = 'clip') -> Tensor:
     """Image features before the final norm -> what the backbone returns.
 
     Args:
         trunk: whose final norm and projection are used.
-        x: (B·T, D), clip-major.
+        x: (B·T, D), clip by clip, as `Trunk.readout` gives them.
         num_frames: T.
         output: ``'clip'``, the mean over time and then the norm, or ``'frames'``, norm
             and projection of every frame.

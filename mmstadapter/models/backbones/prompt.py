@@ -5,12 +5,13 @@ ST-Adapter's Table 1.
 """
 
 import torch
-from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..ops.clips import images_of
 from ..parts import built_trunk
+from .outputs import join_frames
 
 
 @MODELS.register_module()
@@ -52,15 +53,12 @@ class PromptViT(BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]
-        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
-        *blocks, last = self.trunk.blocks
-        for block, prompts in zip(blocks, self.prompts, strict=False):
-            x = block.attend(beside(x, prompts), num_queries=x.shape[1])
+        x = self.trunk.embed(images_of(video))
+        for i, block in enumerate(self.trunk.blocks):
+            queries = self.trunk.num_queries(i) or x.shape[1]
+            x = block.attend(beside(x, self.prompts[i]), num_queries=queries)
             x = block.feed_forward(x)
-        queries = self.trunk.readout_tokens or x.shape[1]
-        x = last.feed_forward(last.attend(beside(x, self.prompts[-1]), num_queries=queries))
-        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
-        return self.trunk.final_norm(frames.mean(dim=1))
+        return join_frames(self.trunk, self.trunk.readout(x), num_frames)
 
 
 def beside(x: Tensor, prompts: Tensor) -> Tensor:

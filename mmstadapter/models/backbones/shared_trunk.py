@@ -8,10 +8,11 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..ops.clips import check_video
 from ..parts import built_trunk
 from ..trunks.base import Trunk
-from .beside import check_portion, check_video, trunk_layers
-from .outputs import check_output, out_width, read_out
+from .beside import check_portion, trunk_layers
+from .outputs import check_output, join_frames, out_width
 
 
 @MODELS.register_module()
@@ -40,7 +41,7 @@ class FrameMean(BaseModule):
     def finish(self, s: None, tokens: Sequence[Tensor], trunk: Trunk, num_frames: int) -> Tensor:
         """Last layer's chunks (M, prefix + N, D) -> (B, D) or (B, T, E)."""
         x = torch.cat([trunk.readout(chunk) for chunk in tokens])
-        return read_out(trunk, x, num_frames, self.output)
+        return join_frames(trunk, x, num_frames, self.output)
 
 
 @MODELS.register_module()
@@ -87,7 +88,7 @@ class SharedTrunkViT(BaseModule):
 
     def forward(self, video: Tensor) -> dict[str, Tensor]:
         """(B, 3, T, H, W) -> name of a branch -> its feature, (B, C) or (B, T, E)."""
-        check_video(video)
+        check_video(video, 'SharedTrunkViT')
         num_frames, trunk = video.shape[2], self.trunk
         carried: dict[str, Any] = {n: branch.start(video) for n, branch in self.branches.items()}
         features: dict[str, Tensor] = {}

@@ -4,7 +4,8 @@ Pan et al., "ST-Adapter: Parameter-Efficient Image-to-Video Transfer Learning fo
 Action Recognition", NeurIPS 2022.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -13,12 +14,14 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..ops.clips import images_of
 from ..ops.depthwise import DepthwiseConv
 from ..ops.elementwise import QuickGELU, keep_in_graph
 from ..ops.linear import Linear, all_plain
 from ..parts import built_trunk
-from .outputs import check_output, out_width, read_out
+from .outputs import check_output, join_frames, out_width
 
+See = Callable[[str, Tensor], None]
 POSITIONS = ('before_attn', 'after_attn', 'after_mlp')
 ACTIVATIONS: dict[str, type[nn.Module]] = dict(
     none=nn.Identity, relu=nn.ReLU, gelu=nn.GELU, quick_gelu=QuickGELU
@@ -146,56 +149,70 @@ class STAdapterViT(BaseModule):
         """Width of the feature, which the head's ``in_channels`` must be."""
         return out_width(self.trunk, self.output)
 
-    def forward(self, video: Tensor) -> Tensor:
-        """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T."""
-        num_frames = video.shape[2]
-        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
-        last = len(self.trunk.blocks) - 1
-        run = self._run_block_with_cp if self.with_cp else self.run_block
-        for i in range(last):
-            x = run(x, i, num_frames)
-        return self.pool(self._run_last_block(x, last, num_frames), num_frames)
+    def forward(self, video: Tensor, see: See | None = None) -> Tensor:
+        """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T.
 
-    def run_block(self, x: Tensor, i: int, num_frames: int) -> Tensor:
-        """Block i with its adapters. (B·T, 1+N, D) -> same."""
-        block = self.trunk.blocks[i]
-        x = self.adapt(x, 'before_attn', i, num_frames)
-        x = block.attend(x)
-        x = self.adapt(x, 'after_attn', i, num_frames)
-        x = block.feed_forward(x)
-        return self.adapt(x, 'after_mlp', i, num_frames)
-
-    def _run_block_with_cp(self, x: Tensor, i: int, num_frames: int) -> Tensor:
-        return checkpoint(self.run_block, x, i, num_frames, use_reentrant=False)
-
-    def _run_last_block(self, x: Tensor, last: int, num_frames: int) -> Tensor:
-        """(B·T, prefix+N, D) -> (B·T, Q, D), the Q tokens that are read.
-
-        Where the class token alone is read, nothing follows that could carry a patch's
-        change to it: the block is computed for one query, and its later adapters,
-        which the released models have, are not computed at all, unless a tool has put
-        something of its own into them.
+        ``see(step, x)`` is told every step, with all tokens computed; see `trace`.
         """
-        queries = self.trunk.readout_tokens
-        idle = [getattr(self, p, {}) for p in ('after_attn', 'after_mlp')]
-        adapters = [a[str(last)] for a in idle if str(last) in a]
-        if queries is None or not all(all_plain(a, *ADAPTER_TYPES) for a in adapters):
-            return self.run_block(x, last, num_frames)
-        x = self.adapt(x, 'before_attn', last, num_frames)
-        x = self.trunk.blocks[last].attend(x, num_queries=queries)
-        x = self.trunk.blocks[last].feed_forward(x)
-        return keep_in_graph(x, [p for adapter in adapters for p in adapter.parameters()])
+        num_frames = video.shape[2]
+        x = self.trunk.embed(images_of(video))
+        tell('embed', x, see)
+        run = self.run_block
+        if self.with_cp and see is None:
+            run = partial(checkpoint, self.run_block, use_reentrant=False)
+        for i in range(len(self.trunk.blocks)):
+            x = run(x, i, num_frames, None if see else self.num_queries(i), see)
+        return join_frames(self.trunk, self.trunk.readout(x), num_frames, self.output)
 
-    def adapt(self, x: Tensor, position: str, i: int, num_frames: int) -> Tensor:
-        """The adapter of block i at a position, or x itself where there is none."""
-        adapters = getattr(self, position, {})
-        if str(i) not in adapters:
+    def run_block(
+        self,
+        x: Tensor,
+        i: int,
+        num_frames: int,
+        num_queries: int | None = None,
+        see: See | None = None,
+    ) -> Tensor:
+        """Block i with its adapters. (B·T, prefix+N, D) -> (B·T, Q, D), Q = num_queries or all."""
+        block = self.trunk.blocks[i]
+        x = self.adapt(x, 'before_attn', i, num_frames, see)
+        x = block.attend(x, num_queries)
+        x = self.adapt(x, 'after_attn', i, num_frames, see)
+        x = block.feed_forward(x)
+        x = self.adapt(x, 'after_mlp', i, num_frames, see)
+        tell(str(i), x, see)
+        return x
+
+    def adapt(
+        self, x: Tensor, position: str, i: int, num_frames: int, see: See | None = None
+    ) -> Tensor:
+        """The adapter of block i at a position, or x itself where there is none.
+
+        Behind the last block's one query no patch is left to adapt: the adapters there, which
+        the released models have, are not computed.
+        """
+        adapter, prefix = self.adapter(position, i), self.trunk.num_prefix_tokens
+        if adapter is None:
             return x
-        return adapters[str(i)](x, num_frames, self.trunk.grid, self.trunk.num_prefix_tokens)
+        if x.shape[1] <= prefix:
+            return keep_in_graph(x, list(adapter.parameters()))
+        x = adapter(x, num_frames, self.trunk.grid, prefix)
+        tell(f'{i}.{position}', x, see)
+        return x
 
-    def pool(self, x: Tensor, num_frames: int) -> Tensor:
-        """Tokens that are read (B·T, Q, D) -> (B, D) or (B, T, E)."""
-        return read_out(self.trunk, self.trunk.readout(x), num_frames, self.output)
+    def adapter(self, position: str, i: int) -> STAdapter | None:
+        """The adapter of block i at a position, if there is one."""
+        adapters = getattr(self, position, {})
+        return adapters[str(i)] if str(i) in adapters else None
+
+    def num_queries(self, i: int) -> int | None:
+        """How many tokens block i computes: those that are read, `Trunk.num_queries`.
+
+        All of them where a tool has put something of its own into an adapter behind them.
+        """
+        queries = self.trunk.num_queries(i)
+        behind = [] if queries is None else [self.adapter(p, i) for p in POSITIONS[1:]]
+        untouched = (adapter is None or all_plain(adapter, *ADAPTER_TYPES) for adapter in behind)
+        return queries if all(untouched) else None
 
     def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Every step with all tokens computed, for parity checks and drawings.
@@ -205,20 +222,18 @@ class STAdapterViT(BaseModule):
             ``('<i>', x)`` with x of shape (B·T, 1+N, D), then ``('pooled', x)``, the
             mean class token before the final norm, and ``('feature', x)``, the output.
         """
-        num_frames = video.shape[2]
-        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
-        yield 'embed', x
-        for i, block in enumerate(self.trunk.blocks):
-            steps = (block.attend, block.feed_forward, None)
-            for position, step in zip(POSITIONS, steps, strict=True):
-                x = self.adapt(x, position, i, num_frames)
-                if str(i) in getattr(self, position, {}):
-                    yield f'{i}.{position}', x
-                x = x if step is None else step(x)
-            yield str(i), x
-        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
-        yield 'pooled', frames.mean(dim=1)
-        yield 'feature', self.pool(x, num_frames)
+        steps: list[tuple[str, Tensor]] = []
+        feature = self(video, lambda *step: steps.append(step))
+        yield from steps
+        images = self.trunk.readout(steps[-1][1])
+        yield 'pooled', rearrange(images, '(b t) d -> b t d', t=video.shape[2]).mean(dim=1)
+        yield 'feature', feature
+
+
+def tell(step: str, x: Tensor, see: See | None) -> None:
+    """Show a step to whoever wants to see it."""
+    if see is not None:
+        see(step, x)
 
 
 def check_positions(positions: Sequence[str]) -> tuple[str, ...]:

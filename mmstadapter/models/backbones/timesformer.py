@@ -12,11 +12,13 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..ops.clips import images_of
 from ..ops.elementwise import LayerNorm
 from ..ops.linear import Linear
 from ..ops.positions import time_positions
 from ..parts import built_trunk
 from ..trunks.clip_vit import Attention
+from .outputs import join_frames
 from .st_adapter import select_blocks
 
 CLASS_TOKENS = ('clip', 'frame')
@@ -107,19 +109,17 @@ class TimeSformerViT(BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]
-        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
-        last = len(self.trunk.blocks) - 1
+        x = self.trunk.embed(images_of(video))
         for i, block in enumerate(self.trunk.blocks):
             if i == self.first:
                 x = self.add_time(x, num_frames)
             if str(i) in self.temporal:
                 x = self.temporal[str(i)](x, num_frames, self.trunk.num_prefix_tokens)
-            x = block.attend(x, num_queries=self.trunk.readout_tokens if i == last else None)
+            x = block.attend(x, num_queries=self.trunk.num_queries(i))
             if str(i) in self.temporal and self.class_token == 'clip':
                 x = share_over_time(x, num_frames, self.trunk.num_prefix_tokens)
             x = block.feed_forward(x)
-        frames = rearrange(self.trunk.readout(x), '(b t) d -> b t d', t=num_frames)
-        return self.trunk.final_norm(frames.mean(dim=1))
+        return join_frames(self.trunk, self.trunk.readout(x), num_frames)
 
     def add_time(self, x: Tensor, num_frames: int) -> Tensor:
         """Add a frame's time position to its patches. (B·T, prefix+N, D) -> same."""

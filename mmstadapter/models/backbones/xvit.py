@@ -13,6 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..ops.clips import images_of
 from ..ops.depthwise import shift
 from ..ops.elementwise import LayerNorm
 from ..ops.linear import Linear
@@ -97,13 +98,12 @@ class XViT(BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         num_frames = video.shape[2]
-        x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
+        x = self.trunk.embed(images_of(video))
         x = add_time(x, self.time_embed, num_frames)
         mix = partial(self.mix, num_frames=num_frames)
-        *blocks, last = self.trunk.blocks
-        for block in blocks:
-            x = block.feed_forward(block.attend(x, mix=mix))
-        x = last.feed_forward(last.attend(x, num_queries=self.trunk.readout_tokens, mix=mix))
+        for i, block in enumerate(self.trunk.blocks):
+            x = block.attend(x, num_queries=self.trunk.num_queries(i), mix=mix)
+            x = block.feed_forward(x)
         frames = self.trunk.final_norm(self.trunk.readout(x))
         return self.pool(rearrange(frames, '(b t) d -> b t d', t=num_frames))
 

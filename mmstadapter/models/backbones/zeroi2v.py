@@ -43,7 +43,7 @@ class ZeroI2VViT(BaseModule):
         x = x + A_4(MLP(A_3(norm2 x)))
 
     The shift acts from the first step. The released models train the trunk's last norm as
-    well: ``trunk.tune='last_0'``. `mmstadapter merge` takes trained adapters into the trunk,
+    well: ``trunk.tune='after_blocks'``. `mmstadapter merge` takes trained adapters into the trunk,
     which leaves ``adapters=()``.
 
     Args:
@@ -102,9 +102,8 @@ class ZeroI2VViT(BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         x = embed_in_time(self.trunk, video, self.time_embed)
-        last = len(self.trunk.blocks) - 1
-        for i in range(last + 1):
-            queries = self.trunk.readout_tokens if i == last else None
+        for i in range(len(self.trunk.blocks)):
+            queries = self.trunk.num_queries(i)
             run = partial(self.run_block, i=i, num_frames=video.shape[2], num_queries=queries)
             x = checkpoint(run, x, use_reentrant=False) if self.with_cp else run(x)
         return mean_of_frames(self.trunk, x, video.shape[2])

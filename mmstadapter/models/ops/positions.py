@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .clips import images_of
+
 
 def time_positions(table: Tensor, num_frames: int) -> Tensor:
     """Rows of a position table for a clip of any length: the nearest row of each frame.
@@ -41,4 +43,4 @@ def embed_in_time(trunk: nn.Module, video: Tensor, table: Tensor) -> Tensor:
         (B·T, L, D).
     """
     time = partial(add_time, table=table, num_frames=video.shape[2])
-    return trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'), pre=time)
+    return trunk.embed(images_of(video), pre=time)

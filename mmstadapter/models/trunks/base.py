@@ -1,13 +1,16 @@
 """What every trunk can do: turn frames into tokens, block by block, and say what it trains."""
 
 from collections.abc import Iterator
+from logging import WARNING
 
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..pretrained import Pretrained
 from .block import Change
 
-TUNE = ('none', 'bias', 'norm', 'last_<n>', 'all')
+TUNE = ('none', 'bias', 'norm', 'last_<n>', 'all', 'after_blocks')
+OLD_TUNE = dict(last_0='after_blocks')  # words of configs that were written earlier
 
 
 class Trunk(Pretrained):
@@ -22,9 +25,9 @@ class Trunk(Pretrained):
             runner initialises weights or when a tuned-only checkpoint is loaded,
             never in the constructor.
         tune: which pretrained parameters are trained: ``'none'``, ``'bias'``
-            (all biases), ``'norm'`` (normalisation layers), ``'last_<n>'`` (the
-            last n blocks and what follows them; ``'last_0'``: what follows alone)
-            or ``'all'``.
+            (all biases), ``'norm'`` (normalisation layers), ``'last_<n>'`` (the last n
+            blocks and what follows them), ``'all'``, or ``'after_blocks'`` (what follows
+            the blocks alone: final norm and projection).
         dtype: storage type of the frozen parameters, e.g. ``'float16'``; tuned
             ones stay float32. ``None`` stores float32.
         lora: trains low-rank maps beside the linear maps of the blocks; see `Pretrained`.
@@ -43,6 +46,15 @@ class Trunk(Pretrained):
         nn.modules.batchnorm._BatchNorm,
     )
 
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        tune: str = 'none',
+        dtype: str | None = None,
+        lora: dict | None = None,
+    ) -> None:
+        super().__init__(checkpoint, _current_word(tune), dtype, lora)
+
     # ------------------------------------------------------------------ verbs
 
     @property
@@ -60,6 +72,14 @@ class Trunk(Pretrained):
     def readout(self, x: Tensor) -> Tensor:
         """The image's feature before the final norm: the class token. (M, L, D) -> (M, D)."""
         return x[:, 0]
+
+    def num_queries(self, i: int) -> int | None:
+        """How many of the first tokens block i must compute; ``None``: all.
+
+        Behind the last block nothing but `readout` reads the tokens, so the class token's
+        query is enough there, where `readout` takes no more.
+        """
+        return self.readout_tokens if i == len(self.blocks) - 1 else None
 
     @property
     def has_class_token(self) -> bool:
@@ -104,18 +124,20 @@ class Trunk(Pretrained):
         elif self.tune == 'norm':
             norms = self.norm_types
             yield from (p for m in self.modules() if isinstance(m, norms) for p in m.parameters())
-        elif kind == 'last' and number.isdigit() and int(number) <= len(self.blocks):
+        elif self.tune == 'after_blocks':
+            yield from self.parameters_after_blocks()
+        elif kind == 'last' and number.isdigit() and 0 < int(number) <= len(self.blocks):
             for block in self.blocks[len(self.blocks) - int(number) :]:
                 yield from block.parameters()
             yield from self.parameters_after_blocks()
         elif self.tune != 'none':
             raise ValueError(
-                f'{type(self).__name__}: tune must be one of {", ".join(TUNE)} with n from 0 to '
+                f'{type(self).__name__}: tune must be one of {", ".join(TUNE)} with n from 1 to '
                 f'{len(self.blocks)}, got {self.tune!r}.'
             )
 
     def parameters_after_blocks(self) -> Iterator[nn.Parameter]:
-        """Parameters that follow the last block; trained with ``tune='last_<n>'``."""
+        """Parameters that follow the last block; see ``tune``."""
         yield from ()
 
     @property
@@ -123,3 +145,11 @@ class Trunk(Pretrained):
         """Whether anything up to the last block is tuned, so that gradients must reach it."""
         after = {id(p) for p in self.parameters_after_blocks()}
         return any(p.requires_grad and id(p) not in after for p in self.parameters())
+
+
+def _current_word(tune: str) -> str:
+    """A choice of ``tune``, with a note where its word has been replaced."""
+    if tune not in OLD_TUNE:
+        return tune
+    print_log(f'trunk: tune={tune!r} is now called {OLD_TUNE[tune]!r}.', 'current', WARNING)
+    return OLD_TUNE[tune]

@@ -91,9 +91,9 @@ class Block(nn.Module):
         """
         raise TypeError(f'{type(self).__name__} must provide `feed_forward`.')
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(M, L, D) -> (M, L, D), both."""
-        return self.feed_forward(self.attend(x))
+    def forward(self, x: Tensor, num_queries: int | None = None) -> Tensor:
+        """(M, L, D) -> (M, Q, D), both; Q = num_queries or L."""
+        return self.feed_forward(self.attend(x, num_queries))
 
 
 def read_by(block: Block, queries: Tensor, x: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ class WrappedBlock:
         """The block's parameters."""
         return self.block.parameters()
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(M, L, D) -> (M, L, D), attention and MLP in turn."""
-        return self.feed_forward(self.attend(x))
+    def __call__(self, x: Tensor, num_queries: int | None = None) -> Tensor:
+        """(M, L, D) -> (M, Q, D), attention and MLP in turn; Q = num_queries or L."""
+        return self.feed_forward(self.attend(x, num_queries))
 
     def attend(
         self,

@@ -11,17 +11,17 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...ops.batch_norm import BatchNorm, normalise
+from ...ops.clips import check_video
 from ...ops.elementwise import keep_in_graph
 from ...parts import built_trunk
 from ...trunks.base import Trunk
 from ..beside import (
     check_portion,
-    check_video,
     class_and_patches,
     idle_parameters,
     trunk_layers,
 )
-from ..outputs import check_output, read_out
+from ..outputs import check_output, join_frames
 from .block import SideBlock, recomputed
 from .operators import Stem
 from .options import (
@@ -122,7 +122,7 @@ class SideNetwork(BaseModule):
         network's own (``'side_cls'``), or one that starts at zero and takes up the trunk's
         as the patches do (``'trunk_cls'``).
         """
-        check_video(video)
+        check_video(video, 'Side4VideoViT')
         s = self.stem(video)
         if self.representation == 'avg_pool':
             return s
@@ -168,7 +168,7 @@ class SideNetwork(BaseModule):
         if self.output == 'clip':
             return rearrange(x, '(b t) c -> b t c', t=num_frames).mean(dim=1)
         cls = torch.cat([trunk.readout(chunk) for chunk in tokens])
-        return read_out(trunk, cls + F.linear(x, self.up.T), num_frames, self.output)
+        return join_frames(trunk, cls + F.linear(x, self.up.T), num_frames, self.output)
 
     def pool(self, s: Tensor) -> Tensor:
         """(B·T, L, C) -> (B·T, C): the final norm, and the patches' mean or the class token."""

@@ -1,0 +1,24 @@
+"""Clips become images here and nowhere else."""
+
+from einops import rearrange
+from torch import Tensor
+
+
+def images_of(video: Tensor) -> Tensor:
+    """Clips as images, clip by clip. (B, 3, T, H, W) -> (B·T, 3, H, W).
+
+    Raises:
+        ValueError: if the tensor is not a batch of clips.
+    """
+    check_video(video)
+    return rearrange(video, 'b c t h w -> (b t) c h w')
+
+
+def check_video(video: Tensor, who: str = 'backbone') -> None:
+    """Raise ValueError if a tensor is not a batch of clips."""
+    if video.ndim != 5 or video.shape[1] != 3:
+        raise ValueError(
+            f'{who}: clips must be (B, 3, T, H, W), so that every clip of a batch has the same '
+            f"number of frames, got {tuple(video.shape)}. Set format_shape='NCTHW' in the data "
+            'preprocessor.'
+        )
