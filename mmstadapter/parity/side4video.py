@@ -140,7 +140,7 @@ class Side4VideoCase(ModelCase):
         model = self.model['backbone']
         if not self.retrieval:
             return dict(feature=model.side.finish(s, tokens, model.trunk, self.num_frames))
-        x = model.trunk.readout(tokens[0]) + model.side.pool(s) @ model.side.up
+        x = model.trunk.readout(tokens[0]) + model.side.to_trunk(model.side.pool(s))
         x = rearrange(x, '(b t) d -> b t d', t=self.num_frames)
         return dict(ln_post_in=x, norm_in=x)
 

@@ -51,7 +51,7 @@ class TinyCLIP(nn.Module):
         """(M, 32, 32, 3) uint8 RGB -> (M, E), of length one."""
         images = torch.from_numpy(stills).permute(0, 3, 1, 2).float()
         tokens = self.visual((images - self.mean) / self.std)
-        return F.normalize(self.visual.final_norm(tokens[:, 0]) @ self.visual.proj, dim=-1)
+        return F.normalize(self.visual.project(self.visual.final_norm(tokens[:, 0])), dim=-1)
 
     def read(self, captions: list[str]) -> Tensor:
         """B captions -> (B, E), of length one."""

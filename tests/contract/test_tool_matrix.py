@@ -18,6 +18,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
+from mmstadapter.models.ops.linear import Projection
 from mmstadapter.testing import (
     TINY_ARCH,
     caption_samples,
@@ -29,7 +30,8 @@ from mmstadapter.testing import (
 )
 
 LINEAR = (nn.Linear,)
-LAYERS = (nn.Linear, nn.LayerNorm, nn.Conv2d, nn.Conv3d, nn.modules.batchnorm._BatchNorm)
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+LAYERS = (*LINEAR, *CONVOLUTIONS, nn.LayerNorm, nn.modules.batchnorm._BatchNorm, Projection)
 eva = dict(type='mmstadapter.EVAViT', arch=dict(TINY_ARCH))
 timm = dict(
     type='mmstadapter.TimmViT',

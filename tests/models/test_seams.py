@@ -1,13 +1,15 @@
 """Every layer of a trunk is called, and the seams of its blocks are where they are said to be."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
 
-from mmstadapter.models import CLIPViT, EVAViT, STAdapterViT
+from mmstadapter.models import CLIPText, CLIPViT, EVAViT, Side4VideoViT, STAdapterViT
 from mmstadapter.models.ops.attention import join_heads, split_heads
 from mmstadapter.models.ops.linear import QKV, Linear, is_plain
-from mmstadapter.testing import TINY_ARCH, fill, toy_clips
+from mmstadapter.testing import TINY_ARCH, TINY_TEXT_ARCH, fill, tiny_trunk, toy_clips
 
 LAYERS = (nn.Linear, nn.LayerNorm, nn.Conv2d)
 TRUNKS = {'clip': CLIPViT, 'eva': EVAViT}
@@ -135,6 +137,42 @@ def test_a_second_name_of_the_fused_weight_is_in_no_state_dict():
     nn.init.zeros_(layer.weight)
     attn.load_state_dict(kept)
     assert torch.equal(layer.weight, kept['in_proj_weight'])
+
+
+def retrieval():
+    """A model with a matrix of each kind that stands beside the layers, and what it gives."""
+    trunk = tiny_trunk(with_proj=True)
+    video = Side4VideoViT(trunk, side_dims=16, head_dims=16, output='frames')
+    return fill(nn.ModuleDict(dict(video=video, text=CLIPText(dict(TINY_TEXT_ARCH))))).eval()
+
+
+def joint(model):
+    words = model['text'](torch.tensor([[1, 4, 7, 2]]))[1]
+    return torch.cat([model['video'](toy_clips()).flatten(), words.flatten()])
+
+
+@pytest.mark.parametrize(
+    'key, name',
+    [
+        ('video.trunk.proj', 'video.trunk.to_joint'),
+        ('video.side.up', 'video.side.to_trunk'),
+        ('text.text_projection', 'text.to_joint'),
+    ],
+)
+def test_a_matrix_beside_the_layers_is_a_layer_that_is_called(key, name):
+    model = retrieval()
+    before, names = joint(model), list(model.state_dict())
+    assert key in names and not [n for n in names if n.startswith(name)]
+    layer = model.get_submodule(name)
+    hook = layer.register_forward_hook(lambda module, args, y: y + (args[0] @ module.matrix))
+    assert not torch.allclose(joint(model), before)
+    hook.remove()
+    copied = deepcopy(model)
+    nn.init.zeros_(copied.state_dict()[key])
+    assert torch.equal(joint(model), before) and not torch.allclose(joint(copied), before)
+    owner, child = name.rsplit('.', 1)
+    setattr(model.get_submodule(owner), child, Rolled(layer))
+    assert not torch.allclose(joint(model), before)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,37 @@ class PatchConv(nn.Conv2d):
         return self._conv_forward(frames, weight, bias)
 
 
+class Projection(nn.Module):
+    """x P, with a matrix P (in, out) that is a parameter of its owner.
+
+    Files name some matrices beside the layers and not inside one: CLIP's ``proj`` and
+    ``text_projection``, Side4Video's ``up``. So the owner keeps the parameter and calls this
+    layer, which whoever hooks, wraps or replaces it changes the model by. It is no ``nn.Linear``:
+    that has the transpose, and what a tool writes into a transposed view is easily lost.
+
+    Args:
+        owner: the module that has the matrix; held in a tuple, so that it is no part of this one.
+        name: of the parameter.
+    """
+
+    def __init__(self, owner: nn.Module, name: str) -> None:
+        super().__init__()
+        self.owner, self.name = (owner,), name
+
+    @property
+    def matrix(self) -> Tensor:
+        """P, (in, out)."""
+        return getattr(self.owner[0], self.name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out), in x's type or autocast's."""
+        return linear(x, self.matrix.T, None)
+
+    def extra_repr(self) -> str:
+        """The parameter's name and sizes, as printed."""
+        return f'{self.name}, {" -> ".join(map(str, self.matrix.shape))}'
+
+
 class QKV(Linear):
     """Queries, keys and values by one matrix: a linear map that can give some of its outputs.
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from mmstadapter import weights
 
-from ..ops.elementwise import LayerNorm, linear
+from ..ops.elementwise import LayerNorm
+from ..ops.linear import Projection
 from ..pretrained import Pretrained
 from ..trunks.clip_vit import ACTIVATIONS, CLIPBlock, Transformer
 from ..trunks.sizes import resolve_arch
@@ -100,6 +101,7 @@ class CLIPText(Pretrained):
         )
         self.ln_final = LayerNorm(embed_dims)
         self.text_projection = nn.Parameter(torch.empty(embed_dims, output_dims))
+        self.to_joint = Projection(self, 'text_projection')
 
     def _initialise(self, embed_dims: int, num_layers: int) -> None:
         """OpenAI's initial values: smaller ones where a branch joins the residual."""
@@ -136,7 +138,7 @@ class CLIPText(Pretrained):
             ValueError: if a sentence is longer than ``context_length``.
         """
         self.require_weights()
-        words = linear(self.ln_final(self.encode(ids)), self.text_projection.T, None)
+        words = self.to_joint(self.ln_final(self.encode(ids)))
         rows = torch.arange(len(ids), device=ids.device)
         return words[rows, ids.argmax(dim=-1)], words
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from mmstadapter import weights
 
 from ..ops.attention import Mix, SelfAttention
-from ..ops.elementwise import LayerNorm, QuickGELU, linear
-from ..ops.linear import InProjection, Linear, PatchConv
+from ..ops.elementwise import LayerNorm, QuickGELU
+from ..ops.linear import InProjection, Linear, PatchConv, Projection
 from .base import Trunk
 from .block import Block, Change, through
 from .sizes import check_frames, resample_positions, resolve_arch, resolve_size
@@ -216,6 +216,7 @@ class CLIPViT(Trunk):
             if 'output_dims' not in arch:
                 raise ValueError("CLIPViT: with_proj needs 'output_dims' in the arch dict.")
             self.proj = nn.Parameter(dims**-0.5 * torch.randn(dims, arch['output_dims']))
+            self.to_joint = Projection(self, 'proj')
         self.freeze()
 
     @property
@@ -252,7 +253,7 @@ class CLIPViT(Trunk):
         """(..., D) -> (..., E), CLIP's ``proj``."""
         if not hasattr(self, 'proj'):
             raise self._without_projection()
-        return linear(x, self.proj.T, None)
+        return self.to_joint(x)
 
     def read_pretrained(self, checkpoint: str) -> Mapping[str, Tensor]:
         """OpenAI-named tensors of any CLIP file."""

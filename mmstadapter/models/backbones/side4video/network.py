@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from ...ops.batch_norm import BatchNorm, normalise
 from ...ops.clips import check_video
 from ...ops.elementwise import keep_in_graph
+from ...ops.linear import Projection
 from ...parts import built_trunk
 from ...trunks.base import Trunk
 from ..beside import (
@@ -113,6 +113,7 @@ class SideNetwork(BaseModule):
         self.norm = BatchNorm(side_dims) if final_norm else None
         if output == 'frames':
             self.up = nn.Parameter(torch.zeros(side_dims, trunk.embed_dims))
+            self.to_trunk = Projection(self, 'up')
         initialise(self, norm, output)
 
     def start(self, video: Tensor) -> Tensor:
@@ -168,7 +169,7 @@ class SideNetwork(BaseModule):
         if self.output == 'clip':
             return rearrange(x, '(b t) c -> b t c', t=num_frames).mean(dim=1)
         cls = torch.cat([trunk.readout(chunk) for chunk in tokens])
-        return join_frames(trunk, cls + F.linear(x, self.up.T), num_frames, self.output)
+        return join_frames(trunk, cls + self.to_trunk(x), num_frames, self.output)
 
     def pool(self, s: Tensor) -> Tensor:
         """(B·T, L, C) -> (B·T, C): the final norm, and the patches' mean or the class token."""
