@@ -19,19 +19,22 @@ def built_trunk(trunk: Mapping | nn.Module, who: str) -> nn.Module:
     """The image encoder of a backbone, from its config or as it is.
 
     Args:
-        trunk: config of a trunk, or a trunk, which keeps its weights and what it trains.
+        trunk: config of a trunk, or a trunk, which keeps its weights and what it trains, or a
+            transformer of timm, which becomes a frozen one.
         who: the backbone, for messages.
 
     Raises:
         TypeError: if it is another library's model, or no image encoder.
     """
     module = built(trunk)
+    if type(module).__module__.startswith('timm.'):
+        module = built(dict(type='mmstadapter.TimmViT', model=module))
     lacking = [verb for verb in VERBS if not hasattr(module, verb)]
     if lacking:
         raise TypeError(
             f'{who}: trunk must be a trunk such as CLIPViT, TimmViT or MMPretrainViT, or a config '
-            f'of one, got {type(module).__name__}, which has no {", ".join(lacking)}. A model of '
-            "timm is dict(type='mmstadapter.TimmViT', model=NAME, checkpoint=FILE); another one "
-            'becomes a trunk as docs/add_a_trunk.md says.'
+            f'of one, got {type(module).__name__}, which has no {", ".join(lacking)}. Vision '
+            'transformers of timm are taken as they are; what makes another one a trunk says '
+            'docs/add_a_trunk.md.'
         )
     return module

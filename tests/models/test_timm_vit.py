@@ -10,7 +10,8 @@ from mmengine.config import Config
 from safetensors.torch import save_file
 from torch import nn
 
-from mmstadapter import TimmViT, shipped
+from mmstadapter import FrameMeanViT, TimmViT, create_model, shipped
+from mmstadapter.engine.tuned_checkpoint import drop_frozen
 from mmstadapter.testing import fill, toy_clips
 
 TINY = dict(embed_dim=32, depth=3, num_heads=2, img_size=32, patch_size=8)
@@ -211,3 +212,42 @@ def test_a_wrapped_block_is_no_second_name_for_its_weights():
     trunk = build('clip')
     assert not any(isinstance(block, nn.Module) for block in trunk.blocks)
     assert len(list(trunk.blocks[0].parameters())) == 12
+
+
+@needs_timm
+class TestBuiltModel:
+    """A model that timm has built is a trunk with its weights."""
+
+    def model(self, **options) -> nn.Module:
+        import timm
+
+        return timm.create_model('vit_base_patch16_clip_224', num_classes=5, **TINY, **options)
+
+    def test_backbones_take_it_as_it_is(self):
+        vit = fill(self.model())
+        expected = vit.forward_head(vit.forward_features(frames()), pre_logits=True)
+        trunk = FrameMeanViT(vit).trunk
+        assert trunk.vit is vit and not any(p.requires_grad for p in trunk.parameters())
+        assert not any('head' in name for name in trunk.state_dict())
+        found = FrameMeanViT(trunk)(frames()[:, :, None])
+        torch.testing.assert_close(found, expected)
+
+    def test_a_recipe_takes_it_with_the_classifier_it_asks_for(self):
+        model = create_model('stadapter_vit-b_k400', num_classes=3, trunk=self.model())
+        assert model(toy_clips()).shape == (2, 3) and model.transform.size == (32, 32)
+
+    def test_it_may_be_tuned(self):
+        trunk = TimmViT(self.model(), tune='last_1')
+        assert {n.split('.')[2] for n, p in trunk.named_parameters() if p.requires_grad} >= {'2'}
+
+    def test_a_checkpoint_of_it_is_whole(self):
+        backbone = FrameMeanViT(self.model())
+        assert drop_frozen(backbone, backbone.state_dict()).keys() == backbone.state_dict().keys()
+
+    def test_what_cannot_be_a_trunk_is_refused_by_name(self):
+        import timm
+
+        with pytest.raises(ValueError, match='drops patches at random'):
+            TimmViT(self.model(patch_drop_rate=0.5))
+        with pytest.raises(ValueError, match='resnet18 is a ResNet'):
+            FrameMeanViT(timm.create_model('resnet18'))

@@ -38,7 +38,8 @@ class TimmViT(WrappedViT):
     with ``pre_logits=True``; ``options=dict(global_pool='avg')`` chooses another pooling.
 
     Args:
-        model: a name of timm, such as ``'vit_base_patch16_siglip_224'``.
+        model: a name of timm, such as ``'vit_base_patch16_siglip_224'``, or a built model of
+            timm, which keeps its weights and loses its classifier.
         options: arguments for ``timm.create_model``, such as ``img_size`` in pixels.
         checkpoint: path of the model's file under timm's names, or of the original
             release where timm converts that; positions are resampled to ``img_size``.
@@ -52,7 +53,7 @@ class TimmViT(WrappedViT):
 
     def __init__(
         self,
-        model: str,
+        model: str | nn.Module,
         options: dict | None = None,
         checkpoint: str | None = None,
         tune: str = 'none',
@@ -60,8 +61,12 @@ class TimmViT(WrappedViT):
         lora: dict | None = None,
     ) -> None:
         super().__init__(checkpoint, tune, dtype, lora)
-        self.model_name = model
-        self.vit = vit = build_vit(model, dict(options or {}))
+        self.vit = vit = (
+            take_vit(model)
+            if isinstance(model, nn.Module)
+            else build_vit(model, dict(options or {}))
+        )
+        self.model_name = model = name_of(model)
         if tune != 'none' and getattr(getattr(vit, 'rope', None), 'aug_active', False):
             raise ValueError(
                 f'TimmViT: {model} moves its rotary positions at random in training, which one '
@@ -150,7 +155,32 @@ def build_vit(model: str, options: dict) -> nn.Module:
     for name, instead in REFUSED.items():
         if name in options:
             raise ValueError(f'TimmViT: leave out options[{name!r}]: {instead}.')
-    vit = timm.create_model(model, num_classes=0, **options)
+    return checked(timm.create_model(model, num_classes=0, **options), model)
+
+
+def take_vit(vit: nn.Module) -> nn.Module:
+    """A built model of timm without its classifier, checked."""
+    checked(vit, name_of(vit))
+    if not isinstance(getattr(vit, 'patch_drop', None), nn.Identity | None):
+        raise ValueError(
+            f'TimmViT: {name_of(vit)} drops patches at random, and an adapter needs every patch '
+            'of the grid. Build it without patch_drop_rate.'
+        )
+    vit.reset_classifier(0)
+    return vit
+
+
+def name_of(model: str | nn.Module) -> str:
+    """A model's name in timm."""
+    if isinstance(model, str):
+        return model
+    known = getattr(model, 'pretrained_cfg', None) or {}
+    return known.get('architecture') or type(model).__name__
+
+
+def checked(vit: nn.Module, model: str) -> nn.Module:
+    """The model, if its attention and MLP can be told apart."""
+    timm = import_timm()
     kind, block = type(vit), type(getattr(vit, 'blocks', [None])[0]).__name__
     known = (timm.models.VisionTransformer, timm.models.Eva)
     methods = ('forward_features', 'forward_head', 'pool', '_pos_embed')  # what we rely on
