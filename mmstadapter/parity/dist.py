@@ -5,14 +5,24 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..models import DiSTViT, TextHead
+from ..models import TextHead
 from ..models.backbones.beside import trunk_layers
-from ..models.backbones.dist import DiSTLayer
+from ..models.backbones.dist import DiSTLayer, DiSTViT
 from ..weights import SOURCES
 from .case import ModelCase
 from .st_adapter import clip_trunk
 
 RATIOS = ('temporal_conv', 'integration', 'integration_temporal')
+
+
+class IdsHead(TextHead):
+    """`TextHead` that is given what its tokenizer would make of the class names."""
+
+    ids: Tensor
+
+    def tokens(self) -> Tensor:
+        """(num_classes, L)."""
+        return self.ids
 
 
 class DiSTCase(ModelCase):
@@ -34,14 +44,14 @@ class DiSTCase(ModelCase):
             kernel_size=c['temporal_kernel_size'],
             ratios=[c[f'{name}_mlp_ratio'] for name in RATIOS],
         )
-        head = TextHead(
+        head = IdsHead(
             c['embed_dim'],
             c['num_classes'],
             text_tower=_text_tower(c),
             tokenizer=dict(type='mmstadapter.CLIPTokenizer'),
             labels=[],
         )
-        head.tokens = lambda: tensors['input_texts']
+        head.ids = tensors['input_texts']
         self.model = nn.ModuleDict(dict(backbone=backbone, cls_head=head))
 
     def forward(self) -> Tensor:
@@ -65,7 +75,7 @@ class DiSTCase(ModelCase):
 
     def _pooling(self, z: Tensor, cls: Tensor) -> dict[str, Tensor]:
         """What follows the layers."""
-        model, found = self.model['backbone'], {}
+        model, found = self.model['backbone'], dict[str, Tensor]()
         q_t, q_s = model.query.expand(len(cls), 1, -1), model.frame_query.expand(len(z), 1, -1)
         for i, pooling in enumerate(model.poolings):
             q_t, q_s = pooling(q_t, q_s, z)

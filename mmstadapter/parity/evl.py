@@ -6,9 +6,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..models import EVLViT, VideoHead
+from ..models import VideoHead
 from ..models.backbones.beside import trunk_layers
-from ..models.backbones.evl import DecoderLayer
+from ..models.backbones.evl import DecoderLayer, EVLViT
 from ..weights import SOURCES
 from ..weights.clip_names import TRUNK_NAMES, same
 from ..weights.tables import Source

@@ -68,7 +68,7 @@ class TextHead(CheckedHead):
             )
         start = math.log(START_SCALE) if logit_scale is None else logit_scale
         self.register_buffer('logit_scale', torch.tensor(float(start)))
-        self.forget()
+        self._texts: Tensor | None = None
 
     def init_weights(self) -> None:
         """Read the tower's file and the scale in it, and the labels, which must be there."""
@@ -109,7 +109,7 @@ class TextHead(CheckedHead):
 
     def forget(self) -> None:
         """Encode the texts anew when they are needed next."""
-        self._texts: Tensor | None = None
+        self._texts = None
 
     def train(self, mode: bool = True) -> 'TextHead':
         """Change the mode, and encode the texts anew."""
