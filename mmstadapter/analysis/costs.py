@@ -80,16 +80,21 @@ def _backbone_costs(text: str, frames: int) -> Costs:
 
 
 def costs(config: Config) -> Costs:
-    """Parameters and operations of a config's model at its frames and size."""
+    """Parameters and operations of a config's model at its frames and size.
+
+    A text tower in the head counts as parameters. It reads class names, once and no clip.
+    """
     body = _backbone_costs(json.dumps(config.model.backbone.to_dict()), frames_of(config))
     with torch.device('meta'):
         head = MODELS.build(config.model.cls_head).eval()
+        if hasattr(head, 'remember'):
+            head.remember(torch.empty(head.num_classes, head.in_channels))
         operations = multiply_adds(head, torch.empty(1, head.in_channels))
-    size = sum(p.numel() for p in head.parameters())
+    tuned = sum(p.numel() for p in head.parameters() if p.requires_grad)
     return Costs(
-        body.tuned + size,
+        body.tuned + tuned,
         body.tuned,
-        body.total + size,
+        body.total + sum(p.numel() for p in head.parameters()),
         body.full + operations,
         body.ours + operations,
     )

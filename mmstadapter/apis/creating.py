@@ -158,7 +158,8 @@ def _set_head(model: dict, num_classes: int | None) -> None:
 
 def _check_sources(model: dict, pretrained: bool, checkpoint: str | Path | None) -> None:
     """Encoders that are to be random have no file, and others have one."""
-    parts = {'trunk': model['backbone'].get('trunk'), 'text_tower': model.get('text_tower')}
+    read = model.get('text_tower') or (model.get('cls_head') or {}).get('text_tower')
+    parts = {'trunk': model['backbone'].get('trunk'), 'text_tower': read}
     for name, part in parts.items():
         if isinstance(part, dict) and not pretrained:
             part['checkpoint'] = None

@@ -77,13 +77,15 @@ def estimate(config: Config) -> Estimate | None:
     Args:
         config: as training gets it. Its lists and videos must be there.
     """
-    with torch.device('meta'):
-        if sum(p.numel() for p in MODELS.build(config.model).parameters()) > TOO_LARGE:
+    model_config = config.model.to_dict()
+    with torch.device('meta'):  # where MMAction2's blending of clips cannot be built
+        parts = (MODELS.build(model_config[name]) for name in ('backbone', 'cls_head'))
+        if sum(p.numel() for part in parts for p in part.parameters()) > TOO_LARGE:
             return None
     device = choose_device()
-    model_config = config.model.to_dict()
-    if 'trunk' in model_config['backbone']:
-        model_config['backbone']['trunk']['checkpoint'] = None  # weights do not matter here
+    for part, name in (('backbone', 'trunk'), ('cls_head', 'text_tower')):
+        if name in model_config[part]:
+            model_config[part][name]['checkpoint'] = None  # weights do not matter here
     model = MODELS.build(model_config).to(device)
     train, val, tested = (
         DATASETS.build(config[f'{kind}_dataloader'].dataset) for kind in ('train', 'val', 'test')

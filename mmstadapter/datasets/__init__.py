@@ -3,6 +3,7 @@
 from .bad_videos import BadVideoHook
 from .caption_dataset import CaptionDataset
 from .caption_groups import CaptionGroupSampler
+from .dist_sampling import SampleEvenly
 from .loading import VideoDecode, VideoInit
 from .middle_clips import SampleMiddles
 from .packets import VideoReadError
@@ -31,6 +32,7 @@ __all__ = [
     'RandomSquare',
     'RawframeDataset',
     'ResizeShortSide',
+    'SampleEvenly',
     'SampleMiddles',
     'SampleSegments',
     'SampleSide4Video',

@@ -18,10 +18,25 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+INTERPOLATIONS = dict(bicubic=cv2.INTER_CUBIC, bilinear=cv2.INTER_LINEAR)
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) of any type -> (height, width, 3) float32, bicubic."""
-    return cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+
+def resize(
+    image: np.ndarray, height: int, width: int, interpolation: str = 'bicubic'
+) -> np.ndarray:
+    """(H, W, 3) of any type -> (height, width, 3) float32, without antialiasing."""
+    how = INTERPOLATIONS[interpolation]
+    return cv2.resize(image.astype(np.float32), (width, height), interpolation=how)
+
+
+def check_interpolation(name: str, interpolation: str) -> str:
+    """Return the name of a known interpolation, or raise ValueError."""
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f'{name}: interpolation must be one of {", ".join(INTERPOLATIONS)}, '
+            f'got {interpolation!r}.'
+        )
+    return interpolation
 
 
 @TRANSFORMS.register_module()
@@ -31,9 +46,10 @@ class ResizeShortSide(BaseTransform):
     Args:
         size: the length, or (low, high) for round(U(low, high)), halves to even. The released
             Kinetics recipe takes (224, 258) in training and 224 in testing.
+        interpolation: ``'bicubic'`` (ST-Adapter) or ``'bilinear'`` (EVL, DiST).
     """
 
-    def __init__(self, size: int | tuple[int, int]) -> None:
+    def __init__(self, size: int | tuple[int, int], interpolation: str = 'bicubic') -> None:
         low, high = (size, size) if isinstance(size, int) else size
         if not 1 <= low <= high:
             raise ValueError(
@@ -41,6 +57,7 @@ class ResizeShortSide(BaseTransform):
                 f'got {size}.'
             )
         self.size = size
+        self.interpolation = check_interpolation('ResizeShortSide', interpolation)
 
     def transform(self, results: dict) -> dict:
         """Resize all frames alike."""
@@ -52,12 +69,15 @@ class ResizeShortSide(BaseTransform):
             size = round(np.random.uniform(*self.size))
             rest = math.floor(long / short * size)
         height, width = (rest, size) if width < height else (size, rest)
-        results['imgs'] = [resize(image, height, width) for image in results['imgs']]
+        results['imgs'] = [
+            resize(image, height, width, self.interpolation) for image in results['imgs']
+        ]
         results['img_shape'] = (height, width)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size})'
+        name = type(self).__name__
+        return f'{name}(size={self.size}, interpolation={self.interpolation!r})'
 
 
 @TRANSFORMS.register_module()
@@ -122,8 +142,13 @@ class RandomResizedSquare(RandomPart):
 
     The part's share of the area is uniform, its width to height log-uniform; after 10 tries
     that do not fit, the largest centred part with a permitted shape. Random numbers come from
-    Python's global generator, as in the released code. Arguments as for :class:`RandomPart`.
+    Python's global generator, as in the released code. Arguments as for :class:`RandomPart`,
+    and ``interpolation``, ``'bicubic'`` (ST-Adapter) or ``'bilinear'`` (EVL, DiST).
     """
+
+    def __init__(self, *args, interpolation: str = 'bicubic', **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.interpolation = check_interpolation('RandomResizedSquare', interpolation)
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """A random (top, left, height, width) within a frame."""
@@ -141,7 +166,9 @@ class RandomResizedSquare(RandomPart):
     def transform(self, results: dict) -> dict:
         """Crop and resize all frames alike."""
         images = crop(results['imgs'], *self.box(*results['imgs'][0].shape[:2]))
-        results['imgs'] = [resize(image, self.size, self.size) for image in images]
+        results['imgs'] = [
+            resize(image, self.size, self.size, self.interpolation) for image in images
+        ]
         results['img_shape'] = (self.size, self.size)
         return results
 

@@ -12,13 +12,22 @@ from .batches import check_batches
 
 # What the config says, as opposed to how far training has come.
 _SETTINGS = ('warmup', 'begin', 'end', 'epoch_length', 'update_interval', 'by_epoch')
+_SETTINGS += ('start_factor', 'cosine_from_start')
 
 
-def warmup_cosine(epoch: float, warmup: float, epochs: float) -> float:
+def warmup_cosine(
+    epoch: float,
+    warmup: float,
+    epochs: float,
+    start_factor: float = 0.0,
+    cosine_from_start: bool = False,
+) -> float:
     """Factor on the learning rate at a (fractional) epoch, between 0 and 1."""
+    begin = 0 if cosine_from_start else warmup
+    cosine = (1 + math.cos(math.pi * (max(epoch, warmup) - begin) / (epochs - begin))) / 2
     if epoch < warmup:
-        return epoch / warmup
-    return (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup))) / 2
+        return start_factor + (cosine - start_factor) * epoch / warmup
+    return cosine
 
 
 @PARAM_SCHEDULERS.register_module()
@@ -38,6 +47,9 @@ class WarmupCosineLR(_ParamScheduler):
         dict(type='mmstadapter.WarmupCosineLR', warmup=2, by_epoch=True,
              convert_to_iter_based=True)
 
+    ``start_factor`` lets the warm-up begin above 0, and ``cosine_from_start`` lets the cosine run
+    from the beginning, so that the warm-up ends on it; the released DiST code has both.
+
     Args:
         optimizer: the optimizer or its wrapper; given by the runner.
         warmup: length of the warm-up in epochs, less than ``end - begin``.
@@ -46,6 +58,8 @@ class WarmupCosineLR(_ParamScheduler):
             fills in the last one).
         epoch_length: iterations in an epoch; given by the runner. With the
             default of 1, ``warmup`` counts iterations.
+        start_factor: factor at the beginning of the warm-up, from 0 to 1.
+        cosine_from_start: whether the cosine begins with the warm-up instead of after it.
         update_interval: compute a new rate at the first and at every n-th
             iteration of an epoch and hold it in between. 1 for ST-Adapter, 10
             for Side4Video, whose first nine iterations thus run with rate 0.
@@ -55,7 +69,7 @@ class WarmupCosineLR(_ParamScheduler):
 
     Raises:
         ValueError: if the schedule would be constant within an epoch, or has
-            no room for its warm-up, or ``update_interval`` is not positive.
+            no room for its warm-up, or an option is out of its range.
     """
 
     def __init__(
@@ -66,6 +80,8 @@ class WarmupCosineLR(_ParamScheduler):
         begin: int = 0,
         epoch_length: int = 1,
         update_interval: int = 1,
+        start_factor: float = 0.0,
+        cosine_from_start: bool = False,
         by_epoch: bool = False,
         last_step: int = -1,
         verbose: bool = False,
@@ -86,7 +102,12 @@ class WarmupCosineLR(_ParamScheduler):
             raise ValueError(
                 f'WarmupCosineLR: update_interval must be 1 or more, got {update_interval}.'
             )
+        if not 0 <= start_factor <= 1:
+            raise ValueError(
+                f'WarmupCosineLR: start_factor must be from 0 to 1, got {start_factor}.'
+            )
         self.warmup = warmup
+        self.start_factor, self.cosine_from_start = start_factor, cosine_from_start
         self.epoch_length = epoch_length
         self.update_interval = update_interval
         super().__init__(
@@ -137,7 +158,8 @@ class WarmupCosineLR(_ParamScheduler):
     def factor(self) -> float:
         """Factor on the initial learning rate at the present iteration."""
         epochs = (self.end - self.begin) / self.epoch_length
-        return warmup_cosine(self.position, self.warmup, epochs)
+        options = (self.start_factor, self.cosine_from_start)
+        return warmup_cosine(self.position, self.warmup, epochs, *options)
 
     def _get_value(self) -> list[float]:
         return [base * self.factor for base in self.base_values]

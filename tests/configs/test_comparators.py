@@ -1,4 +1,4 @@
-"""AIM's and ZeroI2V's recipes: counts of the authors' code, published operations, rates, decay."""
+"""The comparators' recipes: counts of the authors' code, published operations, rates, decay."""
 
 import json
 from functools import cache
@@ -26,6 +26,22 @@ COUNTED = {
     'zeroi2v_vit-b_k400': (14_517_136, 100_315_024, 162.8),
     'zeroi2v_vit-l_k400': (50_874_768, 354_052_496, 751.6),
     'zeroi2v_vit-l_k400_32f': (50_899_344, 354_077_072, 3006.3),
+}
+# Beside a trunk: tuned parameters and GMACs of a clip. DiST's code also embeds the frames that
+# its trunk does not see, which are drawn off here.
+BESIDE = {
+    'evl_vit-b_k400': (33_183_376, 151.3),
+    'evl_vit-b_k400_32f': (33_257_104, 606.5),
+    'evl_vit-b_ssv2': (98_756_526, 172.9),
+    'evl_vit-l_k400': (58_727_824, 672.9),
+    'evl_vit-l_k400_32f': (58_826_128, 2694.9),
+    'evl_vit-l_ssv2': (350_069_934, 797.2),
+    'dist_vit-b_ssv2_16f': (19_001_184, 162.9),
+    'dist_vit-b_ssv2_32f': (19_044_192, 325.7),
+    'dist_vit-b_ssv2_64f': (19_130_208, 651.5),
+    'dist_vit-b_k400_16f': (26_105_184, 163.8),
+    'dist_vit-l_ssv2_64f': (32_745_312, 2828.0),
+    'dist_vit-l_k400_64f': (39_867_744, 2833.0),
 }
 # GFLOPs (multiply-adds) of all views, as the authors publish them.
 PUBLISHED = {
@@ -61,6 +77,12 @@ def meta_model(stem: str) -> nn.Module:
         return MODELS.build(costs.load(stem).model)
 
 
+@cache
+def meta_backbone(stem: str) -> nn.Module:
+    with torch.device('meta'):
+        return MODELS.build(costs.load(stem).model.backbone)
+
+
 def gmacs(stem: str) -> float:
     return costs.costs(costs.load(stem)).full / 1e9
 
@@ -69,6 +91,29 @@ def gmacs(stem: str) -> float:
 def test_counts_are_those_of_the_authors_code(stem):
     found = costs.costs(costs.load(stem))
     assert (found.tuned, found.total, round(found.full / 1e9, 1)) == COUNTED[stem]
+
+
+@pytest.mark.parametrize('stem', BESIDE)
+def test_counts_of_what_stands_beside_a_trunk_are_those_of_the_authors_code(stem):
+    config, (tuned, operations) = costs.load(stem), BESIDE[stem]
+    found, trunk = costs.costs(config), meta_backbone(stem).trunk
+    assert found.tuned == tuned and found.full == found.ours
+    unseen = costs.frames_of(config) // 2 if stem.startswith('dist') else 0
+    patches = trunk.grid[0] * trunk.grid[1]
+    embedding = unseen * patches * 3 * trunk.patch_size**2 * trunk.embed_dims
+    assert (found.ours + embedding) / 1e9 == pytest.approx(operations, abs=0.051)
+
+
+def test_the_model_that_side4video_compares_dist_with_has_two_pooling_layers():
+    """19 M, 32 M, 480 and 2130 GFLOPs of three views."""
+    config = Config(costs.load('dist_vit-l_ssv2_64f').to_dict())
+    config.model.backbone.num_frames = 16
+    config.test_dataloader.dataset.pipeline[1].clip_len = 16
+    found = costs.costs(config)
+    assert found.tuned == 32_505_696
+    assert 3 * found.ours / 1e9 == pytest.approx(2130, rel=0.01)
+    small = costs.costs(costs.load('dist_vit-b_ssv2_16f'))
+    assert 3 * small.ours / 1e9 == pytest.approx(480, rel=0.015)
 
 
 @pytest.mark.parametrize('stem', PUBLISHED)
@@ -102,10 +147,12 @@ def test_adapters_alone_are_those_of_the_authors_code():
 
 def groups(stem: str) -> dict[str, tuple[float, float]]:
     """Rate and decay of every tuned parameter."""
-    config, model = costs.load(stem), meta_model(stem)
+    config = costs.load(stem)
+    beside = stem.startswith(('evl', 'dist'))
+    model = nn.ModuleDict(dict(backbone=meta_backbone(stem))) if beside else meta_model(stem)
     settings = {k: v for k, v in config.optim_wrapper.items() if k != 'constructor'}
     settings['type'] = 'OptimWrapper'  # the groups alone matter here, not the precision
-    paramwise = settings.pop('paramwise_cfg')
+    paramwise = settings.pop('paramwise_cfg', {})
     constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
         dict(
             type=config.optim_wrapper.constructor,
@@ -128,6 +175,39 @@ def test_rates_and_decay_are_the_released_ones(stem):
         inside = name.startswith('backbone')
         assert rate == pytest.approx(3e-5 if slow and inside else 3e-4), name
         assert decay == (0 if any(part in name for part in no_decay) else 0.05), name
+
+
+@pytest.mark.parametrize('stem', ['evl_vit-b_k400', 'dist_vit-b_k400_16f'])
+def test_what_decays_beside_a_trunk(stem):
+    """EVL: everything. DiST: matrices and convolutions, not tokens, positions and vectors."""
+    shapes = {n: p.ndim for n, p in meta_backbone(stem).named_parameters() if p.requires_grad}
+    free = ('cls_token', 'query', 'positions')
+    for name, (rate, decay) in groups(stem).items():
+        if stem.startswith('evl'):
+            assert (rate, decay) == (4e-4, 0.05), name
+        else:
+            matrix = shapes[name.removeprefix('backbone.')] > 1 and not name.endswith(free)
+            assert (rate, decay) == (3.2e-4, 1e-4 if matrix else 0), name
+
+
+def test_recipes_beside_a_trunk_are_the_released_ones():
+    for stem in (n[:-3] for n in shipped.configs() if n.startswith(('evl_vit-', 'dist_vit-'))):
+        config = costs.load(stem)
+        if 'tiny' in stem:
+            continue
+        assert 8 * config.train_dataloader.batch_size == config.auto_scale_lr.base_batch_size == 256
+        clips, squares = costs.views_of(config)
+        frames = costs.frames_of(config)
+        if stem.startswith('dist'):
+            assert (clips, squares) == (3, 1) and config.train_cfg.max_epochs == 36
+            assert config.model.backbone.num_poolings == (4 if 'k400' in stem else 2)
+        else:
+            few = 'k400' in stem and frames == 8
+            assert (clips, squares) == ((3, 1) if few else (1, 3))
+            assert config.train_cfg.max_steps == 50_000
+        assert config.model.backbone.num_frames == frames
+        types = [step.type for step in config.train_dataloader.dataset.pipeline]
+        assert ('Flip' in types) == stem.startswith('dist')
 
 
 def test_the_schedule_is_the_released_one():

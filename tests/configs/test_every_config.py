@@ -103,8 +103,10 @@ class TestEveryConfig:
 
     def test_its_model_builds_and_tunes_something(self, path):
         config = read(path)
+        settings = config.model.to_dict()
+        settings['data_preprocessor'].pop('blending', None)  # the host's wants numbers
         with torch.device('meta'):
-            model = MODELS.build(config.model)
+            model = MODELS.build(settings)
         tuned = sum(p.requires_grad for p in model.parameters())
         if path.stem.startswith('zeroshot'):  # the scale plays no part in testing
             assert [n for n, p in model.named_parameters() if p.requires_grad] == ['logit_scale']
@@ -116,8 +118,7 @@ class TestEveryConfig:
             assert config.default_hooks.checkpoint.save_best is None
             assert model.num_frames == config.test_dataloader.dataset.pipeline[1].clip_len
         else:
-            width = config.model.backbone.get('side_dims', model.backbone.trunk.embed_dims)
-            assert model.cls_head.in_channels == width
+            assert model.cls_head.in_channels == model.backbone.out_channels
 
     def test_its_hooks_and_schedule_are_known(self, path):
         config = read(path)

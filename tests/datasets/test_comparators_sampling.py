@@ -1,4 +1,4 @@
-"""Frames of the released AIM and ZeroI2V code, and AIM's noise of colours."""
+"""Frames of the released AIM, ZeroI2V, EVL and DiST code, and AIM's noise of colours."""
 
 import json
 import random
@@ -10,6 +10,7 @@ from mmaction.registry import TRANSFORMS
 
 REFERENCE = json.loads((Path(__file__).parents[1] / 'reference/comparators.json').read_text())
 AIM, ZERO = REFERENCE['aim_frames'], REFERENCE['zeroi2v_uniform_frames']
+EVL, DIST = REFERENCE['evl_frames'], REFERENCE['dist_frames']
 
 
 def drawn(step: dict, total: int, seed: int) -> list[int]:
@@ -48,6 +49,41 @@ def test_zeroi2vs_frames(case):
     for mode in ('train', 'test'):
         frames = drawn(step | dict(test_mode=mode == 'test'), case['num_video_frames'], 508)
         assert frames == case[mode]
+
+
+def views(step: dict, total: int, seed: int) -> list[list[int]]:
+    """The same, a list a view."""
+    frames, length = drawn(step, total, seed), step['clip_len']
+    return [frames[i : i + length] for i in range(0, len(frames), length)]
+
+
+@pytest.mark.parametrize('case', EVL, ids=lambda c: '-'.join(map(str, list(c.values())[:3])))
+def test_evls_frames(case):
+    """Spread evenly, its testing has no rule and raises; ours takes the middles."""
+    total, seed, spread = case['num_video_frames'], case['seed_numpy'], case['sampling_rate'] < 0
+    step = dict(type='mmstadapter.SampleSegments', clip_len=case['T'])
+    if not spread:
+        step |= dict(type='mmstadapter.SampleStride', frame_interval=case['sampling_rate'])
+    assert views(step, total, seed) == [case['train']]
+    test = step | dict(test_mode=True) | ({} if spread else dict(num_views=case['views']))
+    if spread:
+        assert case['test'].startswith('error: ValueError') and len(views(test, total, seed)) == 1
+    else:
+        assert views(test, total, seed) == case['test']
+
+
+@pytest.mark.parametrize('case', DIST, ids=lambda c: '-'.join(map(str, list(c.values())[:3])))
+def test_dists_frames(case):
+    step = dict(type='mmstadapter.SampleEvenly', clip_len=case['num_input_frames'])
+    total, seed = case['num_video_frames'], case['seed_random']
+    assert views(step, total, seed) == [case['train']]
+    test = step | dict(num_views=case['views'], test_mode=True)
+    assert views(test, total, seed) == case['test']
+
+
+def test_several_views_in_training_are_refused():
+    with pytest.raises(ValueError, match='SampleEvenly: num_views must be 1, and in testing'):
+        TRANSFORMS.build(dict(type='mmstadapter.SampleEvenly', clip_len=4, num_views=3))
 
 
 class TestPCANoise:

@@ -27,11 +27,13 @@ def places(height: int, width: int) -> list[np.ndarray]:
     return [np.stack([rows, columns, rows], axis=2).astype(np.float32)]
 
 
-def released_resize(images: list[np.ndarray], height: int, width: int) -> torch.Tensor:
+def released_resize(
+    images: list[np.ndarray], height: int, width: int, mode: str = 'bicubic'
+) -> torch.Tensor:
     """(T, 3, height, width): normalise, then interpolate, as the released code does."""
     x = torch.from_numpy(np.stack(images)).double() / 255  # in double: without rounding
     x = ((x - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
-    return F.interpolate(x, size=(height, width), mode='bicubic', align_corners=False)
+    return F.interpolate(x, size=(height, width), mode=mode, align_corners=False)
 
 
 def normalised(images: list[np.ndarray]) -> torch.Tensor:
@@ -41,6 +43,21 @@ def normalised(images: list[np.ndarray]) -> torch.Tensor:
 
 
 class TestResizing:
+    def test_bilinear_values_are_those_of_normalising_first(self):
+        images = frames(37, 53)
+        results = ResizeShortSide(24, interpolation='bilinear').transform(dict(imgs=images))
+        expected = released_resize(images, 24, 34, 'bilinear')
+        torch.testing.assert_close(normalised(results['imgs']), expected, rtol=0, atol=5e-6)
+        step = RandomResizedSquare(16, area=(1, 1), aspect=(1, 1), interpolation='bilinear')
+        square = step.transform(dict(imgs=frames(32, 32)))['imgs']
+        expected = released_resize(frames(32, 32), 16, 16, 'bilinear')
+        torch.testing.assert_close(normalised(square), expected, rtol=0, atol=5e-6)
+
+    @pytest.mark.parametrize('step', [ResizeShortSide, RandomResizedSquare])
+    def test_an_unknown_interpolation_is_named(self, step):
+        with pytest.raises(ValueError, match="interpolation must be one of .*, got 'nearest'"):
+            step(16, interpolation='nearest')
+
     @pytest.mark.parametrize(
         ('before', 'after'),
         [

@@ -49,6 +49,39 @@ def test_equals_the_released_side4video_schedule_at_every_stored_epoch():
             assert trace[round(float(epoch) * 1000)] == pytest.approx(rate, rel=1e-9)
 
 
+COMPARATORS = json.loads((Path(__file__).parents[1] / 'reference' / 'comparators.json').read_text())
+
+
+def test_equals_the_released_evl_schedule_which_has_no_warm_up():
+    reference = COMPARATORS['evl_lr']
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=reference['lr'])
+    scheduler = WarmupCosineLR(optimizer, warmup=0, end=reference['num_steps'])
+    trace = rates(optimizer, scheduler, steps=reference['num_steps'])
+    assert trace == pytest.approx(reference['rate_of_step'], rel=1e-9)
+
+
+def test_equals_the_released_dist_schedule_whose_cosine_runs_through_the_warm_up():
+    reference = COMPARATORS['dist_lr']
+    start = reference['warmup_start_lr'] / reference['base_lr']
+    pair = schedule(
+        epochs=reference['epochs'],
+        epoch_length=100,
+        lr=reference['base_lr'],
+        warmup=reference['warmup'],
+        start_factor=start,
+        cosine_from_start=True,
+    )
+    trace = rates(*pair, steps=3600)
+    for epoch, rate in reference['epoch_to_lr_before_mult'].items():
+        assert trace[round(float(epoch) * 100)] == pytest.approx(rate, rel=1e-9)
+    assert start == 0.0025
+
+
+def test_a_start_above_the_rate_is_refused():
+    with pytest.raises(ValueError, match='start_factor must be from 0 to 1, got 2'):
+        schedule(start_factor=2)
+
+
 def test_a_resumed_schedule_continues_exactly():
     whole = rates(*schedule(epochs=4, epoch_length=7), steps=28)
     optimizer, scheduler = schedule(epochs=4, epoch_length=7)

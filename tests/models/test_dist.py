@@ -70,7 +70,7 @@ def test_a_layer_is_the_equation():
         torch.einsum('mc,bcshw->bshwm', conv.weight[:, :, k, 0, 0], v[:, :, k::2]) for k in (0, 1)
     )
     z[:, 1:] += (patches + conv.bias).reshape(4, 16, 16)
-    z[:, 0] += layer.cls.repeat(2, 1)
+    z[:, 0] += layer.cls_token.repeat(2, 1)
     r_next = layer.mlp(layer.ln_1(z)) + layer.time_mlp(layer.ln_2(z), 2)
     u_next = v + d[:, [0, 0, 1, 1]].permute(0, 4, 1, 2, 3)
     torch.testing.assert_close(layer(u, r, tokens), (u_next, r_next, z))
@@ -136,7 +136,9 @@ def test_recomputing_layers_changes_no_gradient_and_keeps_less():
 def test_initial_values_are_the_released_ones():
     model = DiSTViT(tiny_trunk(), dims=64, temporal_dims=32)
     spread = {n: p.std().item() for n, p in model.named_parameters() if 'trunk.' not in n}
-    usual = [s for n, s in spread.items() if n.endswith(('fc1.weight', 'conv.weight', '.cls'))]
+    usual = [
+        s for n, s in spread.items() if n.endswith(('fc1.weight', 'conv.weight', '.cls_token'))
+    ]
     assert all(0.015 < s < 0.025 for s in usual) and len(usual) == 9
     assert abs(spread['proj.weight'] - 64**-0.5) < 0.01
     assert abs(spread['poolings.0.time.attn.in_proj_weight'] - (2 / (4 * 64)) ** 0.5) < 0.01

@@ -40,7 +40,7 @@ class DiSTLayer(nn.Module):
         hidden = [int(r * n) for r, n in zip(ratios, (temporal_dims, dims, dims), strict=True)]
         self.temporal = TimeSpaceNet(temporal_dims, hidden[0], kernel_size)
         self.down, self.to_temporal = Linear(embed_dims, dims), Linear(dims, temporal_dims)
-        self.cls = nn.Parameter(torch.empty(rows, dims))
+        self.cls_token = nn.Parameter(torch.empty(rows, dims))
         self.stride, step = stride, (stride, 1, 1)
         self.from_temporal = nn.Conv3d(temporal_dims, dims, step, step)
         self.ln_1, self.ln_2 = LayerNorm(dims), LayerNorm(dims)
@@ -62,7 +62,7 @@ class DiSTLayer(nn.Module):
     def collect(self, u: Tensor) -> Tensor:
         """[e; Conv_ax1x1(u)], (B, C, T, h, w) -> (B·S, 1+N, M)."""
         patches = rearrange(self.from_temporal(u), 'b m s h w -> b s (h w) m')
-        e = time_positions(self.cls, patches.shape[1]).to(patches.dtype)
+        e = time_positions(self.cls_token, patches.shape[1]).to(patches.dtype)
         e = repeat(e, 's m -> b s 1 m', b=len(u))
         return torch.cat([e, patches], dim=2).flatten(0, 1)
 

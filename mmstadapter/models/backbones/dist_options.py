@@ -75,7 +75,7 @@ def initialise(model: nn.Module) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for name, parameter in model.named_parameters():
-        if name.endswith(('query', 'cls', 'positions')) and not name.startswith('trunk.'):
+        if name.endswith(('query', 'cls_token', 'positions')) and not name.startswith('trunk.'):
             nn.init.trunc_normal_(parameter, std=SPREAD)
     if isinstance(model.proj, nn.Linear):
         nn.init.normal_(model.proj.weight, std=model.proj.in_features**-0.5)

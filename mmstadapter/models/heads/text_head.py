@@ -104,29 +104,27 @@ class TextHead(CheckedHead):
             return self.text_tower(self.tokens())[0]
         if self._texts is None:
             with torch.no_grad():
-                self._texts = self.text_tower(self.tokens())[0]
+                self.remember(self.text_tower(self.tokens())[0])
         return self._texts
 
-    def forget(self) -> None:
-        """Encode the texts anew when they are needed next."""
-        self._texts = None
+    def remember(self, texts: Tensor | None) -> None:
+        """Take these texts (num_classes, E) of a frozen tower; None: encode them when needed."""
+        self._texts = texts
 
     def train(self, mode: bool = True) -> 'TextHead':
         """Change the mode, and encode the texts anew."""
-        self.forget()
+        self.remember(None)
         return super().train(mode)
 
     def _load_from_state_dict(self, *args) -> None:
-        self.forget()
+        self.remember(None)
         super()._load_from_state_dict(*args)
 
     def _apply(self, *args, **kwargs) -> 'TextHead':
-        self.forget()
+        self.remember(None)
         return super()._apply(*args, **kwargs)
 
     def forward(self, x: Tensor, **kwargs) -> Tensor:
         """(B, E) -> (B, num_classes) scores, in float32."""
-        texts = self.texts()
-        with torch.autocast(x.device.type, enabled=False):
-            cosine = F.normalize(x.float(), dim=-1) @ F.normalize(texts.float(), dim=-1).T
-            return self.logit_scale.float().exp() * cosine
+        texts = self.texts().float()
+        return self.logit_scale.exp() * F.cosine_similarity(x.float()[:, None], texts, dim=-1)

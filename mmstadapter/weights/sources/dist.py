@@ -63,7 +63,9 @@ SOURCES = (
             *renamed({'stem': 'temporal_stem'}, 'backbone.', NET),
             *renamed(MODULES, LAYER, NET),
             *_pointwise(),
-            AxesRule(LAYER + 'cls', (NET + 'temporal2integration_nets.{}.cls_token',), before=2),
+            AxesRule(
+                LAYER + 'cls_token', (NET + 'temporal2integration_nets.{}.cls_token',), before=2
+            ),
             *_pooling(),
             AxesRule(
                 POOLING + 'positions', (NET + 'adapooling_nets.{}.positional_embedding',), before=1
