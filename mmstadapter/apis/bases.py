@@ -29,6 +29,16 @@ METHODS = {
         'vit-b-p32': 'side4video_vit-b32_k400.py',
         'vit-l-p14': 'side4video_vit-l_k400.py',
     },
+    'aim': {
+        'vit-b-p16': 'aim_vit-b_k400.py',
+        'vit-b-p32': 'aim_vit-b_k400.py',
+        'vit-l-p14': 'aim_vit-l_k400.py',
+    },
+    'zeroi2v': {
+        'vit-b-p16': 'zeroi2v_vit-b_k400.py',
+        'vit-b-p32': 'zeroi2v_vit-b_k400.py',
+        'vit-l-p14': 'zeroi2v_vit-l_k400.py',
+    },
     'linear': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'linear_vit-b_k400.py'),
     'attnpool': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'attnpool_vit-b_k400.py'),
 }

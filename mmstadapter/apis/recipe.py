@@ -159,7 +159,9 @@ def samples_frames(step: dict) -> bool:
 
 def clips_a_video(pipeline: list[dict]) -> int:
     """Views of each video in testing."""
-    return math.prod(step.get(key, 1) for step in pipeline for key in ('num_views', 'num_crops'))
+    return math.prod(
+        step.get(key, 1) for step in pipeline for key in ('num_views', 'num_clips', 'num_crops')
+    )
 
 
 def _power_of_two(number: int) -> int:

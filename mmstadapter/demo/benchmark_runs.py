@@ -64,6 +64,8 @@ METHODS = {
     'stadapter-311': _adapter((3, 1, 1)),
     'stadapter-333': _adapter((3, 3, 3)),
     'side4video': Method('Side4Video, width 48', 'side4video', sees_order=True),
+    'aim': Method('AIM, two adapters over time', 'aim', sees_order=True),
+    'zeroi2v': Method('ZeroI2V', 'zeroi2v', sees_order=True),
     'full': Method('Full fine-tuning, SA', 'linear', {TUNE: 'all'} | TUNED_TRUNK),
     'timesformer': Method(
         'Full fine-tuning, SA + TA',
