@@ -24,7 +24,7 @@ def adapter(request, tmp_path):
 
 def write(folder, kind: str, dtype: str | None, **options):
     checkpoint = write_clip_file(folder / 'clip.safetensors', seed=4)
-    trunk = tiny_trunk(checkpoint=checkpoint, tune='last_0', dtype=dtype)
+    trunk = tiny_trunk(checkpoint=checkpoint, tune='after_blocks', dtype=dtype)
     backbone = dict(type=f'mmstadapter.{kind}', trunk=trunk, **options)
     head = dict(type='mmstadapter.VideoHead', in_channels=32, num_classes=2)
     model = dict(type='Recognizer3D', backbone=backbone, cls_head=head)

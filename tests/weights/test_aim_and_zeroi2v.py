@@ -67,7 +67,7 @@ def test_time_positions_of_another_shape_are_refused(shape, tmp_path, capsys):
 def recogniser(**options) -> nn.Module:
     """The model of the ZeroI2V case."""
     arch = dict(img_size=24, patch_size=8, embed_dims=32, num_layers=2, num_heads=4)
-    trunk = dict(type='mmstadapter.CLIPViT', arch=arch, tune='last_0')
+    trunk = dict(type='mmstadapter.CLIPViT', arch=arch, tune='after_blocks')
     options = dict(num_frames=4, shifts=[(-1, 4), (1, 4)]) | options
     head = dict(type='mmstadapter.VideoHead', in_channels=32, num_classes=6)
     backbone = dict(type='mmstadapter.ZeroI2VViT', trunk=trunk, **options)
