@@ -92,10 +92,10 @@ class World:
 
 def fill(folder: Path, world: World, rows: int, tokens: bool, queries: int) -> dict[str, Tensor]:
     """Write an index of so many segments; gives the captions of some, chosen at random."""
-    asked, per_shard = [], 8_000 if tokens else 50_000
+    asked, per_commit = [], 8_000 if tokens else 50_000
     with writing(folder, dict(synthetic=True), folder, 10.0, say=_note) as writer:
-        for start in range(0, rows, per_shard):
-            count = min(per_shard, rows - start) // WINDOWS
+        for start in range(0, rows, per_commit):
+            count = min(per_commit, rows - start) // WINDOWS
             contents = world.contents(count)
             features = world.frames(contents) if tokens else dict(vector=world.seen(contents))
             for number in range(count):
@@ -104,7 +104,7 @@ def fill(folder: Path, world: World, rows: int, tokens: bool, queries: int) -> d
                 spans = [(10.0 * w, 10.0 * w + 10) for w in range(WINDOWS)]
                 writer.add(stamp, {name: t[part] for name, t in features.items()}, spans)
             writer.commit()
-            share = -(-queries * per_shard // rows)
+            share = -(-queries * per_commit // rows)
             chosen = torch.randperm(len(contents), generator=world.random)[:share]
             asked.append(contents[chosen])
         _measure('building the approximate stage', writer.build_first_stage)
@@ -157,7 +157,7 @@ def pooled_part(folder: Path, rows: int, queries: int) -> None:
     built = TIMES['building the approximate stage']
     print(
         f'\nfaiss `IVF,SQfp16`, {index.approximate.lists.nlist} lists: built in {built:.0f} s, '
-        f'{lists_size / 1e9:.2f} GB; shards {(sum(sizes.values()) - lists_size) / 1e9:.2f} GB. '
+        f'{lists_size / 1e9:.2f} GB; columns {(sum(sizes.values()) - lists_size) / 1e9:.2f} GB. '
         f'Index opened in {1000 * opened:.0f} ms. {queries} captions, one at a time.\n'
     )
     print('| lists looked into | ' + ' | '.join(f'recall@{k}' for k in DEPTHS) + ' | median ms |')
@@ -191,8 +191,7 @@ def tokens_part(folder: Path, rows: int, queries: int) -> None:
     text = fill(folder, World(1), rows, tokens=True, queries=queries)
     _note(f'written in {time.perf_counter() - begun:.0f} s')
     index = VideoIndex(folder)
-    approximate, index.approximate, covered, index.covered = (
-        index.approximate, None, index.covered, 0)  # fmt: skip
+    approximate, index.approximate = index.approximate, None
     truth = index.search(text, topk=10, exact=True)  # together: each segment is read once
     _, exact_times = one_by_one(index, first(text, 20), topk=10, exact=True)
     print(f'# Re-ranking: {rows:,} segments of {FRAMES} tokens, captions of {WORDS}\n')
@@ -214,7 +213,7 @@ def tokens_part(folder: Path, rows: int, queries: int) -> None:
     for count in CANDIDATES:
         line(count, 'all compared')
     if approximate is not None:
-        index.approximate, index.covered = approximate, covered
+        index.approximate = approximate
         for count in CANDIDATES:
             line(count, f'{LISTS_LOOKED_AT} of {approximate.lists.nlist} lists')
     exact = 1000 * statistics.median(exact_times)

@@ -1,13 +1,13 @@
 """Decode every video once and write down what it was: size, checksums, frames, what is wrong."""
 
-import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from ..datasets.caption_dataset import read_captions
 from ..datasets.checked import NAME, Entry, read_table
@@ -205,26 +205,13 @@ class _Part:
 def _writing(table: Path) -> Iterator[_Part]:
     """The only writer of a table; what it has done stays if it is killed."""
     path = f'{table}{PART}'
-    with open(path, 'a', encoding='ascii') as file:
-        _lock(file, table)
-        try:
+    try:  # the processes of a run that was killed go a moment after it
+        with FileLock(path, timeout=PATIENCE), open(path, 'a', encoding='ascii') as file:
             _cut_half_a_line(path)
             yield _Part(file, read_table(path))
             os.unlink(path)
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)  # which processes of ours hold as well
-
-
-def _lock(file: IO[str], table: Path) -> None:
-    """Wait a little: the processes of a run that was killed go a moment after it."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise RuntimeError(f'check: another process is writing {table}.') from None
-            time.sleep(0.05)
+    except Timeout:
+        raise RuntimeError(f'check: another process is writing {table}.') from None
 
 
 def _cut_half_a_line(path: str) -> None:

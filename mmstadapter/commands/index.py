@@ -39,19 +39,21 @@ def run(args: argparse.Namespace) -> dict:
     """Index as the command line says."""
     from mmstadapter import SearchModel, index_videos
     from mmstadapter.launch import parse_options
-    from mmstadapter.search.storage import MANIFEST, read_manifest
+    from mmstadapter.search.manifest import Manifest
+    from mmstadapter.search.storage import MANIFEST
 
     options = parse_options(args.cfg_options or [])
     if not Path(args.videos).is_dir():  # before weights are fetched
         raise NotADirectoryError(f'index: no folder {args.videos}. Give a folder of videos.')
-    is_new = not (Path(args.index) / MANIFEST).is_file()
-    there = {} if is_new else read_manifest(Path(args.index))
-    if there and args.config is None:
-        model = SearchModel.of_index(there['model'], args.checkpoint, args.device, options)
+    index = Path(args.index)
+    there = Manifest.read(index) if (index / MANIFEST).is_file() else None
+    if there is not None and args.config is None:
+        model = SearchModel.of_index(there.model, args.checkpoint, args.device, options)
     else:
         model = SearchModel(args.config or CONFIG, args.checkpoint, args.device, options)
     print(f'model: {model.name}, {model.checkpoint or "pretrained weights alone"}, {model.device}')
-    seconds = there.get('seconds', SECONDS) if args.seconds is None else args.seconds
+    usual = SECONDS if there is None else there.seconds
+    seconds = usual if args.seconds is None else args.seconds
     report = index_videos(
         args.videos,
         args.index,

@@ -1,19 +1,23 @@
-"""The approximate first stage: one vector a segment, in a faiss index over the shards.
+"""The approximate first stage: one vector a segment, in a faiss index over the first rows.
 
 faiss (extra ``search``) is optional: without it the first stage compares with every vector.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import sqrt
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .storage import Shard, VideoIndexError, replacing
+from ..weights.saving import written_whole
+from .columns import ALWAYS, file_checksum, is_changed
+from .manifest import Manifest
+from .storage import VideoIndexError
 
 WORTHWHILE = 50_000  # segments from which on the approximate stage is built
 LISTS_LOOKED_AT = 128  # of about 4 sqrt(n); see benchmarks/search_recall_*.md
@@ -48,11 +52,10 @@ def load_faiss() -> ModuleType | None:
 
 
 class Approximate:
-    """Inverted lists over the vectors of some shards, 16 bit, mapped into memory.
+    """Inverted lists over the vectors of the first rows, 16 bit, mapped into memory.
 
     Vectors are put into about 4·sqrt(n) lists around k-means centres (spherical, on a sample);
-    a query looks into the lists of the nearest centres. A row is the number of a segment,
-    counted through the shards in their order.
+    a query looks into the lists of the nearest centres.
 
     Args:
         path: the file that :meth:`write` made.
@@ -72,6 +75,7 @@ class Approximate:
             self.lists = self.faiss.read_index(str(path), flags)
         except (RuntimeError, MemoryError) as error:  # the latter for sizes that cannot be
             raise VideoIndexError(f'{path}: cannot be read: {str(error).splitlines()[0]}') from None
+        self.rows = rows
         if self.lists.ntotal != rows:
             raise VideoIndexError(f'{path}: has {self.lists.ntotal} vectors instead of {rows}')
 
@@ -99,8 +103,8 @@ class Approximate:
         return torch.from_numpy(cosines), torch.from_numpy(rows)
 
     @staticmethod
-    def write(path: Path, shards: Sequence[Shard], seed: int = 0) -> None:
-        """Build the lists of all rows of the shards.
+    def write(path: Path, vectors: Tensor, seed: int = 0) -> None:
+        """Build the lists of vectors (n, E).
 
         Raises:
             ImportError: without faiss.
@@ -108,42 +112,51 @@ class Approximate:
         faiss = load_faiss()
         if faiss is None:
             raise ImportError(ABSENT)
-        rows, width = sum(shard.rows for shard in shards), shards[0].vectors.shape[1]
+        rows, width = vectors.shape
         count = 1 << round(np.log2(4 * sqrt(rows)))
         lists = faiss.index_factory(width, f'IVF{count},SQfp16', faiss.METRIC_INNER_PRODUCT)
         lists.cp.spherical, lists.cp.seed = True, seed
-        lists.train(_sample(shards, min(rows, count * SAMPLES_A_LIST), seed))
-        for block in _blocks(shards):
-            lists.add(block)
-        with replacing(path) as unfinished:
-            faiss.write_index(lists, str(unfinished))
+        generator = torch.Generator().manual_seed(seed)
+        sample = torch.randperm(rows, generator=generator)[: count * SAMPLES_A_LIST].sort().values
+        lists.train(vectors[sample].float().numpy())
+        _write(faiss, lists, vectors, path)
 
     @staticmethod
-    def extend(old: Path, new: Path, shards: Sequence[Shard]) -> None:
-        """The lists of ``old`` with all rows of further shards, around the same centres."""
+    def extend(old: Path, new: Path, vectors: Tensor) -> None:
+        """The lists of ``old`` with further vectors, around the same centres."""
         faiss = load_faiss()
         if faiss is None:
             raise ImportError(ABSENT)
-        lists = faiss.read_index(str(old))
-        for block in _blocks(shards):
-            lists.add(block)
-        with replacing(new) as unfinished:
-            faiss.write_index(lists, str(unfinished))
+        _write(faiss, faiss.read_index(str(old)), vectors, new)
 
 
-def _sample(shards: Sequence[Shard], count: int, seed: int) -> np.ndarray:
-    """Some of the vectors, evenly from all shards, (about count, E) float32."""
-    generator = torch.Generator().manual_seed(seed)
-    total, parts = sum(shard.rows for shard in shards), []
-    for shard in shards:
-        share = min(shard.rows, -(-shard.rows * count // total))
-        chosen = torch.randperm(shard.rows, generator=generator)[:share].sort().values
-        parts.append(shard.vectors[chosen])
-    return torch.cat(parts).float().numpy()
+def _write(faiss: ModuleType, lists: Any, vectors: Tensor, path: Path) -> None:
+    for block in vectors.split(BLOCK):
+        lists.add(block.float().numpy())
+    with written_whole(path) as part:
+        faiss.write_index(lists, str(part))
 
 
-def _blocks(shards: Sequence[Shard]):
-    """All vectors in order, as (n, E) float32 arrays."""
-    for shard in shards:
-        for block in shard.vectors.split(BLOCK):
-            yield block.float().numpy()
+def stage_path(folder: Path, manifest: Manifest, rows: int) -> Path:
+    """The file of the stage over the first rows."""
+    return folder / f'approximate-{manifest.generation:06d}-{rows}.faiss'
+
+
+def open_stage(folder: Path, manifest: Manifest) -> Approximate | None:
+    """The stage of an index, or None if it has none.
+
+    Raises:
+        ImportError: without faiss.
+        VideoIndexError: if the file is absent, damaged or not the one that was written.
+    """
+    entry = manifest.approximate
+    if entry is None:
+        return None
+    try:
+        path = stage_path(folder, manifest, entry['rows'])
+        changed = path.stat().st_size <= ALWAYS or is_changed(path, manifest)
+        if changed and file_checksum(path) != entry['sha256']:
+            raise VideoIndexError(f'{path}: is not the one that was written')
+    except (OSError, KeyError) as error:
+        raise VideoIndexError(f'{path}: cannot be read: {error}') from error
+    return Approximate(path, entry['rows'])

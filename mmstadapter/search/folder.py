@@ -114,9 +114,8 @@ def index_videos(
         run.read(root, stamps, seconds, num_threads)
         writer.tidy()
         writer.build_first_stage()
-        report.videos = len(writer.known()) - len(writer.manifest['bad'])
-        report.segments = sum(int(shard.alive.sum()) for shard in writer.shards)
-        report.bad = {path: note['reason'] for path, note in writer.manifest['bad'].items()}
+        report.videos, report.segments = len(writer.manifest.videos), writer.manifest.segments
+        report.bad = {path: bad.reason for path, bad in writer.manifest.bad.items()}
     return report
 
 
@@ -151,25 +150,25 @@ def _refuse_others(
     writer: IndexWriter, model: SearchModel, root: Path, seconds: float, moved: bool
 ) -> None:
     manifest = writer.manifest
-    model.refuse_other(manifest['model'])
-    if manifest['seconds'] != seconds:
+    model.refuse_other(manifest.model)
+    if manifest.seconds != seconds:
         raise ValueError(
-            f'index_videos: {writer.folder} has segments of {manifest["seconds"]:g} s, asked for '
+            f'index_videos: {writer.folder} has segments of {manifest.seconds:g} s, asked for '
             f'{seconds:g} s. Use the same, or another folder for the index.'
         )
-    if manifest['root'] != str(root) and not moved:
+    if manifest.root != str(root) and not moved:
         raise ValueError(
-            f'index_videos: {writer.folder} is the index of {manifest["root"]}, not of {root}. '
+            f'index_videos: {writer.folder} is the index of {manifest.root}, not of {root}. '
             'Choose another folder with --index; if the videos were moved there, say --moved.'
         )
-    manifest['root'] = str(root)
+    manifest.root = str(root)
 
 
 def _compare(
     writer: IndexWriter, found: dict[str, VideoStamp], closed: list[str], retry: bool
 ) -> tuple[IndexReport, list[str]]:
     """What to read; what is gone is dropped at the first commit."""
-    known, bad = writer.known(), writer.manifest['bad']
+    known, bad = writer.known(), writer.manifest.bad
     hidden = {p for p in known if any(p.startswith(f'{folder}/') for folder in closed)}
     gone = sorted(known.keys() - found.keys() - hidden)
     report = IndexReport(gone=gone, closed=closed)

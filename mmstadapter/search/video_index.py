@@ -3,20 +3,22 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import accumulate, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
 from ..models.retrieval import score
-from .first_stage import ABSENT, Approximate, load_faiss, pooled
-from .seals import check_seal, small
-from .storage import Shard, VideoIndexError, VideoStamp, read_manifest, refuse_outside
+from .columns import FEATURES, damaged, note, open_columns
+from .first_stage import ABSENT, Approximate, load_faiss, open_stage, pooled
+from .manifest import Manifest
+from .storage import MANIFEST, VideoIndexError, refuse_outside
 
-PAIR_FLOATS = 1 << 26  # cosines held at a time: 256 MiB
+PAIR_FLOATS = 1 << 22  # values held at a time: 16 MiB, which the memory allocator keeps
 ATTEMPTS = 5  # to open an index that is being written meanwhile
 
 
@@ -50,36 +52,36 @@ class VideoIndex:
         root: folder of the videos.
         seconds: length of a segment as asked for; 0 means whole videos.
         model: what the index says about the model that made it.
+        stamps: the indexed files as they were then, by path below the root.
         bad: why files below the root could not be decoded, by path.
 
     Raises:
         FileNotFoundError: no index there.
-        VideoIndexError: one that is damaged (see `mmstadapter.search.seals` for what is looked at
-            when) or of another version.
+        VideoIndexError: one that is damaged (see `mmstadapter.search.columns` for what is looked
+            at when) or of another version.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         manifest = self._open()
+        self.stamps = manifest.stamps()
         refuse_outside(self.stamps)
-        self.root = Path(manifest['root'])
-        self.seconds: float = manifest['seconds']
-        self.model: dict[str, Any] = manifest['model']
-        self.bad: dict[str, str] = {k: v['reason'] for k, v in manifest['bad'].items()}
-        self.offsets = [0, *accumulate(shard.rows for shard in self.shards)]
+        self.root, self.seconds, self.model = Path(manifest.root), manifest.seconds, manifest.model
+        self.bad = {path: bad.reason for path, bad in manifest.bad.items()}
+        self.rows = manifest.rows
+        self.rows_of = sorted((v.start, v.stop, path) for path, v in manifest.videos.items())
+        alive = np.zeros(self.rows, bool)
+        for start, stop, _ in self.rows_of:
+            alive[start:stop] = True
+        self.alive = torch.from_numpy(alive)
 
     def __len__(self) -> int:
-        return sum(int(shard.alive.sum()) for shard in self.shards)
-
-    @property
-    def stamps(self) -> dict[str, VideoStamp]:
-        """The indexed files as they were then, by path below the root."""
-        return {stamp.path: stamp for shard in self.shards for _, stamp in shard.kept()}
+        return int(self.alive.sum())
 
     @property
     def videos(self) -> list[str]:
         """The indexed files, below the root, sorted."""
-        return sorted(stamp.path for shard in self.shards for _, stamp in shard.kept())
+        return sorted(self.stamps)
 
     def search(
         self,
@@ -106,9 +108,9 @@ class VideoIndex:
                 f'VideoIndex: topk and candidates must be at least 1, got {topk}, {candidates}.'
             )
         text = {name: tensor.detach().cpu() for name, tensor in text.items()}
-        topk, candidates = (min(n, self.offsets[-1]) for n in (topk, max(topk, candidates)))
+        topk, candidates = (min(n, self.rows) for n in (topk, max(topk, candidates)))
         self._check(text)
-        if not self.shards:
+        if not self.rows:
             return [[] for _ in range(_length(text))]
         one_vector = 'vector' in text and self.approximate is None
         if exact or one_vector:
@@ -122,50 +124,53 @@ class VideoIndex:
 
     def hit(self, row: int, similarity: float) -> Hit:
         """The segment of a row."""
-        number = bisect_right(self.offsets, row) - 1
-        shard, local = self.shards[number], row - self.offsets[number]
-        start, end = (round(float(shard.tensors[side][local]), 3) for side in ('start', 'end'))
-        video = shard.videos[int(shard.tensors['video'][local])].path
-        return Hit(video, start, end, round(similarity, 6))
+        start, end = (round(side, 3) for side in self.columns['times'][row].tolist())
+        number = bisect_right(self.rows_of, row, key=itemgetter(0)) - 1
+        return Hit(self.rows_of[number][2], start, end, round(similarity, 6))
 
-    def _open(self) -> dict[str, Any]:
+    def _open(self) -> Manifest:
         """Open what the manifest lists; from the start if a writer has replaced it meanwhile."""
         for attempt in range(ATTEMPTS):
-            manifest = read_manifest(self.folder)
+            self.written = note(self.folder / MANIFEST)
             try:
-                shards = manifest['shards']
-                always = small(self.folder, [*shards, *filter(None, [manifest['approximate']])])
-                self.shards = [open_shard(self.folder, entry, always) for entry in shards]
-                self.always = always
-                self.approximate, self.covered = self._first_stage(manifest['approximate'])
+                manifest = Manifest.read(self.folder)
+                self.columns = self._open_columns(manifest)
+                self.approximate = self._first_stage(manifest)
                 break
             except VideoIndexError:
-                if attempt == ATTEMPTS - 1 or read_manifest(self.folder) == manifest:
+                if attempt == ATTEMPTS - 1 or not self._is_replaced():
                     raise
         return manifest
 
-    def _first_stage(self, entry: dict | None) -> tuple[Approximate | None, int]:
-        """The approximate stage, and how many shards it covers: the first ones."""
-        names = [shard.path.name for shard in self.shards]
-        if not entry or names[: len(entry['shards'])] != entry['shards']:
-            return None, 0
-        if load_faiss() is None:
+    def _is_replaced(self) -> bool:
+        return note(self.folder / MANIFEST) != self.written
+
+    def _open_columns(self, manifest: Manifest) -> dict[str, Tensor]:
+        columns = open_columns(self.folder, manifest, manifest.rows)
+        for _, path in damaged(self.folder, manifest, columns):
+            raise VideoIndexError(
+                f'{path}: this part of the index is not the one that was written: its checksum is '
+                'another. Call `mmstadapter index` with the folder of the videos; it makes it anew'
+            )
+        return columns
+
+    def _first_stage(self, manifest: Manifest) -> Approximate | None:
+        """The approximate stage, if there is one that can be used."""
+        if manifest.approximate and load_faiss() is None:
             print_log(f'VideoIndex: {ABSENT}', 'current')
-            return None, 0
+            return None
         try:
-            path = self.folder / entry['file']
-            check_seal(path, entry, self.always)
-            return Approximate(path, entry['rows']), len(entry['shards'])
+            return open_stage(self.folder, manifest)
         except VideoIndexError as error:
-            if read_manifest(self.folder)['approximate'] != entry:
-                raise  # replaced meanwhile
+            if self._is_replaced():
+                raise
             print_log(
                 f'VideoIndex: {error}. Comparing with every segment; `mmstadapter index` builds '
                 'it again.',
                 'current',
                 level=30,
             )
-            return None, 0
+            return None
 
     def _check(self, text: Mapping[str, Tensor]) -> None:
         if not all(tensor.isfinite().all() for tensor in text.values()):
@@ -173,47 +178,48 @@ class VideoIndex:
                 "VideoIndex: the caption's features are not finite (NaN or infinite), so nothing "
                 "can be found by them. Check the model's weights; try it in float32."
             )
-        if self.shards:
-            score(_rows(text, slice(0, 1)), _rows(self.shards[0].features, slice(0, 1)))
+        if self.rows:
+            score(_part(text, slice(0, 1)), self.features(slice(0, 1)))
 
-    def _blocks(
-        self, text: Mapping[str, Tensor]
-    ) -> Iterator[tuple[int, dict[str, Tensor], Tensor]]:
-        """First row, features and ``alive`` of blocks that fit beside these captions' cosines."""
-        words = text['tokens'].shape[1] if 'tokens' in text else 1
-        for offset, shard in zip(self.offsets[:-1], self.shards, strict=True):
-            features = shard.features
-            frames = features['tokens'].shape[1] if 'tokens' in features else 1
-            size = max(1, PAIR_FLOATS // (_length(text) * words * frames * 2))
-            size = min(size, max(1, PAIR_FLOATS // (frames * shard.vectors.shape[1])))
-            for start in range(0, shard.rows, size):
-                part = slice(start, start + size)
-                yield offset + start, _rows(features, part), shard.alive[part]
+    @property
+    def vectors(self) -> Tensor:
+        """(rows, E), one unit vector a segment, for the first stage."""
+        return self.columns['pooled' if 'pooled' in self.columns else 'vector']
+
+    def features(self, rows: slice | Tensor) -> dict[str, Tensor]:
+        """Feature dict of some rows, in their order, 16 bit where stored so."""
+        return {n: column[rows] for n, column in self.columns.items() if n in FEATURES}
+
+    def _blocks(self, size: int, start: int = 0) -> Iterator[slice]:
+        """The rows from ``start`` on, so many at a time."""
+        for first in range(start, self.rows, max(1, size)):
+            yield slice(first, min(first + max(1, size), self.rows))
 
     def _among_all(self, text: Mapping[str, Tensor], count: int) -> tuple[Tensor, Tensor]:
         """The best rows of all by the model's similarity: scores and rows, (A, count)."""
         best = _Best(_length(text), count)
-        for start, features, alive in self._blocks(text):
-            scores = score(text, features).masked_fill(~alive, -torch.inf)
-            best.add(scores, torch.arange(start, start + scores.shape[1]))
+        words, frames = (
+            features['tokens'].shape[1] if 'tokens' in features else 1
+            for features in (text, self.columns)
+        )
+        pairs = _length(text) * words * frames * 2
+        for part in self._blocks(PAIR_FLOATS // max(pairs, frames * self.vectors.shape[1])):
+            scores = score(text, self.features(part)).masked_fill(~self.alive[part], -torch.inf)
+            best.add(scores, torch.arange(part.start, part.stop))
         return best.scores, best.rows
 
     def _shortlist(self, vectors: Tensor, count: int) -> Tensor:
         """Rows (A, up to count) with the nearest pooled vectors, -1 where there are no more."""
-        best = _Best(len(vectors), count)
+        best, covered = _Best(len(vectors), count), 0
         if self.approximate is not None:
-            alive = torch.cat([shard.alive for shard in self.shards[: self.covered]])
+            covered = self.approximate.rows
+            alive = self.alive[:covered]
             cosines, rows = self.approximate.search(vectors, count, None if alive.all() else alive)
             best.add(cosines.masked_fill(rows < 0, -torch.inf), rows)
-        rest = zip(self.offsets[:-1], self.shards, strict=True)
-        for offset, shard in islice(rest, self.covered, None):
-            size = max(1, PAIR_FLOATS // (len(vectors) + vectors.shape[1]))
-            for start in range(0, shard.rows, size):
-                part = slice(start, start + size)
-                cosines = vectors @ shard.vectors[part].float().T
-                cosines = cosines.masked_fill(~shard.alive[part], -torch.inf)
-                first = offset + start
-                best.add(cosines, torch.arange(first, first + cosines.shape[1]))
+        for part in self._blocks(PAIR_FLOATS // (len(vectors) + vectors.shape[1]), covered):
+            cosines = vectors @ self.vectors[part].float().T
+            cosines = cosines.masked_fill(~self.alive[part], -torch.inf)
+            best.add(cosines, torch.arange(part.start, part.stop))
         return best.rows.masked_fill(best.scores == -torch.inf, -1)
 
     def _among(self, text: Mapping[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -222,21 +228,10 @@ class VideoIndex:
         for number, wanted in enumerate(rows):
             there = wanted >= 0
             if there.any():
-                found = score(_rows(text, slice(number, number + 1)), self.features(wanted[there]))
+                found = score(_part(text, slice(number, number + 1)), self.features(wanted[there]))
                 scores[number, there] = found[0]
         order = scores.argsort(dim=1, descending=True, stable=True)
         return scores.gather(1, order), rows.gather(1, order)
-
-    def features(self, rows: Tensor) -> dict[str, Tensor]:
-        """Feature dict of some rows, in their order."""
-        shard_of = torch.bucketize(rows, torch.tensor(self.offsets[1:]), right=True)
-        parts, places = [], []
-        for number in shard_of.unique().tolist():
-            at = (shard_of == number).nonzero()[:, 0]
-            parts.append(_rows(self.shards[number].features, rows[at] - self.offsets[number]))
-            places.append(at)
-        order = torch.cat(places).argsort()
-        return {name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}
 
 
 class _Best:
@@ -257,13 +252,7 @@ class _Best:
         self.rows = rows.gather(1, order)
 
 
-def open_shard(folder: Path, entry: Mapping[str, Any], always: bool = False) -> Shard:
-    """The shard of an entry of the manifest, compared with its checksum, see `check_seal`."""
-    check_seal(folder / entry['file'], entry, always)
-    return Shard(folder / entry['file'], entry['rows'], entry['dropped'])
-
-
-def _rows(features: Mapping[str, Tensor], rows: slice | Tensor) -> dict[str, Tensor]:
+def _part(features: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
     return {name: tensor[rows] for name, tensor in features.items()}
 
 

@@ -5,22 +5,18 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.request import urlopen
 
+from filelock import FileLock
 from mmengine.logging import print_log
 
 from .hub import PREFIX, from_hub, in_folder, link_to
 from .saving import written_whole
-
-try:
-    import fcntl
-except ImportError:  # not on Windows; two processes may then fetch the same file twice
-    fcntl = None  # type: ignore[assignment]
 
 CHUNK = 1 << 20
 TIMEOUT = 60  # seconds without an answer
@@ -166,13 +162,13 @@ def _with_progress(source: IO[bytes], size: int, name: str) -> Iterator[bytes]:
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """One process at a time, where the file system can lock; harmless where it cannot."""
-    with open(path.with_name(path.name + '.lock'), 'w') as lock:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError:
-                pass  # some network folders refuse; the rename stays atomic
+    lock = FileLock(f'{path}.lock')
+    with suppress(OSError):  # some network folders refuse; the rename stays atomic
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @lru_cache

@@ -97,9 +97,9 @@ def written_whole(path: str | Path, size: int | None = None) -> Iterator[Path]:
     part = path.with_name(f'{path.name}.{uuid.uuid4().hex}.part')
     try:
         yield part
-        _flush(part)
+        flush(part)
         os.replace(part, path)
-        _flush(path.parent)
+        flush(path.parent)
     except Exception as error:
         if _is_full(error):
             raise _no_room(path, part, size, error) from error
@@ -108,7 +108,7 @@ def written_whole(path: str | Path, size: int | None = None) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until a file or folder is on the disk, so that a power cut cannot empty it."""
     try:
         handle = os.open(path, os.O_RDONLY)

@@ -96,7 +96,7 @@ class TestWithFaiss:
         grow(tmp_path / 'i', 800, seed=0)
         rows = grow(tmp_path / 'i', 200, seed=1)
         index = mmstadapter.VideoIndex(tmp_path / 'i')
-        assert index.approximate.lists.ntotal == 1000 and index.covered == 2
+        assert index.approximate.rows == index.approximate.lists.ntotal == 1000
         hit = index.search(dict(vector=rows[7:8]), 1)[0][0]
         assert (hit.video, hit.start) == ('1.mp4', 7.0)
 
@@ -124,7 +124,14 @@ class TestWithFaiss:
         assert index.approximate is None
         assert index.search(dict(vector=rows[3:4]), 1)[0][0].start == 3.0
 
-    @pytest.mark.parametrize('damage', [lambda p: p.unlink(), lambda p: p.write_bytes(b'IwFl')])
+    @pytest.mark.parametrize(
+        'damage',
+        [
+            lambda p: p.unlink(),
+            lambda p: p.write_bytes(b'IwFl'),
+            lambda p: p.write_bytes(p.read_bytes()[:-1] + b'?'),
+        ],
+    )
     def test_a_deleted_or_damaged_file_is_built_again(self, tmp_path, damage):
         rows = grow(tmp_path / 'i', 600, seed=0)
         (path,) = (tmp_path / 'i').glob('approximate-*')
@@ -138,14 +145,14 @@ class TestWithFaiss:
         self, tmp_path, monkeypatch
     ):
         grow(tmp_path / 'i', 600, seed=0)
-        original = video_index.Approximate
+        original = video_index.open_stage
 
-        def replaced_before(path, rows):
-            monkeypatch.setattr(video_index, 'Approximate', original)
+        def replaced_before(*args):
+            monkeypatch.setattr(video_index, 'open_stage', original)
             grow(tmp_path / 'i', 300, seed=1)
-            return original(path, rows)
+            return original(*args)
 
-        monkeypatch.setattr(video_index, 'Approximate', replaced_before)
+        monkeypatch.setattr(video_index, 'open_stage', replaced_before)
         index = mmstadapter.VideoIndex(tmp_path / 'i')
         assert index.approximate.lists.ntotal == len(index) == 900
 
@@ -189,7 +196,7 @@ class TestWithoutFaiss:
     def test_building_it_is_refused_with_the_way_to_get_it(self, tmp_path, monkeypatch):
         monkeypatch.setattr(first_stage, 'load_faiss', lambda: None)
         with pytest.raises(ImportError, match=r'mmstadapter\[search\]'):
-            first_stage.Approximate.write(tmp_path / 'x', [])
+            first_stage.Approximate.write(tmp_path / 'x', torch.zeros(9, 16))
 
 
 def test_a_mean_of_tokens_counts_their_weights():

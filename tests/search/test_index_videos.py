@@ -339,7 +339,7 @@ class TestVideoSearch:
         model = mmstadapter.SearchModel(config, tmp_path / 'trained.pth', 'cpu', options)
         mmstadapter.index_videos(videos, tmp_path / 'index', model, 4, say=lambda line: None)
         search = mmstadapter.VideoSearch(tmp_path / 'index', device='cpu')
-        assert set(search.index.shards[0].features) == {'tokens', 'weights'}
+        assert set(search.index.features(slice(0))) == {'tokens', 'weights'}
         exact, listed = (search('a dark video', exact=exact) for exact in (True, False))
         assert exact == listed and len(exact) == 5
 
@@ -378,7 +378,7 @@ class TestAhead:
 
 def _any(index) -> dict:
     """Features to ask with, when all segments are wanted."""
-    return {name: tensor[:1].float() for name, tensor in index.shards[0].features.items()}
+    return {name: tensor[:1].float() for name, tensor in index.features(slice(0, 1)).items()}
 
 
 def _fail(*args):

@@ -1,12 +1,10 @@
 """The index on disk: whole after every step, and found in by features."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -15,10 +13,12 @@ import torch
 from torch.nn import functional as F
 
 import mmstadapter
-from mmstadapter.search import seals, storage, writer
+from mmstadapter.search import columns, storage, video_index
 from mmstadapter.search.first_stage import pooled
+from mmstadapter.search.manifest import Manifest, Video
 from mmstadapter.search.storage import VideoStamp
 from mmstadapter.search.writer import writing
+from mmstadapter.weights import saving
 
 MODEL = dict(name='none')
 
@@ -126,16 +126,16 @@ class TestSearch:
 class TestWriting:
     def test_adding_leaves_what_is_there_untouched(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        (before,) = (tmp_path / 'i').glob('shard-*')
-        state = before.stat()
+        (path,) = (tmp_path / 'i').glob('vector-*')
+        before = path.read_bytes()
         write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
-        assert before.stat() == state
+        assert path.read_bytes()[: len(before)] == before
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'b.mp4']
 
-    def test_only_safetensors_and_json_are_written(self, tmp_path):
+    def test_only_json_and_columns_of_numbers_are_written(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', tokens(3)))
-        names = {path.name for path in (tmp_path / 'i').iterdir()}
-        assert names == {'index.json', 'lock', 'shard-000001.safetensors'}
+        names = {path.name.split('-')[0] for path in (tmp_path / 'i').iterdir()}
+        assert names == {'index.json', 'lock', 'times', 'tokens', 'weights', 'pooled'}
 
     def test_a_video_added_again_replaces_its_segments(self, tmp_path):
         old, new = vectors(3), vectors(2, seed=1)
@@ -169,20 +169,30 @@ class TestWriting:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(writer, 'write_manifest', die)
+            patch.setattr(Manifest, 'write', die)
             write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
-        assert len(list((tmp_path / 'i').glob('shard-*'))) == 2
+        (path,) = (tmp_path / 'i').glob('vector-*')
+        assert path.stat().st_size == 5 * 32
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
-        write(tmp_path / 'i', ('c.mp4', vectors(2, seed=2)))
+        write(tmp_path / 'i', ('c.mp4', vectors(1, seed=2)))
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'c.mp4']
-        assert len(list((tmp_path / 'i').glob('shard-*'))) == 2  # the orphan is gone
+        assert path.stat().st_size == 4 * 32  # what nobody owns is gone
+
+    def test_half_a_row_that_was_written_last_is_cut_off(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        for path in (tmp_path / 'i').glob('*.column'):
+            path.write_bytes(path.read_bytes() + b'half')
+        assert len(mmstadapter.VideoIndex(tmp_path / 'i')) == 3
+        b = vectors(2, seed=1)
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('b.mp4', b)))
+        hit = index.search({'vector': b['vector'][1:]}, 1)[0][0]
+        assert (hit.video, hit.start) == ('b.mp4', 2.0) and hit.score > 0.99
 
     def test_dying_at_any_step_of_writing_loses_nothing(self, tmp_path, monkeypatch):
-        """Add, change, drop and merge, dying before and after each change of the disk in turn."""
-        steps = [(storage.os, 'fsync'), (Path, 'replace'), (Path, 'unlink')]
+        """Add, change, drop and copy, dying before and after each change of the disk in turn."""
+        steps = [(os, 'fsync'), (os, 'replace'), (Path, 'unlink')]
         steps += [(Path, 'write_bytes'), (Path, 'write_text')]
-        monkeypatch.setattr(writer, 'MANY', 3)
-        monkeypatch.setattr(storage.os, 'fsync', lambda file: None)  # slow, and no power fails
+        monkeypatch.setattr(os, 'fsync', lambda file: None)  # slow, and no power fails
 
         def run(fail_at: int) -> int:
             count = 0
@@ -205,7 +215,7 @@ class TestWriting:
                 for owner, name in steps:
                     patch.setattr(owner, name, dying(getattr(owner, name)))
                 with writing(folder, MODEL, '/videos', 2.0, say=lambda line: None) as out:
-                    for name, seed in (('b.mp4', 7), ('c.mp4', 3), ('a.mp4', 9)):
+                    for name, seed in (('b.mp4', 5), ('c.mp4', 3), ('a.mp4', 9), ('b.mp4', 7)):
                         out.drop(['d.mp4'] if name == 'c.mp4' else [])
                         add(out, name, vectors(2, seed), size=seed)
                         out.commit()
@@ -238,17 +248,18 @@ class TestWriting:
     ):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
 
-        def full(self, content):
+        def full(path):
             raise OSError(28, 'No space left on device')
 
-        with monkeypatch.context() as patch, pytest.raises(OSError, match='No space.*shard-000002'):
-            patch.setattr(Path, 'write_bytes', full)
+        with monkeypatch.context() as patch, pytest.raises(OSError, match='No space.*vector-0'):
+            patch.setattr(columns, 'flush', full)
+            write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
+        with monkeypatch.context() as patch, pytest.raises(OSError, match='index.json could not'):
+            patch.setattr(saving, 'flush', full)
             write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
 
-    def test_dying_within_the_writing_of_the_first_shard_leaves_a_folder_to_go_on_in(
-        self, tmp_path
-    ):
+    def test_dying_within_the_first_writing_leaves_a_folder_to_go_on_in(self, tmp_path):
         program = f"""
             import resource, signal, torch
             from mmstadapter.search.storage import VideoStamp
@@ -262,9 +273,9 @@ class TestWriting:
         done = subprocess.run([sys.executable, '-c', textwrap.dedent(program)], capture_output=True)
         assert done.returncode == -signal.SIGXFSZ, done.stderr.decode()[-2000:]
         names = [path.name for path in (tmp_path / 'i').iterdir()]
-        assert sorted(names) == ['lock', 'shard-000001.safetensors.part']
-        write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        assert not list((tmp_path / 'i').glob('*.part'))
+        assert sorted(names) == ['lock', 'vector-000001.column']
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', vectors(3))))
+        assert index.search(vectors(1), 1)[0][0].score > 0.99
 
     def test_files_are_as_readable_as_others(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
@@ -282,7 +293,7 @@ class TestWriting:
         assert (index.model, str(index.root), index.seconds) == (
             dict(name='other'), '/elsewhere', 3.0)  # fmt: skip
         with writing(write(tmp_path / 'i', ('a.mp4', vectors(1))), MODEL, '/', 9.0) as out:
-            assert out.manifest['seconds'] == 2.0
+            assert out.manifest.seconds == 2.0
 
     def test_features_that_are_not_finite_are_refused(self, tmp_path):
         bad = vectors(2)
@@ -303,123 +314,211 @@ class TestWriting:
             out.commit()
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
 
-    def test_many_small_shards_become_one(self, tmp_path):
-        for i in range(writer.MANY):
-            write(tmp_path / 'i', (f'{i}.mp4', vectors(2, seed=i)), (f'{i}b.mp4', vectors(1)))
-        old = mmstadapter.VideoIndex(tmp_path / 'i')  # keeps working while files go
+    def test_an_index_that_is_mostly_dropped_is_copied_while_others_search_it(self, tmp_path):
+        for i in range(8):
+            write(
+                tmp_path / 'i',
+                (f'{i}.mp4', tokens(2, seed=i)),
+                (f'{i}b.mp4', tokens(3, seed=9 + i)),
+            )
+        old = mmstadapter.VideoIndex(tmp_path / 'i')
         with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
-            out.drop(['3.mp4'])
+            out.drop([f'{i}b.mp4' for i in range(8)])
+            out.commit()
+            files = {path.name for path in (tmp_path / 'i').glob('*.column')}
             out.tidy()
+        assert not files & {path.name for path in (tmp_path / 'i').iterdir()}
         new = mmstadapter.VideoIndex(tmp_path / 'i')
-        assert len(list((tmp_path / 'i').glob('shard-*'))) == 1
-        assert new.videos == [name for name in old.videos if name != '3.mp4']
+        assert (old.rows, new.rows) == (40, 16) and new.videos == [f'{i}.mp4' for i in range(8)]
         for i in (0, 3, 7):
-            query = {'vector': vectors(2, seed=i)['vector'][1:]}
-            assert (old.search(query, 1)[0] == new.search(query, 1)[0]) == (i != 3)
+            query = {name: part[1:] for name, part in tokens(2, seed=i).items()}
+            assert old.search(query, 1, exact=True) == new.search(query, 1, exact=True)
 
-    def test_a_shard_that_is_mostly_dropped_is_written_anew(self, tmp_path):
+    def test_an_index_is_copied_in_parts(self, tmp_path, monkeypatch):
+        monkeypatch.setattr('mmstadapter.search.writer.COPIED', 100)
+        write(tmp_path / 'i', *((f'{i}.mp4', vectors(1 + i % 3, seed=i)) for i in range(9)))
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+            out.drop(['1.mp4', '2.mp4', '4.mp4', '5.mp4', '8.mp4'])
+            out.tidy()
+            assert len(out.manifest.blocks) > 1
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        for i in (0, 3, 6, 7):
+            hit = index.search({'vector': vectors(1 + i % 3, i)['vector'][-1:]}, 1)[0][0]
+            assert (hit.video, hit.start) == (f'{i}.mp4', 2.0 * (i % 3)) and hit.score > 0.99
+
+    def test_a_copy_that_fails_leaves_the_index_as_it_was(self, tmp_path, monkeypatch):
         write(tmp_path / 'i', ('a.mp4', vectors(9)), ('b.mp4', vectors(1, seed=1)))
+        calls = Mock(side_effect=[None] * 3 + [OSError(28, 'No space')] + [None] * 99)
         with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
             out.drop(['a.mp4'])
+            with monkeypatch.context() as patch, pytest.raises(OSError, match='No space'):
+                patch.setattr(columns, 'flush', calls)
+                out.tidy()
             out.commit()
-            out.tidy()
-        index = mmstadapter.VideoIndex(tmp_path / 'i')
-        assert [shard.rows for shard in index.shards] == [1] and index.videos == ['b.mp4']
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['b.mp4']
+
+
+class TestReading:
+    def test_nothing_is_written_and_no_lock_is_taken(self, tmp_path, monkeypatch):
+        """An index on a disk that cannot be written is searched all the same."""
+        write(tmp_path / 'i', ('a.mp4', tokens(3)))
+        (tmp_path / 'i/lock').unlink()
+        state = {path.name: path.stat() for path in (tmp_path / 'i').iterdir()}
+        original = open
+
+        def only_reading(file, mode='r', *args, **options):
+            assert not set(mode) & set('wax+')
+            return original(file, mode, *args, **options)
+
+        monkeypatch.setattr('builtins.open', only_reading)
+        assert mmstadapter.VideoIndex(tmp_path / 'i').search(tokens(1), 1)
+        assert state.keys() == {path.name for path in (tmp_path / 'i').iterdir()}
+        assert all(
+            state[p.name].st_mtime_ns == p.stat().st_mtime_ns for p in (tmp_path / 'i').iterdir()
+        )
+
+    def test_an_open_index_stays_what_it_was_while_one_adds_to_it(self, tmp_path):
+        index = mmstadapter.VideoIndex(write(tmp_path / 'i', ('a.mp4', vectors(3))))
+        before = index.search(vectors(2), 3)
+        with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+            add(out, 'b.mp4', vectors(3, seed=1))
+            out.commit()
+            add(out, 'a.mp4', vectors(2, seed=2))
+            assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'b.mp4']
+            out.commit()
+        assert index.search(vectors(2), 3) == before
 
 
 class TestDamage:
-    def test_a_damaged_shard_is_named_in_searching_and_left_out_in_writing(self, tmp_path):
+    def test_a_cut_column_is_named_in_searching_and_its_end_left_out_in_writing(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
         write(tmp_path / 'i', ('b.mp4', vectors(3, seed=1)))
-        first = sorted((tmp_path / 'i').glob('shard-*'))[0]
-        first.write_bytes(first.read_bytes()[:-40])
-        with pytest.raises(ValueError, match='shard-000001.safetensors'):
+        (path,) = (tmp_path / 'i').glob('vector-*')
+        path.write_bytes(path.read_bytes()[:-40])
+        with pytest.raises(ValueError, match='vector-000001.column'):
             mmstadapter.VideoIndex(tmp_path / 'i')
         said: list[str] = []
         with writing(tmp_path / 'i', MODEL, '/videos', 2.0, said.append) as out:
-            assert list(out.known()) == ['b.mp4']
+            assert list(out.known()) == ['a.mp4']
             out.commit()
         assert 'indexed again' in said[0]
-        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['b.mp4']
+        index = mmstadapter.VideoIndex(tmp_path / 'i')
+        assert index.videos == ['a.mp4'] and index.search(vectors(1), 1)[0][0].score > 0.99
 
-    def test_a_shard_that_is_merged_away_while_it_is_opened_is_no_damage(
+    def test_a_lost_column_loses_every_video(self, tmp_path):
+        write(tmp_path / 'i', ('a.mp4', vectors(3)))
+        (tmp_path / 'i/times-000001.column').unlink()
+        with pytest.raises(ValueError, match='times-000001.column.*No such file'):
+            mmstadapter.VideoIndex(tmp_path / 'i')
+        assert mmstadapter.VideoIndex(write(tmp_path / 'i', ('b.mp4', vectors(3)))).videos == [
+            'b.mp4'
+        ]
+
+    def test_files_that_are_replaced_while_they_are_opened_are_no_damage(
         self, tmp_path, monkeypatch
     ):
+        write(tmp_path / 'i', ('a.mp4', vectors(9)), ('b.mp4', vectors(3, seed=1)))
+        original = video_index.open_columns
+
+        def replaced_before(*args):
+            monkeypatch.setattr(video_index, 'open_columns', original)
+            with writing(tmp_path / 'i', MODEL, '/videos', 2.0) as out:
+                out.drop(['a.mp4'])
+                out.tidy()
+            return original(*args)
+
+        monkeypatch.setattr(video_index, 'open_columns', replaced_before)
+        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['b.mp4']
+
+    def test_a_damaged_column_stays_until_the_index_is_without_it(self, tmp_path):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        original = storage.safe_open
-
-        def replaced_before(path, framework):
-            monkeypatch.setattr(storage, 'safe_open', original)
-            write(tmp_path / 'i', ('b.mp4', vectors(3, seed=1)))
-            raise RuntimeError('unable to open file <shard-000001.safetensors> in read-only mode')
-
-        monkeypatch.setattr(storage, 'safe_open', replaced_before)
-        assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4', 'b.mp4']
-
-    def test_a_damaged_shard_stays_until_the_index_is_without_it(self, tmp_path):
-        write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        (path,) = (tmp_path / 'i').glob('shard-*')
+        (path,) = (tmp_path / 'i').glob('vector-*')
         path.write_bytes(path.read_bytes()[:-40])
-        before = (tmp_path / 'i/index.json').read_bytes()
+        before = {path: path.read_bytes() for path in (tmp_path / 'i').glob('[!l]*')}
         with writing(tmp_path / 'i', MODEL, '/videos', 2.0, lambda line: None):
-            assert path.is_file()
-        assert (tmp_path / 'i/index.json').read_bytes() == before
+            pass
+        assert before == {path: path.read_bytes() for path in (tmp_path / 'i').glob('[!l]*')}
 
-    def test_a_shard_that_may_not_be_read_is_not_indexed_again(self, tmp_path, monkeypatch):
+    def test_a_column_that_may_not_be_read_is_not_indexed_again(self, tmp_path, monkeypatch):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
-
-        manifest = storage.read_manifest(tmp_path / 'i')
 
         def closed(*args, **options):
             raise PermissionError(13, 'Permission denied')
 
-        with monkeypatch.context() as patch, pytest.raises(ValueError, match='shard.*denied'):
-            patch.setattr('builtins.open', closed)
-            patch.setattr(writer, 'locked', lambda folder: nullcontext())
-            patch.setattr(writer, 'read_manifest', lambda folder: manifest)
+        with monkeypatch.context() as patch, pytest.raises(ValueError, match='vector.*denied'):
+            patch.setattr(columns.np, 'memmap', closed)
             write(tmp_path / 'i', ('b.mp4', vectors(3)))
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
 
-    def test_a_shard_whose_segments_are_of_no_video_is_refused(self, tmp_path):
+    @pytest.mark.parametrize('rows', [(0, 4), (-1, 2), (2, 1)])
+    def test_a_video_whose_segments_are_not_there_is_refused(self, tmp_path, rows):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        (path,) = (tmp_path / 'i').glob('shard-*')
-        shard = mmstadapter.VideoIndex(tmp_path / 'i').shards[0]
-        for numbers in ([0, 0, 1], [-1, 0, 0]):
-            tensors = shard.tensors | dict(video=torch.tensor(numbers, dtype=torch.int32))
-            storage.write_shard(path, tensors, shard.videos)
-            with pytest.raises(ValueError, match='not the one that was written'):
-                mmstadapter.VideoIndex(tmp_path / 'i')
+        manifest = Manifest.read(tmp_path / 'i')
+        manifest.videos['b.mp4'] = Video(1, 1, *rows)
+        manifest.write(tmp_path / 'i')
+        with pytest.raises(ValueError, match='index.json is damaged.*videos'):
+            mmstadapter.VideoIndex(tmp_path / 'i')
 
     @pytest.mark.parametrize(
         ('name', 'value'),
         [
-            ('shards', {}), ('shards', [3]), ('shards', [dict(file='a', rows='2', dropped=[])]),
-            ('shards', [dict(file='../a', rows=2, dropped=[])]), ('bad', {'a.mp4': 'reason'}),
-            ('approximate', dict(file='a')), ('seconds', '10'), ('root', None), ('model', []),
+            ('seconds', '10'), ('root', None), ('model', []), ('rows', '3'), ('noted', None),
+            ('videos', {'a.mp4': [1]}), ('videos', {'a.mp4': [1, 1, 'x', 'y']}), ('videos', []),
+            ('bad', {'a.mp4': 'reason'}), ('blocks', [3]), ('approximate', 3), ('layout', []),
         ],
     )  # fmt: skip
-    def test_a_manifest_of_another_form_names_the_entry(self, tmp_path, name, value):
+    def test_a_manifest_of_another_form_is_refused(self, tmp_path, name, value):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        manifest = json.loads((tmp_path / 'i/index.json').read_text()) | {name: value}
-        (tmp_path / 'i/index.json').write_text(json.dumps(manifest))
-        with pytest.raises(ValueError, match=f'index.json is damaged.*{name}'):
+        manifest = Manifest.read(tmp_path / 'i')
+        setattr(manifest, name, value)
+        manifest.write(tmp_path / 'i')
+        with pytest.raises(ValueError, match='index.json is damaged'):
             mmstadapter.VideoIndex(tmp_path / 'i')
 
-    def test_a_damaged_manifest_says_so(self, tmp_path):
+    @pytest.mark.parametrize(
+        'layout',
+        [{'../vector': [16]}, {'vector': 16}, {'vector': [-16]}, {'vector': [1e9]}, {'times': []},
+         {'vector': ['x']}, {'times': [2], 'vector': [10**12]}],
+    )  # fmt: skip
+    def test_columns_that_no_index_has_are_refused(self, tmp_path, layout):
         write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        manifest = json.loads((tmp_path / 'i/index.json').read_text())
-        del manifest['shards']
-        for text in ('{"format": ', '[]', json.dumps(manifest)):
-            (tmp_path / 'i/index.json').write_text(text)
-            with pytest.raises(ValueError, match='index.json is damaged'):
-                mmstadapter.VideoIndex(tmp_path / 'i')
-
-    def test_a_manifest_of_another_version_says_so(self, tmp_path):
-        write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        manifest = json.loads((tmp_path / 'i/index.json').read_text())
-        (tmp_path / 'i/index.json').write_text(json.dumps(manifest | dict(format='other-2')))
-        with pytest.raises(ValueError, match="'other-2'"):
+        manifest = Manifest.read(tmp_path / 'i')
+        manifest.layout = layout
+        manifest.write(tmp_path / 'i')
+        with pytest.raises(ValueError, match='VideoIndex|this part of the index'):
             mmstadapter.VideoIndex(tmp_path / 'i')
+
+    @pytest.mark.parametrize('cut', [0, 1, 31, 500, -2])
+    def test_a_cut_manifest_says_so(self, tmp_path, cut):
+        path = write(tmp_path / 'i', ('a.mp4', vectors(3))) / 'index.json'
+        path.write_bytes(path.read_bytes()[:cut])
+        with pytest.raises(ValueError, match='index.json is damaged'):
+            mmstadapter.VideoIndex(tmp_path / 'i')
+
+    def test_a_changed_bit_of_the_manifest_is_noticed(self, tmp_path):
+        path = write(tmp_path / 'i', ('a.mp4', vectors(3))) / 'index.json'
+        flip(path, b'a.mp4')
+        with pytest.raises(ValueError, match='index.json is damaged.*checksum'):
+            mmstadapter.VideoIndex(tmp_path / 'i')
+
+    @pytest.mark.parametrize(
+        'text', ['[]', '3', 'null', '{}', '{"format": "mmstadapter-video-index-2"}']
+    )
+    def test_json_that_is_no_manifest_says_so(self, tmp_path, text):
+        (tmp_path / 'index.json').write_text(text)
+        with pytest.raises(ValueError, match='index.json is damaged'):
+            mmstadapter.VideoIndex(tmp_path)
+
+    def test_an_index_of_another_version_is_refused_and_left_alone(self, tmp_path):
+        (tmp_path / 'index.json').write_text(
+            '{"format": "mmstadapter-video-index-1", "shards": []}'
+        )
+        (tmp_path / 'shard-000001.safetensors').touch()
+        with pytest.raises(ValueError, match='index-1.*Index again into another folder'):
+            mmstadapter.VideoIndex(tmp_path)
+        with pytest.raises(ValueError, match='index-1.*Index again into another folder'):
+            write(tmp_path, ('a.mp4', vectors(3)))
+        assert (tmp_path / 'shard-000001.safetensors').is_file()
 
     def test_a_folder_with_other_files_is_no_place_for_an_index(self, tmp_path):
         (tmp_path / 'thesis.tex').write_text('dear')
@@ -427,7 +526,7 @@ class TestDamage:
             write(tmp_path, ('a.mp4', vectors(3)))
         assert not (tmp_path / 'lock').exists()
 
-    @pytest.mark.parametrize('name', ['shard-000001.tar', 'index.json.bak', 'film.mp4.part'])
+    @pytest.mark.parametrize('name', ['film-000001.column', 'index.json.bak', 'film.mp4.part'])
     def test_no_file_of_others_is_removed_however_it_is_called(self, tmp_path, name):
         (tmp_path / 'a').mkdir()
         (tmp_path / 'a' / name).write_text('mine')
@@ -453,26 +552,24 @@ class TestChecksums:
         """An index one bit of whose features is another one."""
         features = vectors(3)
         folder = write(tmp_path / 'i', ('a.mp4', features), ('b.mp4', vectors(2, seed=1)))
-        (shard,) = folder.glob('shard-*')
-        flip(shard, features['vector'][1].half().numpy().tobytes())
+        (column,) = folder.glob('vector-*')
+        flip(column, features['vector'][1].half().numpy().tobytes())
         return folder
 
     def test_damaged_features_answer_nothing(self, damaged):
-        with pytest.raises(storage.VideoIndexError, match='shard.*its checksum is another'):
+        with pytest.raises(storage.VideoIndexError, match='vector.*its checksum is another'):
             mmstadapter.VideoIndex(damaged)
 
     def test_of_a_large_index_what_was_changed_is_compared(self, damaged, monkeypatch):
-        monkeypatch.setattr(seals, 'ALWAYS', 0)
-        (shard,) = damaged.glob('shard-*')
+        monkeypatch.setattr(columns, 'ALWAYS', 0)
+        (column,) = damaged.glob('vector-*')
         mmstadapter.VideoIndex(damaged)  # size and time of change are the noted ones
-        os.utime(shard)
+        os.utime(column)
         with pytest.raises(storage.VideoIndexError, match='checksum'):
             mmstadapter.VideoIndex(damaged)
 
     def test_indexing_makes_the_damaged_part_anew(self, damaged):
         said = []
-        (shard,) = damaged.glob('shard-*')
-        os.utime(shard)
         with writing(damaged, MODEL, '/videos', 2.0, say=said.append) as out:
             assert out.known() == {}
             add(out, 'a.mp4', vectors(3))
@@ -481,24 +578,16 @@ class TestChecksums:
         assert mmstadapter.VideoIndex(damaged).videos == ['a.mp4']
 
     def test_a_copy_is_compared_once_and_noted_by_indexing(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(seals, 'ALWAYS', 0)
+        monkeypatch.setattr(columns, 'ALWAYS', 0)
         folder = write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        (shard,) = folder.glob('shard-*')
-        os.utime(shard, ns=(1, 1))
+        (column,) = folder.glob('vector-*')
+        os.utime(column, ns=(1, 1))
         with writing(folder, MODEL, '/videos', 2.0) as out:
             out.commit()
-        read = Mock(side_effect=seals._sha256)
-        monkeypatch.setattr(seals, '_sha256', read)
+        read = Mock(side_effect=columns._checksum)
+        monkeypatch.setattr(columns, '_checksum', read)
         mmstadapter.VideoIndex(folder)
         assert not read.called
-
-    def test_indexes_of_older_versions_are_read(self, tmp_path):
-        folder = write(tmp_path / 'i', ('a.mp4', vectors(3)))
-        manifest = json.loads((folder / 'index.json').read_text())
-        for entry in manifest['shards']:
-            del entry['sha256'], entry['size'], entry['mtime_ns']
-        (folder / 'index.json').write_text(json.dumps(manifest))
-        assert mmstadapter.VideoIndex(folder).videos == ['a.mp4']
 
 
 class TestNames:

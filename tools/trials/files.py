@@ -90,7 +90,7 @@ def _items(data, field: str) -> list:
 KINDS: dict[str, tuple[str, Found]] = {
     'tuned checkpoint': ('run/epoch_2.pth', tuned),
     'adapter file': ('adapter.safetensors', adapter),
-    'shard of an index': ('index/shard-000001.safetensors', index),
+    'column of an index': ('index/vector-000001.column', index),
     'trunk, safetensors': ('clip.safetensors', trunk),
     'checkpoint to resume': ('run/epoch_1.pth', resumed),
     'manifest of an index': ('index/index.json', index),
