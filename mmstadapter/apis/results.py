@@ -1,35 +1,23 @@
 """What a test shows: accuracy, who is taken for whom, and the worst mistakes."""
 
-import base64
-import html
 import json
 import math
-import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import cv2
 import numpy as np
 
-from ..datasets.packets import VideoReadError
-from ..datasets.readers import open_video
-from ..printing import shown
+from .. import pages
+from ..pages import picture
 from .own_videos import Video
 
-STRIP_FRAMES, STRIP_HEIGHT = 4, 112
 WIDE_FONTS = {  # have signs that DejaVu lacks, Chinese and Japanese ones first of all
     'Arial Unicode MS', 'Hiragino Sans', 'Microsoft YaHei', 'Noto Sans CJK JP', 'Noto Sans CJK SC',
     'PingFang SC', 'SimHei', 'WenQuanYi Zen Hei',
 }  # fmt: skip
-
-STYLE = (
-    'body{font:15px sans-serif;margin:2em auto;max-width:60em}'
-    'figure{margin:0 0 1.5em}img{max-width:100%}figcaption{margin-top:.3em}'
-)
 
 
 def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -138,15 +126,12 @@ def draw_confusion(matrix: np.ndarray, labels: list[str], path: Path) -> None:
 
 def write_page(found: list[dict[str, Any]], root: Path, path: Path, limit: int = 50) -> None:
     """One self-contained page: a strip of frames and the scores of each mistake."""
-    figures = ''.join(_figure(entry, root) for entry in found[:limit])
     heading = '1 mistake' if len(found) == 1 else f'{len(found)} mistakes'
     heading += f', the first {limit}' if len(found) > limit else ''
-    path.write_text(
-        f'<!doctype html><meta charset="utf-8"><title>Mistakes</title><style>{STYLE}</style>'
-        f'<h1>{heading}</h1><p>The most certain first; confusion.png shows them all.</p>{figures}',
-        encoding='utf-8',
-        errors='backslashreplace',  # of names that are no text
-    )
+    note = 'The most certain first; confusion.png shows them all.'
+    files = [(entry, root / entry['video']) for entry in found[:limit]]
+    figures = (dict(entry, file=file, **picture(file)) for entry, file in files)
+    pages.write_page(path, 'mistakes.html', figures, title='Mistakes', heading=heading, note=note)
 
 
 def write_results(
@@ -176,30 +161,3 @@ def write_results(
 def _write_json(value: Any, path: Path) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False) + '\n'
     path.write_text(text, encoding='utf-8', errors='backslashreplace')  # which JSON reads back
-
-
-def _figure(entry: dict[str, Any], root: Path) -> str:
-    file = root / entry['video']
-    said = (
-        f'<b>{html.escape(shown(entry["label"]))}</b> ({entry["label_score"]:.2f}) taken for '
-        f'<b>{html.escape(shown(entry["predicted"]))}</b> ({entry["predicted_score"]:.2f})'
-    )
-    name = html.escape(shown(entry['video']))
-    link = f'<a href="file://{quote(os.fsencode(file))}">{name}</a>'
-    try:
-        picture = f'<img src="data:image/jpeg;base64,{_strip(file)}" alt="frames">'
-    except VideoReadError as error:
-        picture = html.escape(shown(error.reason))
-    return f'<figure>{picture}<figcaption>{said}<br>{link}</figcaption></figure>'
-
-
-def _strip(file: Path) -> str:
-    """Four evenly spaced frames side by side, as base64 of a JPEG."""
-    video = open_video(str(file))
-    frames = video.read(np.linspace(0, len(video) - 1, STRIP_FRAMES).round().astype(int))
-    height, width = frames[0].shape[:2]
-    size = (max(1, round(width * STRIP_HEIGHT / height)), STRIP_HEIGHT)
-    strip = np.concatenate([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames], 1)
-    done, code = cv2.imencode('.jpg', strip[:, :, ::-1])
-    assert done, 'OpenCV encodes any uint8 picture as JPEG'
-    return base64.b64encode(code.tobytes()).decode()

@@ -90,6 +90,11 @@ def test_the_wheel_holds_clips_vocabulary_and_its_licence(wheel):
     assert any(name.endswith('bpe_simple_vocab_16e6.LICENSE.txt') for name in licences)
 
 
+def test_the_wheel_holds_the_templates_of_pages(wheel):
+    templates = ('page.html', 'hits.html', 'mistakes.html')
+    assert {f'mmstadapter/pages/{name}' for name in templates} <= names(wheel)
+
+
 def test_the_wheel_leaves_nothing_in_the_source_package(wheel, source):
     assert not (source / 'mmstadapter' / '.mim').exists()
 
