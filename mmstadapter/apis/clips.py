@@ -108,9 +108,13 @@ class HeldFrames:
         return [self.frames[index] for index in indices]
 
 
+SIZES = ('size', 'crop_size', 'scale')  # of steps, in pixels
+
+
 def crop_size(steps: list[dict]) -> Any:
     """Pixels of the frames that a pipeline gives, as its last step with a size says it."""
-    return next((step['size'] for step in reversed(steps) if 'size' in step), None)
+    found = (step[key] for step in reversed(steps) for key in SIZES if key in step)
+    return next(found, None)
 
 
 def fit_size(steps: list[dict], size: tuple[int, int] | None) -> list[dict]:
@@ -121,7 +125,10 @@ def fit_size(steps: list[dict], size: tuple[int, int] | None) -> list[dict]:
 
     def scaled(pixels: Any) -> Any:
         if isinstance(pixels, int):
-            return round(pixels * size[0] / now)
+            return round(pixels * size[0] / now) if pixels > 0 else pixels  # -1: as it comes
         return tuple(map(scaled, pixels))
 
-    return [step | dict(size=scaled(step['size'])) if 'size' in step else step for step in steps]
+    return [
+        step | {key: scaled(pixels) for key, pixels in step.items() if key in SIZES}
+        for step in steps
+    ]

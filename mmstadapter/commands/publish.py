@@ -8,6 +8,7 @@ MMAction2 takes a checkpoint, and loading it executes no code.
 """
 
 from pathlib import Path
+from typing import Any
 
 from mmstadapter_cli import config_path, parser_of
 
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.exit(1, printable(f'{error}\n'))
     except KeyError as error:  # whose text is the message in quotes
         parser.exit(1, printable(f'{error.args[0]}\n'))
-    metadata = {}
+    metadata: dict[str, Any] = {}
     if args.labels:
         if not hasattr(model, 'cls_head'):
             parser.error(f'--labels: {type(model).__name__} has no classes')

@@ -56,6 +56,7 @@ def tiny_fit(folder: Path) -> Fitted:
             step.size = 32
     model = mmstadapter.create_model(config)
     write_adapter(folder / 'adapter.safetensors', model, config, labels=['day', 'night'])
+    config.dump(folder / 'recipe.py')
     return Fitted(folder, dict(top1=75.0))
 
 
