@@ -14,7 +14,7 @@ from .. import shipped
 from ..runs.loading import load_into
 
 
-def read_config(config: str | Path | Mapping[str, Any] | Config) -> tuple[str, Config]:
+def config_of(config: str | Path | Mapping[str, Any] | Config) -> tuple[str, Config]:
     """A name for messages, and a config of one's own: by path, by shipped name, or as given.
 
     Raises:
@@ -55,13 +55,13 @@ def build_model(
     init_default_scope(scope)
     model = MODELS.build(config)
     if pretrained:
-        _read_pretrained(model)
+        _initialise(model)
     if checkpoint is not None:
         load_into(model, checkpoint, without)
     return model.eval()
 
 
-def _read_pretrained(model: nn.Module) -> None:
+def _initialise(model: nn.Module) -> None:
     """``init_weights()`` without MMEngine's account of every tensor in the log."""
     vars(model)['_dump_init_info'] = lambda: None
     try:

@@ -14,7 +14,7 @@ from torch import nn
 
 from .. import shipped
 from ..models.retrieval import Retriever
-from .building import build_model, read_config
+from .building import build_model, config_of
 from .classifier import VideoClassifier
 from .clips import ClipTransform
 from .device import choose_device
@@ -82,7 +82,7 @@ def create_model(
         RuntimeError: a file that cannot be fetched, or is of another model.
     """
     place = choose_device(device)
-    config = _changed(read_config(name)[1], options or {})
+    config = _changed(config_of(name)[1], options or {})
     init_default_scope(config.get('default_scope', 'mmaction'))
     model = config.model.to_dict()
     model['backbone'] = model['backbone'] | backbone

@@ -11,7 +11,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from ..apis.building import read_config
+from ..apis.building import config_of
 from ..apis.device import choose_device
 from ..apis.stored_config import stored_config
 from .building import build, fingerprints
@@ -51,7 +51,7 @@ class SearchModel:
         init_default_scope('mmaction')
         self.device = choose_device(device)  # before the weights are read
         self.captions_only = captions_only
-        self.name, whole = read_config(config)
+        self.name, whole = config_of(config)
         whole.merge_from_dict(dict(options or {}))
         checkpoint = checkpoint or whole.get('load_from')
         self.config = what_counts(whole, self.name)
