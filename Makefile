@@ -1,11 +1,17 @@
 # make demo | benchmark | test | lint: each sets up .venv by itself.
-# PYTHON=python3.12 chooses the Python.
+# PYTHON=python3.12 chooses the Python. `make test-all` sets up .venv-full too.
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+# With all optional libraries, their newest versions and the newest Python that is supported.
+VENV_FULL ?= .venv-full
+BIN_FULL := $(VENV_FULL)/bin
 # The first Python on the path that the package supports.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+PYTHON_FULL ?= $(shell for p in python3.12 python3 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python); do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null \
 	&& echo $$p && break; done)
 PYTEST_ARGS ?= -n auto --dist loadfile
 export OMP_NUM_THREADS ?= 1
@@ -19,7 +25,8 @@ SHIPPED := $(shell find mmstadapter mmstadapter_cli.py configs tools -type f \
 help:
 	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
 	@echo 'make benchmark the methods of the paper on it, three seeds, into docs/ (up to an hour)'
-	@echo 'make test      run the tests; make slow runs the long ones too'
+	@echo 'make test      run the quick tests (under three minutes on two cores)'
+	@echo 'make test-all  and the long ones, and all again beside every optional library (half an hour)'
 	@echo 'make trials    break videos, runs, files and settings: nothing may go wrong in silence (half an hour)'
 	@echo "make keys      write the names of every backbone's tensors into tests/keys/, for review"
 	@echo 'make lint      ruff check, ruff format --check, mypy; make format rewrites'
@@ -40,6 +47,27 @@ $(VENV)/.needs: requirements/constraints.txt requirements/runtime.txt requiremen
 		-r requirements/runtime.txt -r requirements/dev.txt
 	@touch $@
 
+install-full: $(VENV_FULL)/.package
+
+$(VENV_FULL)/.needs: $(wildcard requirements/*.txt)
+	@test -n "$(PYTHON_FULL)" || { \
+		echo 'The full environment needs Python 3.12; none is found. PYTHON_FULL=... names one.'; \
+		exit 1; }
+	@test -x $(BIN_FULL)/pip || $(PYTHON_FULL) -m venv $(VENV_FULL) || { \
+		echo '$(PYTHON_FULL) cannot make a virtual environment (Debian: apt install python3-venv).'; \
+		rm -rf $(VENV_FULL); exit 1; }
+	@echo 'Installing into $(VENV_FULL), 7 GB, about five minutes the first time ...'
+	timeout 1200 $(BIN_FULL)/pip install --quiet --retries 2 --timeout 30 \
+		-c requirements/constraints-full.txt -r requirements/everything.txt || { \
+		echo 'The full environment of `make test-all` cannot be installed; see the lines above.'; \
+		exit 1; }
+	@touch $@
+
+$(VENV_FULL)/.package: $(VENV_FULL)/.needs setup.py pyproject.toml MANIFEST.in model-index.yml $(SHIPPED)
+	@rm -rf build
+	$(BIN_FULL)/pip install --quiet --no-deps --no-build-isolation --force-reinstall .
+	@touch $@
+
 # The package itself as a user has it, since mim does not find editable installs.
 $(VENV)/.package: $(VENV)/.needs setup.py pyproject.toml MANIFEST.in model-index.yml $(SHIPPED)
 	@rm -rf build
@@ -54,10 +82,17 @@ benchmark: install
 	$(BIN)/mmstadapter benchmark $(BENCHMARK_ARGS)
 
 test: install
-	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow'
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow and not processes'
 
-slow: install
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test-all: test test-long test-full
+
+# What `make test` leaves out.
+test-long: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'slow or processes'
+
+# Everything, beside all optional libraries: here a skipped test is a failure.
+test-full: install-full
+	$(BIN_FULL)/python -m pytest $(PYTEST_ARGS) --full
 
 # TRIALS_ARGS='damage --only 17' runs one case alone.
 trials: install
@@ -77,4 +112,4 @@ format: $(VENV)/.needs
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info mmstadapter/.mim work_dirs
+	rm -rf $(VENV) $(VENV_FULL) build dist *.egg-info mmstadapter/.mim work_dirs

@@ -14,6 +14,8 @@ from mmaction.apis import inference_recognizer, init_recognizer
 
 from mmstadapter.testing import TINY_ARCH, write_clip_file
 
+pytestmark = pytest.mark.processes
+
 USER_CONFIG = """
 _base_ = 'mmstadapter::stadapter_vit-b_k400.py'
 tiny = dict(_delete_=True, type='mmstadapter.CLIPViT', arch=dict({arch}), checkpoint='{checkpoint}')

@@ -14,6 +14,8 @@ from mmstadapter.testing import TINY_ARCH, TINY_TEXT_ARCH, TINY_WORDS, write_cli
 
 from .datasets.conftest import write_video
 
+pytestmark = pytest.mark.processes
+
 USER_CONFIG = """
 _base_ = 'mmstadapter::{base}'
 tiny = dict(_delete_=True, type='mmstadapter.CLIPViT', arch={arch}, checkpoint='{checkpoint}',

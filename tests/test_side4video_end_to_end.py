@@ -4,6 +4,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -64,6 +65,7 @@ class SeenBatches(Hook):
         self.labels |= {s.gt_label.item() for s in data_batch['data_samples']}
 
 
+@pytest.mark.slow
 def test_the_something_something_recipe_trains_and_tests(tmp_path):
     write_videos(tmp_path)
     config = Config.fromfile(shipped.config('side4video_vit-b_ssv2.py'))

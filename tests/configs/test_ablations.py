@@ -45,6 +45,7 @@ def test_the_page_has_all_rows_of_the_paper():
 
 
 @pytest.mark.parametrize('row', ROWS, ids=lambda row: row['options'].replace(' ', ','))
+@pytest.mark.sweep
 class TestEveryRow:
     def test_the_model_builds_with_the_count_of_the_page(self, row):
         with torch.device('meta'):
@@ -113,6 +114,7 @@ def test_the_page_has_all_rows_of_side4videos_table_9():
 @pytest.mark.parametrize(
     ('name', 'row'), side4video_rows(), ids=lambda x: x if isinstance(x, str) else x['options']
 )
+@pytest.mark.sweep
 class TestEveryRowOfSide4Video:
     def test_the_model_builds_with_the_count_of_the_page(self, name, row):
         with torch.device('meta'):

@@ -41,6 +41,7 @@ def tuned(model: nn.Module) -> int:
 
 
 @pytest.mark.parametrize('name', TABLE)
+@pytest.mark.sweep
 def test_tuned_parameters_are_those_of_the_papers_column(name):
     count, paper, with_classifier = TABLE[name]
     assert tuned(load(name, 'k400')[1]) == count
@@ -50,6 +51,7 @@ def test_tuned_parameters_are_those_of_the_papers_column(name):
 
 
 @pytest.mark.parametrize('name', [n for n in TABLE if n != 'stadapter_vit-b'])
+@pytest.mark.sweep
 def test_both_data_sets_tune_the_same_but_for_the_classifier(name):
     counts = {data: tuned(load(name, data)[1]) - CLASSIFIER[data] for data in CLASSIFIER}
     assert counts['k400'] == counts['ssv2']

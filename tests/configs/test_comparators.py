@@ -88,6 +88,7 @@ def gmacs(stem: str) -> float:
 
 
 @pytest.mark.parametrize('stem', COUNTED)
+@pytest.mark.slow
 def test_counts_are_those_of_the_authors_code(stem):
     found = costs.costs(costs.load(stem))
     assert (found.tuned, found.total, round(found.full / 1e9, 1)) == COUNTED[stem]
@@ -166,6 +167,7 @@ def groups(stem: str) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.parametrize('stem', RECIPES)
+@pytest.mark.sweep
 def test_rates_and_decay_are_the_released_ones(stem):
     """ViT-L at a tenth (not AIM on Kinetics-700 and Diving-48); the last norm decays in AIM's L."""
     slow = '_vit-l_' in stem and not stem.endswith(('k700_32f', 'diving48_32f'))

@@ -64,6 +64,7 @@ def test_config_names_occur_once():
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.sweep
 class TestEveryConfig:
     def test_its_name_says_method_trunk_and_data(self, path):
         method, trunk, data, _ = words(path)

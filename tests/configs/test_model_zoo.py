@@ -19,6 +19,7 @@ def tool():
     return model_zoo
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_report_writes(tool):
     page = (ROOT / 'docs/model_zoo.md').read_text()
     assert tool.page() == page, 'run `mmstadapter report --write docs/model_zoo.md`'
@@ -30,6 +31,7 @@ def test_every_recipe_of_the_paper_is_in_it(tool):
     assert len(listed) >= 23
 
 
+@pytest.mark.slow
 def test_mims_index_says_the_same(tool):
     models = yaml.safe_load((ROOT / 'configs/stadapter-metafile.yml').read_text())['Models']
     assert {m['Name'] for m in models} == {s for data in tool.DATA for s in tool.stems(data)}
@@ -124,6 +126,7 @@ class TestSide4Video:
             assert 0 < gflops - 3e-9 * cost.ours < 0.002 * gflops
             assert cost.tuned // 1e6 == int(tuned[:-2]) or f'{cost.tuned / 1e6:.0f} M' == tuned
 
+    @pytest.mark.slow
     def test_views_and_operations_are_those_of_tables_4_and_5(self, tool, rows):
         for stem, (printed, _) in rows.PAPER.items():
             config = tool.load(stem)
@@ -139,6 +142,7 @@ class TestSide4Video:
         assert set(rows.PAPER) <= listed and len(rows.PAPER) == 21
         assert len(listed) == 18 + 10
 
+    @pytest.mark.slow
     def test_mims_index_says_the_same(self, tool, rows):
         models = yaml.safe_load((ROOT / 'configs/side4video-metafile.yml').read_text())['Models']
         data = {model['Name'].split('_')[2] for model in models}
@@ -161,6 +165,7 @@ def test_mims_index_is_whole():
     )
 
 
+@pytest.mark.slow
 def test_mim_downloads_what_a_recipe_starts_from(tool):
     for path in (ROOT / 'configs').glob('*-metafile.yml'):
         for model in yaml.safe_load(path.read_text())['Models']:

@@ -36,6 +36,7 @@ def test_the_lists_hold_what_the_paper_has():
     assert len(of('k400')) == 9 and len(of('ssv2')) == 8 and len(SMALL) == 6
 
 
+@pytest.mark.sweep
 class TestFrames:
     @pytest.mark.parametrize('stem', of('k400'))
     def test_a_kinetics_clip_covers_128_frames_of_the_video(self, stem):
@@ -54,6 +55,7 @@ class TestFrames:
             assert steps(recipe(stem), loader)['SampleStride'].frame_interval == 8
 
 
+@pytest.mark.sweep
 class TestViews:
     @pytest.mark.parametrize('stem', RECIPES)
     def test_clips_and_squares_of_a_video(self, stem):
@@ -77,6 +79,7 @@ class TestViews:
             assert sizes[-1] == size
 
 
+@pytest.mark.sweep
 class TestSchedules:
     @pytest.mark.parametrize(
         ('stem', 'number'),
@@ -127,6 +130,7 @@ class TestSchedules:
 
 
 @pytest.mark.parametrize('stem', SMALL)
+@pytest.mark.sweep
 class TestSmallDataSets:
     def test_one_field_chooses_the_split(self, stem):
         data, folders = stem.split('_')[2], []

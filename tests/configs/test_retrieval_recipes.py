@@ -43,6 +43,7 @@ def tuned(model: torch.nn.Module) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(('stem', 'total', 'video'), ROWS, ids=lambda x: x)
+@pytest.mark.sweep
 def test_the_page_counts_what_is_trained(stem, total, video):
     if not stem.startswith('zeroshot'):
         sizes = tuned(meta_model(recipe(f'{stem}_msrvtt')))
@@ -64,6 +65,7 @@ def shrunk(config: Config) -> dict:
 
 
 @pytest.mark.parametrize('stem', [stem for stem, *_ in ROWS if not stem.startswith('zeroshot')])
+@pytest.mark.sweep
 def test_whatever_a_recipe_tunes_gets_a_gradient(stem):
     """Else DistributedDataParallel stops at the second step."""
     model = fill(MODELS.build(shrunk(recipe(f'{stem}_msrvtt')))).train()
@@ -134,6 +136,7 @@ class TestWhatSide4VideoTrains:
 
 
 @pytest.mark.parametrize('data', SETS)
+@pytest.mark.sweep
 class TestData:
     @pytest.fixture
     def config(self, data, tmp_path):
@@ -168,6 +171,7 @@ class TestData:
         assert config.train_cfg.max_epochs == 5 and config.param_scheduler[0].warmup == 0.5
 
 
+@pytest.mark.slow
 def test_every_retrieval_recipe_trains_alike():
     stems = [Path(n).stem for n in shipped.configs() if Path(n).stem.split('_')[2] in SETS]
     assert len(stems) == 48

@@ -76,6 +76,7 @@ def test_every_trunk_data_set_and_length_is_there():
 
 
 @pytest.mark.parametrize('stem', STEMS)
+@pytest.mark.sweep
 class TestEveryRecipe:
     def test_batch_copies_length_and_rate_are_as_released(self, stem):
         config, (trunk, data, _) = recipe(stem), parts(stem)

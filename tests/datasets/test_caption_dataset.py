@@ -71,6 +71,7 @@ class TestItems:
         assert set(drawn) == set(pairs(dataset(folder)))
         assert drawn['b.mp4', 'a dog'] == 60
 
+    @pytest.mark.processes
     def test_samples_carry_captions_as_text_to_the_batch(self, folder):
         data = dataset(folder, test_mode=True)
         (batch,) = DataLoader(data, 3, num_workers=1, collate_fn=pseudo_collate, timeout=300)

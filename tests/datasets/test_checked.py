@@ -45,6 +45,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.processes
 class TestTable:
     def test_holds_what_was_found(self, folder):
         entry = read_table(folder / NAME)['a.mp4']
@@ -72,6 +73,7 @@ class TestTable:
             read(folder / 'a.mp4')
 
 
+@pytest.mark.processes
 class TestReading:
     def test_unchanged_files_are_read(self, folder):
         assert read(folder / 'a.mp4').shape == read(folder / 'below' / 'b.mkv').shape
@@ -147,6 +149,7 @@ class TestReading:
         assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
+@pytest.mark.processes
 class TestLists:
     def make(self, folder, **options):
         config = dict(
@@ -190,6 +193,7 @@ class TestLists:
         assert report.gone == ['a.mp4'] and report.good == 2 and not report.is_well
 
 
+@pytest.mark.processes
 class TestFoldersOfImages:
     STEP = dict(filename_tmpl='{:05}.jpg')
 

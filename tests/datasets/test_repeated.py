@@ -149,7 +149,7 @@ class TestBatches:
         theirs = pseudo_collate([data[0], data[2]])
         assert all(map(torch.equal, ours['inputs'], theirs['inputs']))
 
-    @pytest.mark.parametrize('workers', [0, 2])
+    @pytest.mark.parametrize('workers', [0, pytest.param(2, marks=pytest.mark.processes)])
     def test_a_seed_gives_the_same_batches_again(self, folder, workers):
         def batches() -> list[torch.Tensor]:
             torch.manual_seed(3)

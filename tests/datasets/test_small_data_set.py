@@ -83,6 +83,7 @@ def kinetics_adapter(folder: Path) -> None:
     write_adapter(folder / 'k400.safetensors', model, config)
 
 
+@pytest.mark.processes
 def test_from_files_to_a_score(call, tmp_path):
     lay_out(tmp_path / 'data/ucf101')
     (tmp_path / 'mine.py').write_text(CONFIG)

@@ -42,6 +42,7 @@ def lay_out(root: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_from_frames_to_a_score(call, tmp_path):  # noqa: F811
     lay_out(tmp_path / 'data/sthv1')
     (tmp_path / 'mine.py').write_text(CONFIG)

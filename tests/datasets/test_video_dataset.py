@@ -76,6 +76,7 @@ class TestBrokenVideosInTraining:
             assert 'lost_label' not in sample
         assert labels == {0, 2, 3}
 
+    @pytest.mark.processes
     def test_notes_travel_from_loader_processes(self, folder):
         data = dataset(folder)
         assert data[0] is not None  # what was decoded here before must not block the processes

@@ -217,6 +217,7 @@ def data_root(small_set) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 class TestRuns:
     @pytest.mark.parametrize('name', METHODS)
     def test_every_row_trains(self, name, data_root, tmp_path):

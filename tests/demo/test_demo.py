@@ -92,12 +92,14 @@ def test_a_stopped_run_keeps_what_it_has(runs):
     assert (run.folder / 'epoch_2.pth').exists()
 
 
+@pytest.mark.processes
 def test_a_failed_command_shows_the_end_of_its_log(tmp_path):
     command = [PYTHON, '-c', 'print("before"); raise SystemExit("no such file")']
     with pytest.raises(StepFailed, match=r'ended with status 1(?s:.*)before(?s:.*)no such file'):
         execute(command, tmp_path / 'log', lambda line: None)
 
 
+@pytest.mark.processes
 def test_one_failure_stops_the_others(runs, monkeypatch):
     def command(run, verb):
         failing = run is runs[0]
@@ -190,6 +192,7 @@ class TestSearch:
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_the_demonstration_reaches_its_figures(tmp_path):
     subprocess.run([PYTHON, '-m', 'mmstadapter', 'demo'], cwd=tmp_path, check=True)
     rows = (tmp_path / 'work_dirs' / 'demo' / 'result.md').read_text().splitlines()[2:4]

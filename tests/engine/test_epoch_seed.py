@@ -40,7 +40,7 @@ def epoch_of(runner, hook, epoch):
     return [[float(x.sum()) for x in batch] for batch in runner.train_dataloader]
 
 
-@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('workers', [0, pytest.param(2, marks=pytest.mark.processes)])
 class TestEpochs:
     def test_differ_from_each_other_in_every_stream(self, workers):
         runner, hook = fake_runner(num_workers=workers), EpochSeedHook()
@@ -101,6 +101,7 @@ def test_a_run_that_only_starts_from_weights_keeps_its_own_order():
     assert runner.train_dataloader.sampler.seed == 8
 
 
+@pytest.mark.processes
 class TestWorkersThatLiveOn:
     """They give what workers started anew in each epoch give, bit for bit."""
 

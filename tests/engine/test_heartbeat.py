@@ -87,6 +87,7 @@ def test_a_limit_must_be_positive():
 
 
 @pytest.mark.parametrize('stopped', ['0', '1', 'none'])
+@pytest.mark.processes
 def test_two_processes_of_which_one_is_stopped(stopped):
     """Rank 0 keeps the store here, so its silence is another case than rank 1's."""
     with socket.socket() as free:

@@ -9,6 +9,8 @@ import torch
 
 from mmstadapter import RetrievalFeatures, feature_metrics
 
+pytestmark = pytest.mark.processes
+
 SCRIPT = Path(__file__).with_name('retrieval_run.py')
 
 

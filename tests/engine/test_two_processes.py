@@ -7,6 +7,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope='module')
 def gradients(python, tmp_path_factory) -> list[dict]:

@@ -160,6 +160,7 @@ def test_memory_stays_within_the_bound(kind, memory):
     assert memory / 20 < peak.peak <= memory
 
 
+@pytest.mark.slow
 def test_the_order_of_many_tokens_comes_on_top_with_20_bytes_a_token():
     text, video = tokens(5000, 32, 8), tokens(300, 12, 8, seed=1)
     out, memory = torch.empty(5000, 300), 2**20

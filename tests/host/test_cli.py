@@ -64,6 +64,7 @@ class TestHelp:
         assert capsys.readouterr().out.startswith(f'usage: mmstadapter {command} ')
 
 
+@pytest.mark.processes
 def test_overview_and_every_help_come_without_importing_the_package():
     code = (
         'import contextlib, os, sys, mmstadapter_cli as cli\n'
@@ -111,6 +112,7 @@ def test_a_mistyped_config_is_answered_with_the_closest(command, capsys):
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])
+@pytest.mark.processes
 def test_the_files_that_mim_runs_leave_gpus_to_it(tool):
     done = run(sys.executable, str(CLONE / 'tools' / f'{tool}.py'), '--help')
     assert done.returncode == 0
@@ -120,6 +122,7 @@ def test_the_files_that_mim_runs_leave_gpus_to_it(tool):
 
 
 @pytest.mark.parametrize('words', ['-h', 'configs', 'fit -h'])
+@pytest.mark.processes
 def test_a_reader_that_leaves_early_is_no_error(words):
     script = f'set -o pipefail; "$0" -m mmstadapter_cli {words} | head -n 1'
     done = run('bash', '-c', script, sys.executable)
@@ -127,6 +130,7 @@ def test_a_reader_that_leaves_early_is_no_error(words):
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.processes
 def test_a_log_whose_reader_left_goes_on_in_silence():
     code = (
         'import logging, sys, mmstadapter_cli as cli\n'
@@ -140,6 +144,7 @@ def test_a_log_whose_reader_left_goes_on_in_silence():
     assert (done.returncode, done.stderr) == (0, 'done\n')
 
 
+@pytest.mark.processes
 class TestScripts:
     """dist_*.sh and slurm_*.sh, with stand-ins for python, srun and scontrol."""
 

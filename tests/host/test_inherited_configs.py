@@ -44,6 +44,7 @@ def every_type(value) -> list[dict]:
 
 
 @pytest.mark.parametrize('name', shipped.configs())
+@pytest.mark.sweep
 def test_every_shipped_config_is_inherited_to_the_letter(mine, name):
     inherited = mine(f"_base_ = 'mmstadapter::{name}'\n")
     assert inherited.to_dict() == Config.fromfile(str(shipped.config(name))).to_dict()

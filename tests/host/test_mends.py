@@ -37,6 +37,7 @@ def pretend_installed(folder: Path, name: str, version: str) -> Path:
     return folder
 
 
+@pytest.mark.processes
 def test_a_second_round_finds_nothing_to_mend():
     assert run('import mmstadapter; print(mmstadapter.host.mend())') == '[]'
 
@@ -65,6 +66,7 @@ class TestTrustTrainingState:
         assert loaded['loss'].mean() == 1.5
         assert loaded['loss'].statistics('current') == 2.0
 
+    @pytest.mark.processes
     def test_needed_exactly_when_loading_fails_without(self):
         code = (
             'import pickle\n'
@@ -115,6 +117,7 @@ def _save_and_load(state):
 
 
 class TestLeaveOutMultimodal:
+    @pytest.mark.processes
     def test_models_import_beside_transformers_5(self, tmp_path):
         code = (
             'import mmstadapter, mmaction.models\n'
@@ -136,6 +139,7 @@ class TestLeaveOutMultimodal:
         assert not host.leave_out_multimodal()
 
 
+@pytest.mark.processes
 class TestImportTransformersLate:
     def test_its_optimizer_is_there_and_it_is_imported_when_built(self, tmp_path):
         folder = pretend_installed(tmp_path, 'transformers', '5.0.0') / 'transformers'
@@ -165,12 +169,14 @@ class TestWithoutPkgResources:
         'from mmengine.utils import get_installed_path, is_installed\n'
     )
 
+    @pytest.mark.processes
     def test_mmaction_configs_are_inherited(self, tmp_path):
         config = tmp_path / 'mine.py'
         config.write_text("_base_ = 'mmaction::_base_/default_runtime.py'\n")
         code = self.CODE + f'print(Config.fromfile({str(config)!r}).default_scope)'
         assert run(code) == 'mmaction'
 
+    @pytest.mark.processes
     def test_packages_are_found_by_distribution_and_by_module(self):
         code = self.CODE + (
             'import mmaction, os\n'

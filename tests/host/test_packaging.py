@@ -16,8 +16,9 @@ from packaging.requirements import Requirement
 
 from mmstadapter import shipped
 
+pytestmark = pytest.mark.processes
 CLONE = Path(__file__).parents[2]
-NOT_SOURCE = ('.git', '.venv', 'build', 'dist', 'work_dirs', '*.egg-info', '__pycache__', '.mim')
+NOT_SOURCE = ('.git', '.venv*', 'build', 'dist', 'work_dirs', '*.egg-info', '__pycache__', '.mim')
 
 
 def run(*command: str, cwd: Path, **environment: str) -> None:

@@ -38,6 +38,8 @@ def loss_and_gradients(model):
     ],
     ids=['inductor', 'recomputed', 'space-time'],
 )
+@pytest.mark.slow
+@pytest.mark.processes
 def test_a_recogniser_trains_and_predicts_the_same(options, backend):
     model = recogniser(**options)
     expected = loss_and_gradients(model)

@@ -10,9 +10,13 @@ from mmstadapter.parity.retrieval import BertAdamCase
 from mmstadapter.parity.training import TrainingCase
 
 FILES = sorted((Path(__file__).parents[1] / 'reference/retrieval_training').glob('*.safetensors'))
+GATHERED = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.processes] * ('allgather' in path.stem))
+    for path in FILES
+]
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', GATHERED)
 def test_every_quantity_agrees(path):
     lines = list(read_case(path).lines())
     assert len(lines) >= 8

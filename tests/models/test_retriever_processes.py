@@ -11,6 +11,8 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
+pytestmark = pytest.mark.processes
+
 SCRIPT = Path(__file__).with_name('retriever_gradients.py')
 
 

@@ -44,6 +44,7 @@ def fresh_compiler():
 
 @pytest.mark.parametrize('training', [True, False])
 @pytest.mark.parametrize('fields', FIELDS, ids=str)
+@pytest.mark.slow
 def test_one_graph_gives_the_numbers_of_the_modules(fields, training):
     plain, other = build(training, **fields), build(training, **fields)
     compiled = torch.compile(other, fullgraph=True, backend='aot_eager')
@@ -57,6 +58,8 @@ def test_a_graph_of_inference_gives_the_scores_of_the_modules():
         torch.testing.assert_close(compiled(toy_clips()), model(toy_clips()))
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_fused_code_gives_the_numbers_of_the_modules():
     plain, other = build(True, layers='top_1'), build(True, layers='top_1')
     compiled = torch.compile(other, fullgraph=True)  # inductor

@@ -214,6 +214,7 @@ class TestIndexVideos:
         assert 'short.mp4' in caught.value.__notes__[0]
         assert len(mmstadapter.VideoIndex(tmp_path / 'index').videos) == 2
 
+    @pytest.mark.processes
     def test_a_killed_run_is_gone_on_with(self, run, videos, model_config, tmp_path):
         program = f"""
             import os, signal

@@ -259,6 +259,7 @@ class TestWriting:
             write(tmp_path / 'i', ('b.mp4', vectors(2, seed=1)))
         assert mmstadapter.VideoIndex(tmp_path / 'i').videos == ['a.mp4']
 
+    @pytest.mark.processes
     def test_dying_within_the_first_writing_leaves_a_folder_to_go_on_in(self, tmp_path):
         program = f"""
             import resource, signal, torch

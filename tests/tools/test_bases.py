@@ -52,6 +52,7 @@ def test_the_sweep_sees_every_recipe_with_classes():
 
 
 @pytest.mark.parametrize('name', RECOGNITION)
+@pytest.mark.sweep
 def test_every_recognition_recipe_is_a_base(name, tmp_path):
     base = Base.choose(base=name)
     for sampling in ('auto', 'base'):

@@ -26,6 +26,7 @@ def table(folder) -> bytes:
     return (folder / NAME).read_bytes()
 
 
+@pytest.mark.processes
 class TestAgain:
     def test_nothing_is_decoded_twice(self, folder):
         assert check_videos(folder).decoded == 3
@@ -72,6 +73,7 @@ class TestAgain:
         assert read_table(folder / NAME)['a.mp4'].mtime_ns == 10**9
 
 
+@pytest.mark.processes
 class TestKilled:
     def test_what_was_done_is_taken_over(self, folder):
         check_videos(folder)
@@ -127,6 +129,7 @@ class TestCommand:
         printed = capsys.readouterr()
         return end.value.code, printed.out + printed.err
 
+    @pytest.mark.processes
     def test_says_what_is_wrong_and_ends_with_1(self, folder, capsys):
         assert self.call(capsys, folder) == (
             0,

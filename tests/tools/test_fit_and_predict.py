@@ -20,6 +20,8 @@ import mmstadapter
 from mmstadapter.apis.fitting import Fit
 from mmstadapter.testing import TINY_ARCH, write_clip_file
 
+pytestmark = pytest.mark.processes
+
 BASE = """
 _base_ = 'mmstadapter::stadapter_vit-b_k400.py'
 model = dict(

@@ -33,6 +33,7 @@ def script(tmp_path: Path, code: str) -> list[str]:
     return [sys.executable, str(tmp_path / 'tool.py')]
 
 
+@pytest.mark.processes
 class TestTheTerminal:
     def test_it_shows_what_a_user_waits_for_and_the_file_has_all(self, tmp_path, capsys):
         command = script(tmp_path, f'print({LOG!r})')
@@ -106,6 +107,7 @@ class TestTheCommand:
         assert end.value.code == 130
         assert 'The same command goes on' in capsys.readouterr().err
 
+    @pytest.mark.processes
     def test_one_that_is_done_says_so_without_importing_the_package(self, tmp_path):
         (tmp_path / 'mine/a').mkdir(parents=True)
         (tmp_path / 'mine/a/0.mp4').touch()

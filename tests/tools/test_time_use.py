@@ -173,6 +173,7 @@ def test_too_few_names_are_refused(tool):
         tool.report(np.array([0, 2]), np.ones((2, 4), bool), ['a', 'b'])
 
 
+@pytest.mark.processes
 def test_the_command_reports_on_a_config_and_a_checkpoint(tmp_path):
     (tmp_path / 'tiny.py').write_text(CONFIG.format(arch=dict(TINY_ARCH)))
     for i in range(4):
@@ -222,6 +223,7 @@ def write_video(path, shade: int) -> None:
         container.mux(stream.encode())
 
 
+@pytest.mark.processes
 def test_the_true_accuracy_is_that_of_the_test_command(tool, tmp_path, monkeypatch):
     """In order, the report's top-1 is what `mmstadapter test` finds on the same config."""
     monkeypatch.chdir(tmp_path)

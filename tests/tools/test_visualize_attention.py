@@ -83,6 +83,7 @@ def read(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)]
 
 
+@pytest.mark.processes
 def test_the_command_writes_a_picture_and_a_video_of_every_frame(folder):
     result = call(folder, 'tiny.py', 'tuned.pth', 'video.mp4', '--out', 'seen', '--device', 'cpu')
     assert result.returncode == 0, result.stderr[-3000:]

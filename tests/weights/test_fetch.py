@@ -56,6 +56,7 @@ def test_a_known_name_is_fetched_once(published, tmp_path):
     assert not leftovers(tmp_path)
 
 
+@pytest.mark.processes
 def test_four_processes_at_once_fetch_it_once(published):
     context = multiprocessing.get_context('fork')
     workers = [context.Process(target=locate, args=('toy',)) for _ in range(4)]

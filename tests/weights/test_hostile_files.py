@@ -84,6 +84,7 @@ class TestContentTells:
 class TestBounds:
     @pytest.mark.parametrize('script', [False, True])
     @DOORS
+    @pytest.mark.slow
     def test_a_file_that_would_unpack_to_gigabytes_takes_no_memory(self, tmp_path, door, script):
         path = tmp_path / 'x.pt'
         layer = torch.nn.Linear(2, 2)
