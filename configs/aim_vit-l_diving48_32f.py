@@ -13,8 +13,6 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 
-model = dict(backbone=dict(num_frames=32, with_cp=True), cls_head=dict(num_classes=48))
+model = dict(backbone=dict(with_cp=True), cls_head=dict(num_classes=48))
 train_cfg = dict(max_epochs=50)
-steps = _base_.test_dataloader.dataset.pipeline
-centre = dict(type='CenterCrop', crop_size=224)
-test_dataloader = dict(dataset=dict(pipeline=[*steps[:4], centre, *steps[5:]]))
+test_dataloader = dict(dataset=dict(steps=dict(ThreeCrop=dict(type='CenterCrop'))))

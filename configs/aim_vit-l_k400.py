@@ -14,7 +14,19 @@ _base_ = [
 ]
 
 model = dict(cls_head=dict(num_classes=400))
-steps = _base_.train_dataloader.dataset.pipeline
 train_dataloader = dict(
-    dataset=dict(pipeline=[*steps[:7], dict(type='mmstadapter.PCANoise'), *steps[7:]])
+    dataset=dict(
+        pipeline=[
+            dict(type='mmstadapter.VideoInit'),
+            dict(type='SampleFrames', clip_len=8, frame_interval=16, num_clips=1),
+            dict(type='mmstadapter.VideoDecode'),
+            dict(type='Resize', scale=(-1, 256)),
+            dict(type='RandomResizedCrop'),
+            dict(type='Resize', scale=(224, 224), keep_ratio=False),
+            dict(type='Flip', flip_ratio=0.5),
+            dict(type='mmstadapter.PCANoise'),
+            dict(type='FormatShape', input_format='NCTHW'),
+            dict(type='PackActionInputs'),
+        ]
+    )
 )

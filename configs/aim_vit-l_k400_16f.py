@@ -7,7 +7,6 @@ Blocks are recomputed in the backward pass. 8 GPUs x 8 clips.
 
 _base_ = 'aim_vit-l_k400.py'
 
-model = dict(backbone=dict(num_frames=16, with_cp=True))
-_base_.train_dataloader.dataset.pipeline[1].update(clip_len=16, frame_interval=8)
-_base_.val_dataloader.dataset.pipeline[1].update(clip_len=16, frame_interval=8)
-_base_.test_dataloader.dataset.pipeline[1].update(clip_len=16, frame_interval=8)
+model = dict(backbone=dict(with_cp=True))
+clip_len = 16
+frame_interval = 8

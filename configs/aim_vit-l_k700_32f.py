@@ -12,7 +12,6 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 
-model = dict(backbone=dict(num_frames=32, with_cp=True), cls_head=dict(num_classes=700))
-_base_.train_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
-_base_.val_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
-_base_.test_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
+model = dict(backbone=dict(with_cp=True), cls_head=dict(num_classes=700))
+clip_len = 32
+frame_interval = 4

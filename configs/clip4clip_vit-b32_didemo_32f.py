@@ -12,4 +12,4 @@ _base_ = [
     '_base_/schedules/bert_adam_5e.py',
     '_base_/retrieval_runtime.py',
 ]
-model = dict(tokenizer=dict(context_length=64), num_frames=32)
+model = dict(tokenizer=dict(context_length=64))

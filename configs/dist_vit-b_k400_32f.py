@@ -7,7 +7,4 @@ The recipe for 8+16 frames.
 
 _base_ = 'dist_vit-b_k400_16f.py'
 
-model = dict(backbone=dict(num_frames=32))
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 32
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 32
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 32
+clip_len = 32

@@ -7,7 +7,5 @@ The recipe for 8+16 frames. Layers are recomputed in the backward pass.
 
 _base_ = 'dist_vit-b_k400_16f.py'
 
-model = dict(backbone=dict(num_frames=64, with_cp=True))
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 64
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 64
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 64
+model = dict(backbone=dict(with_cp=True))
+clip_len = 64

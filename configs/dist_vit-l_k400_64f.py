@@ -23,9 +23,7 @@ model = dict(
             ]
         )
     ),
-    backbone=dict(num_poolings=4, num_frames=64, with_cp=True),
+    backbone=dict(num_poolings=4, with_cp=True),
     cls_head=dict(num_classes=400, labels='data/kinetics400/label_map_k400.txt'),
 )
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 64
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 64
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 64
+clip_len = 64

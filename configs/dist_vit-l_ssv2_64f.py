@@ -22,9 +22,7 @@ model = dict(
             ]
         )
     ),
-    backbone=dict(num_frames=64, with_cp=True),
+    backbone=dict(with_cp=True),
     cls_head=dict(num_classes=174, labels='data/sthv2/label_map_sthv2.txt'),
 )
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 64
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 64
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 64
+clip_len = 64

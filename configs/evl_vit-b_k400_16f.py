@@ -7,9 +7,6 @@ The recipe for 8 frames; tested with 1 clip x 3 squares.
 
 _base_ = 'evl_vit-b_k400.py'
 
-model = dict(backbone=dict(num_frames=16))
-_base_.train_dataloader.dataset.pipeline[1].update(clip_len=16)
-_base_.val_dataloader.dataset.pipeline[1].update(clip_len=16, num_views=1)
-_base_.val_dataloader.dataset.pipeline[4].num_crops = 3
-_base_.test_dataloader.dataset.pipeline[1].update(clip_len=16, num_views=1)
-_base_.test_dataloader.dataset.pipeline[4].num_crops = 3
+clip_len = 16
+num_views = 1
+num_crops = 3

@@ -10,8 +10,8 @@ _base_ = 'evl_vit-l_k400_32f.py'
 
 trunk = dict(arch='vit-l-p14-336', checkpoint='openai/ViT-L-14-336')
 model = dict(backbone=dict(trunk=trunk))
-_base_.train_dataloader.dataset.pipeline[4].size = 336
-_base_.val_dataloader.dataset.pipeline[3].size = 336
-_base_.val_dataloader.dataset.pipeline[4].size = 336
-_base_.test_dataloader.dataset.pipeline[3].size = 336
-_base_.test_dataloader.dataset.pipeline[4].size = 336
+train_dataloader = dict(dataset=dict(steps=dict(RandomResizedSquare=dict(size=336))))
+val_dataloader = dict(
+    dataset=dict(steps=dict(ResizeShortSide=dict(size=336), SpatialViews=dict(size=336)))
+)
+test_dataloader = val_dataloader

@@ -8,9 +8,7 @@ backward pass, where the released script splits its batch in 2.
 
 _base_ = 'evl_vit-l_k400.py'
 
-model = dict(backbone=dict(num_frames=16, with_cp=True))
-_base_.train_dataloader.dataset.pipeline[1].update(clip_len=16)
-_base_.val_dataloader.dataset.pipeline[1].update(clip_len=16, num_views=1)
-_base_.val_dataloader.dataset.pipeline[4].num_crops = 3
-_base_.test_dataloader.dataset.pipeline[1].update(clip_len=16, num_views=1)
-_base_.test_dataloader.dataset.pipeline[4].num_crops = 3
+model = dict(backbone=dict(with_cp=True))
+clip_len = 16
+num_views = 1
+num_crops = 3

@@ -9,5 +9,5 @@ the full B/16, tested as in Table 2 with 3 clips of 1 crop.
 _base_ = 'side4video_vit-b_ssv2.py'
 
 model = dict(backbone=dict(side_dims=192, layers='interval'), cls_head=dict(in_channels=192))
-_base_.test_dataloader.dataset.pipeline[1].num_views = 3
-_base_.test_dataloader.dataset.pipeline[4].num_crops = 1
+num_views = 3
+num_crops = 1

@@ -7,6 +7,4 @@ The paper has no result. The recipe for 8 frames, with 16 over the same video.
 
 _base_ = 'side4video_vit-b-light_ssv2.py'
 
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 16
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 16
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 16
+clip_len = 16

@@ -9,6 +9,4 @@ pass, for memory.
 _base_ = 'side4video_vit-b32_ssv1.py'
 
 model = dict(backbone=dict(with_cp=True))
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 32
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 32
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 32
+clip_len = 32

@@ -18,9 +18,16 @@ train_dataloader = dict(
     batch_size=1,
     dataset=dict(
         pipeline=[
-            *_base_.train_pipeline[:3],
+            dict(type='mmstadapter.VideoInit'),
+            dict(type='mmstadapter.SampleSide4Video', clip_len=8, rule='kinetics'),
+            dict(type='mmstadapter.VideoDecode'),
             dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-mstd0.5-inc1'),
-            *_base_.train_pipeline[3:],
+            dict(type='mmstadapter.PILResize', size=256),
+            dict(type='mmstadapter.PILRandomSquare', size=224),
+            dict(type='Flip', flip_ratio=0.5),
+            dict(type='mmstadapter.RandomGrey', p=0.2),
+            dict(type='FormatShape', input_format='NCTHW'),
+            dict(type='PackActionInputs'),
         ]
     ),
 )

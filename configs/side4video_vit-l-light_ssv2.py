@@ -9,5 +9,5 @@ the full L/14, tested as in Table 2 with 3 clips of 1 crop.
 _base_ = 'side4video_vit-l_ssv2.py'
 
 model = dict(backbone=dict(side_dims=320, layers='interval'), cls_head=dict(in_channels=320))
-_base_.test_dataloader.dataset.pipeline[1].num_views = 3
-_base_.test_dataloader.dataset.pipeline[4].num_crops = 1
+num_views = 3
+num_crops = 1

@@ -9,6 +9,4 @@ pass, for memory.
 _base_ = 'side4video_vit-l_k400.py'
 
 model = dict(backbone=dict(with_cp=True))
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 16
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 16
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 16
+clip_len = 16

@@ -18,4 +18,4 @@ model = dict(
     backbone=dict(positions=('before_attn',), activation='gelu'),
     cls_head=dict(num_classes=400),
 )
-_base_.train_dataloader.dataset.pipeline[3].size = (224, 256)
+train_dataloader = dict(dataset=dict(steps=dict(ResizeShortSide=dict(size=(224, 256)))))

@@ -9,6 +9,4 @@ Blocks are recomputed in the backward pass, so that 4 GPUs x 64 clips still fit.
 _base_ = 'stadapter_vit-b_ssv2.py'
 
 model = dict(backbone=dict(with_cp=True))
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 32
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 32
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 32
+clip_len = 32

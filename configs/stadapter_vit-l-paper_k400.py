@@ -19,5 +19,6 @@ model = dict(
     backbone=dict(positions=('before_attn',), activation='gelu'),
     cls_head=dict(num_classes=400),
 )
-train_dataloader = dict(batch_size=16)
-_base_.train_dataloader.dataset.pipeline[3].size = (224, 256)
+train_dataloader = dict(
+    batch_size=16, dataset=dict(steps=dict(ResizeShortSide=dict(size=(224, 256))))
+)

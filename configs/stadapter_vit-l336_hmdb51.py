@@ -10,11 +10,14 @@ _base_ = 'stadapter_vit-l_hmdb51.py'
 
 trunk = dict(arch='vit-l-p14-336', checkpoint='openai/ViT-L-14-336')
 model = dict(backbone=dict(trunk=trunk))
-train_dataloader = dict(batch_size=8)
-_base_.train_dataloader.dataset.pipeline[3].size = (336, 387)
-_base_.train_dataloader.dataset.pipeline[4].size = 336
-_base_.val_dataloader.dataset.pipeline[3].size = 336
-_base_.val_dataloader.dataset.pipeline[4].size = 336
-_base_.test_dataloader.dataset.pipeline[3].size = 336
-_base_.test_dataloader.dataset.pipeline[4].size = 336
+train_dataloader = dict(
+    batch_size=8,
+    dataset=dict(
+        steps=dict(ResizeShortSide=dict(size=(336, 387)), RandomSquare=dict(size=336)),
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(steps=dict(ResizeShortSide=dict(size=336), SpatialViews=dict(size=336)))
+)
+test_dataloader = val_dataloader
 load_from = 'work_dirs/stadapter_vit-l336_k400.safetensors'

@@ -9,6 +9,5 @@ recomputed in the backward pass, so that 8 GPUs x 16 clips still fit.
 _base_ = 'stadapter_vit-l_k400.py'
 
 model = dict(backbone=dict(with_cp=True))
-_base_.train_dataloader.dataset.pipeline[1].update(clip_len=16, frame_interval=8)
-_base_.val_dataloader.dataset.pipeline[1].update(clip_len=16, frame_interval=8)
-_base_.test_dataloader.dataset.pipeline[1].update(clip_len=16, frame_interval=8)
+clip_len = 16
+frame_interval = 8

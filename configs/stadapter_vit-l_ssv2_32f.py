@@ -9,6 +9,4 @@ are recomputed in the backward pass, so that 8 GPUs x 16 clips still fit.
 _base_ = 'stadapter_vit-l_ssv2.py'
 
 model = dict(backbone=dict(with_cp=True))
-_base_.train_dataloader.dataset.pipeline[1].clip_len = 32
-_base_.val_dataloader.dataset.pipeline[1].clip_len = 32
-_base_.test_dataloader.dataset.pipeline[1].clip_len = 32
+clip_len = 32

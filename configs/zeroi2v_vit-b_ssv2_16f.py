@@ -14,9 +14,7 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(
-        num_frames=16, shifts=[(-1, 12), (1, 12), (-2, 12), (2, 12)], scale=1.0, dropout=0.0
-    ),
+    backbone=dict(shifts=[(-1, 12), (1, 12), (-2, 12), (2, 12)], scale=1.0, dropout=0.0),
     cls_head=dict(num_classes=174, label_smooth_eps=0.1),
 )
 train_cfg = dict(max_epochs=50)

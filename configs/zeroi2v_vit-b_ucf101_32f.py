@@ -7,9 +7,5 @@ A head each looks one and two frames back and ahead. 4 GPUs x 16 clips.
 
 _base_ = 'zeroi2v_vit-b_ucf101.py'
 
-model = dict(
-    backbone=dict(num_frames=32, shifts=[(-1, 12), (1, 12), (-2, 12), (2, 12)], with_cp=True)
-)
-_base_.train_dataloader.dataset.pipeline[1].update(clip_len=32)
-_base_.val_dataloader.dataset.pipeline[1].update(clip_len=32)
-_base_.test_dataloader.dataset.pipeline[1].update(clip_len=32)
+model = dict(backbone=dict(shifts=[(-1, 12), (1, 12), (-2, 12), (2, 12)], with_cp=True))
+clip_len = 32

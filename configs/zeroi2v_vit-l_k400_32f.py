@@ -8,12 +8,28 @@ two batches a step.
 
 _base_ = 'zeroi2v_vit-l_k400.py'
 
-model = dict(backbone=dict(num_frames=32, shifts=[(-1, 8), (1, 8), (-2, 8)]))
-_base_.train_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
-_base_.val_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
-_base_.test_dataloader.dataset.pipeline[1].update(clip_len=32, frame_interval=4)
-steps = _base_.train_dataloader.dataset.pipeline
-erasing = dict(type='RandomErasing', erase_prob=0.25, mode='rand')
-train_dataloader = dict(batch_size=2, dataset=dict(pipeline=[*steps[:8], erasing, *steps[8:]]))
+model = dict(backbone=dict(shifts=[(-1, 8), (1, 8), (-2, 8)]))
+clip_len = 32
+frame_interval = 4
+train_dataloader = dict(
+    batch_size=2,
+    dataset=dict(
+        pipeline=[
+            dict(type='mmstadapter.VideoInit'),
+            dict(
+                type='SampleFrames', clip_len=clip_len, frame_interval=frame_interval, num_clips=1
+            ),
+            dict(type='mmstadapter.VideoDecode'),
+            dict(type='Resize', scale=(-1, 256)),
+            dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-inc1'),
+            dict(type='RandomResizedCrop'),
+            dict(type='Resize', scale=(224, 224), keep_ratio=False),
+            dict(type='Flip', flip_ratio=0.5),
+            dict(type='RandomErasing', erase_prob=0.25, mode='rand'),
+            dict(type='FormatShape', input_format='NCTHW'),
+            dict(type='PackActionInputs'),
+        ]
+    ),
+)
 optim_wrapper = dict(accumulative_counts=2)
 auto_scale_lr = dict(base_batch_size=32)

@@ -14,12 +14,10 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(num_frames=32, shifts=[(-1, 8), (1, 8), (-2, 16), (2, 16), (-3, 16)], scale=1.0),
+    backbone=dict(shifts=[(-1, 8), (1, 8), (-2, 16), (2, 16), (-3, 16)], scale=1.0),
     cls_head=dict(num_classes=174, label_smooth_eps=0.1),
 )
-_base_.train_dataloader.dataset.pipeline[1].update(clip_len=32)
-_base_.val_dataloader.dataset.pipeline[1].update(clip_len=32)
-_base_.test_dataloader.dataset.pipeline[1].update(clip_len=32)
+clip_len = 32
 train_cfg = dict(max_epochs=50)
 train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(accumulative_counts=2)

@@ -299,6 +299,40 @@ def check_configs() -> bool:
     return True
 
 
+def spread_fields() -> bool:
+    """Let one field of a config, such as ``clip_len = 16``, reach every step and the model.
+
+    Without it: each of three loaders is changed by the position of a step,
+    ``test_dataloader.dataset.pipeline.1.clip_len=16``, since MMEngine 0.10.7 merges dicts and
+    not lists. It is done for each file of a config, so that a file's own changes of a step
+    come after, and again when a setting is changed by name; `check_configs` does it last. Can
+    go when MMEngine evaluates a config after all its files and options are known.
+    """
+    theirs, merge = Config._file2dict, Config.merge_from_dict
+    if getattr(theirs, 'spreads_fields', False):
+        return False
+    fields = _import('mmstadapter.config_fields')
+
+    def _file2dict(*args: Any, **kwargs: Any) -> tuple[dict, str, dict]:
+        found, *rest = theirs(*args, **kwargs)
+        if fields.has_our_parts(found):
+            fields.spread_fields(found)
+        return found, *rest
+
+    def merge_from_dict(self: Config, options: dict, allow_list_keys: bool = True) -> None:
+        ours = fields.has_our_parts(self)
+        if ours:
+            fields.spread_fields(self)
+        merge(self, options, allow_list_keys)
+        if ours:
+            fields.spread_fields(self)
+
+    vars(_file2dict)['spreads_fields'] = True
+    Config._file2dict = staticmethod(_file2dict)
+    Config.merge_from_dict = merge_from_dict
+    return True
+
+
 def note_options() -> bool:
     """Remember which settings of a config were set by name, as ``--cfg-options`` does.
 
@@ -409,6 +443,7 @@ MENDS: tuple[Callable[[], bool], ...] = (
     synchronise_on_cpus,
     compile_parts,
     check_configs,
+    spread_fields,
     note_options,
     print_names_as_text,
     hush_known_warnings,

@@ -15,6 +15,7 @@ from torch import nn
 
 from . import host, shipped
 from .apis.building import build_model
+from .config_fields import choose_split
 from .datasets.repeated import check_collate
 
 
@@ -38,7 +39,7 @@ def read_config(args: argparse.Namespace) -> Config:
     options = parse_options(args.cfg_options or [])
     try:
         cfg.merge_from_dict(options)
-    except (KeyError, TypeError) as error:  # of the host: a place in a list that is too short ...
+    except (KeyError, TypeError, ValueError) as error:  # a place in a list that is too short ...
         reason = f'--cfg-options {" ".join(args.cfg_options)}: {error.args[0]}.'
         raise SystemExit(f'{reason} Name a setting that {path} has.') from error
     choose_split(cfg)
@@ -48,26 +49,6 @@ def read_config(args: argparse.Namespace) -> Config:
         split = f'_split{cfg.split}' if 'split' in cfg else ''
         cfg.work_dir = str(Path('work_dirs') / (Path(path).stem + split))
     return cfg
-
-
-def choose_split(cfg: Config) -> None:
-    """Write the config's ``split`` wherever an ``ann_file`` of its loaders says ``{split}``.
-
-    A data set with several splits (UCF101, HMDB51) is then chosen by one field. Whoever builds
-    a runner without our commands calls this first.
-    """
-
-    def fill(value) -> None:
-        if isinstance(value, dict):
-            if isinstance(value.get('ann_file'), str):
-                value['ann_file'] = value['ann_file'].replace('{split}', str(cfg.split))
-            value = list(value.values())
-        if isinstance(value, list | tuple):
-            for item in value:
-                fill(item)
-
-    if 'split' in cfg:
-        fill([cfg.get(f'{kind}_dataloader') for kind in ('train', 'val', 'test')])
 
 
 def parse_options(options: list[str]) -> dict:

@@ -142,7 +142,7 @@ def clip_length(config: Config) -> int:
         raise ValueError(
             'clip_len: the pipelines of training, validation and testing and the model must have '
             f'the same number of frames a clip, got {listed or "no sampling step"}. Set clip_len '
-            'of their sampling steps (SampleStride, SampleSegments, SampleFrames ...) alike.'
+            'at the top level of the config, or --cfg-options clip_len=8, for all of them.'
         )
     return next(iter(found.values()))
 

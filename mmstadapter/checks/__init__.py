@@ -2,7 +2,6 @@
 
 import copy
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -10,7 +9,8 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from .fields import Names, idle_names, unread_fields
+from ..config_fields import choose_split, has_our_parts, spread_fields
+from .fields import Names, idle_names, other_values, unread_fields
 from .fitting_parts import unfitting_parts
 from .hooks import complete_hooks
 from .keys import unread_keys
@@ -27,27 +27,20 @@ class ConfigError(ValueError):
     is_said_whole = True  # a command ends with it as with a sentence of its own
 
 
-def has_our_parts(value: Any) -> bool:
-    """Whether a config names a class of this package, or imports it."""
-    if isinstance(value, Mapping | Config):
-        return any(has_our_parts(value[key]) for key in value)
-    if isinstance(value, list | tuple):
-        return any(map(has_our_parts, value))
-    name = value if isinstance(value, str) else getattr(value, '__module__', '')
-    return name == 'mmstadapter' or str(name).startswith('mmstadapter.')
-
-
 def prepare(cfg: Any) -> tuple[Any, list[str]]:
     """A checked copy of a config, completed, and sentences for the log.
 
-    Our hooks are added (`complete_hooks`), warm-ups shortened (`fit_warmups`), workers kept
-    between epochs where the config does not say.
+    Fields such as ``clip_len`` and ``split`` reach all their places (`config_fields`), our hooks
+    are added (`complete_hooks`), warm-ups shortened (`fit_warmups`), workers kept between epochs
+    where the config does not say.
 
     Raises:
         ConfigError: with all that is wrong.
     """
     cfg = copy.deepcopy(cfg if isinstance(cfg, Config) else Config(dict(cfg)))
     init_default_scope(cfg.get('default_scope') or 'mmengine')
+    spread_fields(cfg)
+    choose_split(cfg)
     names = Names.of(cfg)
     wrong = [*unread_fields(names), *unread_keys(cfg), *impossible_values(cfg)]
     wrong += lacking_metrics(cfg)
@@ -58,7 +51,7 @@ def prepare(cfg: Any) -> tuple[Any, list[str]]:
     notes = [sentence for _, sentence in warmups]
     notes += [f'default_hooks.{name} is turned off.' for name in complete_hooks(cfg)]
     keep_workers(cfg)
-    return cfg, [*notes, *filter(None, [idle_names(names)])]
+    return cfg, [*notes, *filter(None, [idle_names(names)]), *other_values(names)]
 
 
 def check_built(model: nn.Module, cfg: Config, notes: list[str]) -> None:

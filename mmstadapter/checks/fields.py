@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.runner import Runner
 
-from .. import shipped
+from .. import config_fields, shipped
 from .written import Written, read_chain
 
 # What the runner's constructor takes, what it looks up in the whole config, and what tools read.
@@ -57,8 +57,14 @@ class Names:
 
     @property
     def helpers(self) -> list[str]:
-        """Names that the host does not read."""
-        return [name for name in self.cfg if name not in FIELDS]
+        """Names that neither the host reads nor a step or a model follows."""
+        followed = set(filter(self.is_followed, config_fields.FIELDS))
+        return [name for name in self.cfg if name not in FIELDS | followed]
+
+    def is_followed(self, name: str) -> bool:
+        """Whether some place takes its value from a field; see `config_fields`."""
+        places = config_fields.places(self.cfg, name)
+        return any(isinstance(part[key], config_fields.Following) for _, part, key in places)
 
     @property
     def are_written_out(self) -> bool:
@@ -132,10 +138,12 @@ def _stray(names: Names, name: str, by_name: bool) -> Iterator[str]:
     invented = by_name and names.files and not any(name in f.names for f in names.files)
     if ignored or invented:
         like = difflib.get_close_matches(name, names.nested, n=1, cutoff=CLOSE)
+        meant = difflib.get_close_matches(name, config_fields.FIELDS, n=1, cutoff=CLOSE)
         hint = (
             _instead(same or (names.elsewhere(like[0]) if like else []))
             or f' {shipped.closest(name, sorted(FIELDS))}'
         )
+        hint = f' Did you mean {meant[0]}?{hint}' if meant and meant[0] != name else hint
         yield f'{name}: nothing reads this field.{hint}'
 
 
@@ -171,6 +179,15 @@ def idle_names(names: Names) -> str:
     if not idle or names.are_written_out:
         return ''
     return f'No expression of the config, and nothing else, reads {", ".join(idle)}.'
+
+
+def other_values(names: Names) -> Iterator[str]:
+    """A sentence for each field of which places have another value that nobody would expect."""
+    for name in config_fields.FIELDS:
+        others = config_fields.exceptions(names.cfg, name)
+        if others and (name == 'clip_len' or name in names.options):
+            listed = ', '.join(f'{path}: {value}' for path, value in others.items())
+            yield f'{name} is {names.cfg[name]}, but a value of its own has {listed}.'
 
 
 def walk_through(value: Any, path: str = '') -> Iterator[tuple[str, Any]]:

@@ -85,7 +85,7 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
         if not exists(self.ann_file):
             hint = 'Set ann_file (and data_root) to a text file with a line "path label" a video.'
             if '{split}' in self.ann_file:
-                hint = 'Call mmstadapter.launch.choose_split(cfg) before building from this config.'
+                hint = 'Call mmstadapter.config_fields.choose_split(cfg) before building from it.'
             name = type(self).__name__
             raise FileNotFoundError(f'{name}: no annotation file {self.ann_file}. {hint}')
         try:

@@ -31,7 +31,8 @@ def test_a_name_that_nothing_reads_is_refused_with_the_one_that_is_read(complain
     [
         ('trian_cfg__max_epochs', 'trian_cfg: ', 'Did you mean train_cfg?'),
         ('clip_length', 'clip_length: ', 'Set train_dataloader.dataset.pipeline.1.clip_len'),
-        ('clip_len', 'clip_len: ', 'Set train_dataloader.dataset.pipeline.1.clip_len'),
+        ('clip_length', 'clip_length: ', 'Did you mean clip_len?'),
+        ('num_crops', 'num_crops: ', 'nothing reads this field'),
         ('train_dataloader__batchsize', 'train_dataloader.batchsize: ', 'batch_size'),
     ],
 )

@@ -138,7 +138,7 @@ class TestEveryRowOfSide4Video:
 
 
 def test_one_view_is_tested_as_the_page_says():
-    (options,) = re.findall(r'--cfg-options (test_dataloader\.\S+ \S+)', SIDE4VIDEO)
+    (options,) = re.findall(r'--cfg-options (num_views=\S+ \S+)', SIDE4VIDEO)
     for name in ('side4video_vit-b_ssv1.py', 'side4video_vit-e_ssv1.py'):
         steps = side4video(name, options).test_dataloader.dataset.pipeline
         assert [s.num_views for s in steps if 'num_views' in s] == [1]

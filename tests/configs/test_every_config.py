@@ -90,6 +90,7 @@ class TestEveryConfig:
             steps = config[loader].dataset.pipeline
             seen += [step.clip_len for step in steps if 'clip_len' in step]
         assert seen == [frames] * 3
+        assert config.clip_len == frames
 
     def test_its_trunk_variable_is_the_trunk_of_its_model(self, path):
         """Configs that inherit it take `_base_.trunk` (docs/several_tasks.md)."""
@@ -150,6 +151,11 @@ def test_headers_of_the_benchmark_say_what_was_measured(method, row):
             ast.parse((FOLDER / f'{method}_vit-tiny_demo-{task}.py').read_text())
         )
         assert re.search(rf'\b{figure.removesuffix(".0")}(\.0)? %', header)
+
+
+def test_no_config_changes_a_step_by_its_place():
+    for path in FOLDER.rglob('*.py'):
+        assert not re.search(r'(pipeline|steps)(\.\w+\(|\[[-\d:])', path.read_text()), path.name
 
 
 def test_no_config_names_a_path_of_one_machine():

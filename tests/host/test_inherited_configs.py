@@ -65,7 +65,7 @@ def test_three_changed_fields_change_three_fields(mine):
 def test_a_field_of_a_step_is_set_in_the_inherited_loader(mine, tmp_path):
     """As docs/architecture.md shows it; the run's own copy of the config says the same."""
     page = (Path(__file__).parents[2] / 'docs/architecture.md').read_text()
-    cfg = mine(dedent(re.search(r'(?m)(^    _base_.+\n)+', page)[0]))
+    cfg = mine(dedent(re.search(r'(?m)^    _base_.+\n(    .+\n)+', page)[0]))
     loaders = [cfg[f'{kind}_dataloader'] for kind in ('train', 'val', 'test')]
     assert [loader.dataset.pipeline[1].clip_len for loader in loaders] == [16, 16, 16]
     other = Config.fromfile(shipped.config('stadapter_vit-b_ssv2_16f.py'))

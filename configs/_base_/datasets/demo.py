@@ -14,16 +14,17 @@ _base_ = '../default_loaders.py'
 dataset_type = 'mmstadapter.VideoDataset'
 data_root = 'data/moving_digits'
 
+clip_len = 8
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='SampleFrames', clip_len=8, frame_interval=3, temporal_jitter=True),
+    dict(type='SampleFrames', clip_len=clip_len, frame_interval=3, temporal_jitter=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
 test_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='SampleFrames', clip_len=8, frame_interval=3, test_mode=True),
+    dict(type='SampleFrames', clip_len=clip_len, frame_interval=3, test_mode=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),

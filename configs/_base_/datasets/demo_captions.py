@@ -18,16 +18,17 @@ dataset_type = 'mmstadapter.CaptionDataset'
 data_root = 'data/moving_digits'
 data_prefix = dict(video='videos')
 
+clip_len = 8
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='SampleFrames', clip_len=8, frame_interval=3, temporal_jitter=True),
+    dict(type='SampleFrames', clip_len=clip_len, frame_interval=3, temporal_jitter=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs', meta_keys=('video_id', 'captions')),
 ]
 test_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='SampleFrames', clip_len=8, frame_interval=3, test_mode=True),
+    dict(type='SampleFrames', clip_len=clip_len, frame_interval=3, test_mode=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs', meta_keys=('video_id', 'captions')),

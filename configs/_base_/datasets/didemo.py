@@ -9,10 +9,25 @@ _base_ = 'msrvtt.py'
 
 data_root = 'data/didemo'
 
-train_pipeline = _base_.train_pipeline
-train_pipeline[1] = dict(type='mmstadapter.SampleSpread', clip_len=32, fps=1, seconds=30)
-test_pipeline = _base_.test_pipeline
-test_pipeline[1] = dict(train_pipeline[1], test_mode=True)
+clip_len = 32
+train_pipeline = [
+    dict(type='mmstadapter.VideoInit'),
+    dict(type='mmstadapter.SampleSpread', clip_len=clip_len, fps=1, seconds=30),
+    dict(type='mmstadapter.VideoDecode'),
+    dict(type='mmstadapter.PILResize', size=224),
+    dict(type='mmstadapter.SpatialViews', size=224, num_crops=1, rule='quarters'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs', meta_keys=('video_id', 'captions')),
+]
+test_pipeline = [
+    dict(type='mmstadapter.VideoInit'),
+    dict(type='mmstadapter.SampleSpread', clip_len=clip_len, fps=1, seconds=30, test_mode=True),
+    dict(type='mmstadapter.VideoDecode'),
+    dict(type='mmstadapter.PILResize', size=224),
+    dict(type='mmstadapter.SpatialViews', size=224, num_crops=1, rule='quarters'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs', meta_keys=('video_id', 'captions')),
+]
 
 train_dataloader = dict(
     dataset=dict(data_root=data_root, ann_file='train.json', pipeline=train_pipeline)

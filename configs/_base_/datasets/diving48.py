@@ -11,9 +11,10 @@ data_root = 'data/diving48/videos'
 ann_file_train = 'data/diving48/diving48_train_list_videos.txt'
 ann_file_val = 'data/diving48/diving48_val_list_videos.txt'
 
+clip_len = 32
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSegments', clip_len=32),
+    dict(type='mmstadapter.SampleSegments', clip_len=clip_len),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='RandomResizedCrop'),
@@ -22,10 +23,6 @@ train_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-val_pipeline = _base_.val_pipeline
-val_pipeline[1].update(clip_len=32)
-test_pipeline = _base_.test_pipeline
-test_pipeline[1].update(clip_len=32)
 
 train_dataloader = dict(
     dataset=dict(
@@ -40,7 +37,6 @@ val_dataloader = dict(
         ann_file=ann_file_val,
         data_prefix=dict(video=data_root),
         num_classes=48,
-        pipeline=val_pipeline,
     )
 )
 test_dataloader = dict(
@@ -48,6 +44,5 @@ test_dataloader = dict(
         ann_file=ann_file_val,
         data_prefix=dict(video=data_root),
         num_classes=48,
-        pipeline=test_pipeline,
     )
 )

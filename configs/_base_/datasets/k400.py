@@ -13,9 +13,12 @@ data_root_val = 'data/kinetics400/videos_val'
 ann_file_train = 'data/kinetics400/kinetics400_train_list_videos.txt'
 ann_file_val = 'data/kinetics400/kinetics400_val_list_videos.txt'
 
+clip_len = 8
+num_views = 3
+num_crops = 1
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleStride', clip_len=8, frame_interval=16),
+    dict(type='mmstadapter.SampleStride', clip_len=clip_len, frame_interval=16),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.ResizeShortSide', size=(224, 258)),
     dict(type='mmstadapter.RandomSquare', size=224),
@@ -26,11 +29,15 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmstadapter.VideoInit'),
     dict(
-        type='mmstadapter.SampleStride', clip_len=8, frame_interval=16, num_views=3, test_mode=True
+        type='mmstadapter.SampleStride',
+        clip_len=clip_len,
+        frame_interval=16,
+        num_views=num_views,
+        test_mode=True,
     ),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.ResizeShortSide', size=224),
-    dict(type='mmstadapter.SpatialViews', size=224, num_crops=1),
+    dict(type='mmstadapter.SpatialViews', size=224, num_crops=num_crops),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]

@@ -34,10 +34,12 @@ val_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-test_pipeline = [dict(step) for step in val_pipeline]
-test_pipeline[1].update(num_clips=3)
-test_pipeline[3].update(scale=(-1, 224))
 
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(batch_size=8, dataset=dict(pipeline=val_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(
+    dataset=dict(
+        pipeline=val_pipeline,
+        steps=dict(SampleMiddles=dict(num_clips=3), Resize=dict(scale=(-1, 224))),
+    )
+)

@@ -8,9 +8,10 @@ softmax averaged by the head.
 
 _base_ = 'k400.py'
 
+clip_len = 16
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleEvenly', clip_len=16),
+    dict(type='mmstadapter.SampleEvenly', clip_len=clip_len),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.RandomGrey', p=0.2),
     dict(
@@ -26,7 +27,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleEvenly', clip_len=16, num_views=3, test_mode=True),
+    dict(type='mmstadapter.SampleEvenly', clip_len=clip_len, num_views=3, test_mode=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.ResizeShortSide', size=224, interpolation='bilinear'),
     dict(type='mmstadapter.SpatialViews', size=224, num_crops=1),

@@ -11,9 +11,12 @@ training data set takes several clips of the same frames into the batch; release
 
 _base_ = 'k400.py'
 
+clip_len = 8
+num_views = 4  # of the final test
+num_crops = 3
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSide4Video', clip_len=8, rule='kinetics'),
+    dict(type='mmstadapter.SampleSide4Video', clip_len=clip_len, rule='kinetics'),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.PILResize', size=256),
     dict(type='mmstadapter.PILRandomSquare', size=224),
@@ -24,16 +27,28 @@ train_pipeline = [
 ]
 val_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSide4Video', clip_len=8, rule='kinetics', test_mode=True),
+    dict(type='mmstadapter.SampleSide4Video', clip_len=clip_len, rule='kinetics', test_mode=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.PILResize', size=256),
     dict(type='mmstadapter.SpatialViews', size=224, num_crops=1, rule='quarters'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-test_pipeline = [dict(step) for step in val_pipeline]
-test_pipeline[1].update(num_views=4)
-test_pipeline[4].update(num_crops=3)
+test_pipeline = [
+    dict(type='mmstadapter.VideoInit'),
+    dict(
+        type='mmstadapter.SampleSide4Video',
+        clip_len=clip_len,
+        rule='kinetics',
+        num_views=num_views,
+        test_mode=True,
+    ),
+    dict(type='mmstadapter.VideoDecode'),
+    dict(type='mmstadapter.PILResize', size=256),
+    dict(type='mmstadapter.SpatialViews', size=224, num_crops=num_crops, rule='quarters'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs'),
+]
 
 train_dataloader = dict(
     batch_size=32,

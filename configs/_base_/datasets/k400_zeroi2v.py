@@ -7,15 +7,19 @@ here the package's) before the crop, and test clips from the first to the last p
 _base_ = 'k400_aim.py'
 
 train_pipeline = [
-    *_base_.train_pipeline[:4],
+    dict(type='mmstadapter.VideoInit'),
+    dict(type='SampleFrames', clip_len=8, frame_interval=16, num_clips=1),
+    dict(type='mmstadapter.VideoDecode'),
+    dict(type='Resize', scale=(-1, 256)),
     dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-inc1'),
-    *_base_.train_pipeline[4:],
+    dict(type='RandomResizedCrop'),
+    dict(type='Resize', scale=(224, 224), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs'),
 ]
-val_pipeline = _base_.val_pipeline
-val_pipeline[1].type = 'SampleFrames'
-test_pipeline = _base_.test_pipeline
-test_pipeline[1].type = 'SampleFrames'
+spread = dict(SampleMiddles=dict(type='SampleFrames'))
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(steps=spread))
+test_dataloader = dict(dataset=dict(steps=spread))

@@ -11,9 +11,6 @@ data_root_val = 'data/kinetics700/videos_val'
 ann_file_train = 'data/kinetics700/kinetics700_train_list_videos.txt'
 ann_file_val = 'data/kinetics700/kinetics700_val_list_videos.txt'
 
-test_pipeline = _base_.test_pipeline
-test_pipeline[4] = dict(type='ThreeCrop', crop_size=224)
-
 train_dataloader = dict(
     dataset=dict(ann_file=ann_file_train, data_prefix=dict(video=data_root), num_classes=700)
 )
@@ -25,6 +22,6 @@ test_dataloader = dict(
         ann_file=ann_file_val,
         data_prefix=dict(video=data_root_val),
         num_classes=700,
-        pipeline=test_pipeline,
+        steps=dict(CenterCrop=dict(type='ThreeCrop')),
     )
 )

@@ -22,9 +22,10 @@ dataset_type = 'mmstadapter.CaptionDataset'
 data_root = 'data/msrvtt'
 data_prefix = dict(video='videos')
 
+clip_len = 12
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSpread', clip_len=12),
+    dict(type='mmstadapter.SampleSpread', clip_len=clip_len),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.PILResize', size=224),
     dict(type='mmstadapter.SpatialViews', size=224, num_crops=1, rule='quarters'),
@@ -33,7 +34,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSpread', clip_len=12, test_mode=True, rule='every'),
+    dict(type='mmstadapter.SampleSpread', clip_len=clip_len, test_mode=True, rule='every'),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.PILResize', size=224),
     dict(type='mmstadapter.SpatialViews', size=224, num_crops=1, rule='quarters'),

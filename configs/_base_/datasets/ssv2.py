@@ -13,9 +13,11 @@ data_root = 'data/sthv2/videos'
 ann_file_train = 'data/sthv2/sthv2_train_list_videos.txt'
 ann_file_val = 'data/sthv2/sthv2_val_list_videos.txt'
 
+clip_len = 8
+num_crops = 3
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSegments', clip_len=8),
+    dict(type='mmstadapter.SampleSegments', clip_len=clip_len),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-mstd0.5-inc1'),
     dict(type='mmstadapter.RandomResizedSquare', size=224),
@@ -24,10 +26,10 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSegments', clip_len=8, test_mode=True),
+    dict(type='mmstadapter.SampleSegments', clip_len=clip_len, test_mode=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.ResizeShortSide', size=224),
-    dict(type='mmstadapter.SpatialViews', size=224, num_crops=3),
+    dict(type='mmstadapter.SpatialViews', size=224, num_crops=num_crops),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]

@@ -11,9 +11,10 @@ _base_ = 'ssv2.py'
 # Pulling and pushing something from left to right / right to left, turning the camera left / right.
 flip_label_map = {86: 87, 87: 86, 93: 94, 94: 93, 166: 167, 167: 166}
 
+clip_len = 16
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleEvenly', clip_len=16),
+    dict(type='mmstadapter.SampleEvenly', clip_len=clip_len),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.RandomGrey', p=0.2),
     dict(
@@ -29,7 +30,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleEvenly', clip_len=16, num_views=3, test_mode=True),
+    dict(type='mmstadapter.SampleEvenly', clip_len=clip_len, num_views=3, test_mode=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.ResizeShortSide', size=224, interpolation='bilinear'),
     dict(type='mmstadapter.SpatialViews', size=224, num_crops=1),

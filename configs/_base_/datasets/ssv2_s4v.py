@@ -14,9 +14,12 @@ _base_ = 'ssv2.py'
 # Pulling and pushing something from left to right / right to left, turning the camera left / right.
 flip_label_map = {86: 87, 87: 86, 93: 94, 94: 93, 166: 167, 167: 166}
 
+clip_len = 8
+num_views = 2  # of the final test
+num_crops = 3
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSide4Video', clip_len=8, rule='something'),
+    dict(type='mmstadapter.SampleSide4Video', clip_len=clip_len, rule='something'),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.RandAugment', policy='rand-m7-n4-mstd0.5-inc1'),
     dict(type='mmstadapter.PILResize', size=(256, 320)),
@@ -27,16 +30,28 @@ train_pipeline = [
 ]
 val_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='mmstadapter.SampleSide4Video', clip_len=8, rule='something', test_mode=True),
+    dict(type='mmstadapter.SampleSide4Video', clip_len=clip_len, rule='something', test_mode=True),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='mmstadapter.PILResize', size=(256, 320)),
     dict(type='mmstadapter.SpatialViews', size=224, num_crops=1, rule='quarters'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-test_pipeline = [dict(step) for step in val_pipeline]
-test_pipeline[1].update(num_views=2)
-test_pipeline[4].update(num_crops=3)
+test_pipeline = [
+    dict(type='mmstadapter.VideoInit'),
+    dict(
+        type='mmstadapter.SampleSide4Video',
+        clip_len=clip_len,
+        rule='something',
+        num_views=num_views,
+        test_mode=True,
+    ),
+    dict(type='mmstadapter.VideoDecode'),
+    dict(type='mmstadapter.PILResize', size=(256, 320)),
+    dict(type='mmstadapter.SpatialViews', size=224, num_crops=num_crops, rule='quarters'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs'),
+]
 
 train_dataloader = dict(
     batch_size=16,

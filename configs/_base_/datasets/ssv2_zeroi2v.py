@@ -9,9 +9,10 @@ _base_ = 'ssv2_aim.py'
 # Pulling and pushing something from left to right / right to left, turning the camera left / right.
 flip_label_map = {86: 87, 87: 86, 93: 94, 94: 93, 166: 167, 167: 166}
 
+clip_len = 16
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
-    dict(type='UniformSample', clip_len=16),
+    dict(type='UniformSample', clip_len=clip_len),
     dict(type='mmstadapter.VideoDecode'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='RandomResizedCrop'),
@@ -22,11 +23,8 @@ train_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
 ]
-val_pipeline = _base_.val_pipeline
-val_pipeline[1] = dict(type='UniformSample', clip_len=16, test_mode=True)
-test_pipeline = _base_.test_pipeline
-test_pipeline[1] = dict(type='UniformSample', clip_len=16, test_mode=True)
+uniform = dict(SampleSegments=dict(type='UniformSample'))
 
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=4, dataset=dict(pipeline=val_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(batch_size=4, dataset=dict(steps=uniform))
+test_dataloader = dict(dataset=dict(steps=uniform))

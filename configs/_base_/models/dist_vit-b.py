@@ -1,7 +1,7 @@
 """DiST in CLIP ViT-B/16, as released: 16 frames, of which the trunk sees 8, classes as texts.
 
-A config adds what depends on the data: the class names, their number in head and blending, and
-`num_frames` where clips have other than 16 frames.
+A config adds what depends on the data: the class names, their number in head and blending.
+`num_frames` follows its `clip_len`.
 """
 
 _base_ = '../trunks/clip_vit-b-p16.py'

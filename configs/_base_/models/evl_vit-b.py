@@ -1,7 +1,7 @@
 """EVL in CLIP ViT-B/16, as released: four decoder layers, all three marks of time.
 
-A config adds what depends on the data: `model = dict(cls_head=dict(num_classes=...))`, and
-`num_frames` where clips have other than 8 frames.
+A config adds what depends on the data: `model = dict(cls_head=dict(num_classes=...))`.
+`num_frames` follows its `clip_len`.
 """
 
 _base_ = '../trunks/clip_vit-b-p16.py'
