@@ -39,6 +39,12 @@ METHODS = {
         'vit-b-p32': 'zeroi2v_vit-b_k400.py',
         'vit-l-p14': 'zeroi2v_vit-l_k400.py',
     },
+    'evl': {
+        'vit-b-p16': 'evl_vit-b_k400.py',
+        'vit-b-p32': 'evl_vit-b_k400.py',
+        'vit-l-p14': 'evl_vit-l_k400.py',
+    },
+    'dist': {'vit-b-p16': 'dist_vit-b_k400_16f.py'},  # and its text tower
     'linear': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'linear_vit-b_k400.py'),
     'attnpool': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'attnpool_vit-b_k400.py'),
 }

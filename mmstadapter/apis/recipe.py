@@ -273,12 +273,28 @@ def config_text(
     )
     for part in ('val_evaluator', 'test_evaluator'):
         changes[part] = dict(metric_options=dict(top_k_accuracy=dict(topk=topk)))
+    if 'labels' in base.model.cls_head:  # which reads the classes' names
+        changes['model']['cls_head']['labels'] = labels
+    blending = (base.model.get('data_preprocessor') or {}).get('blending')
+    if blending:
+        mixed = _for_classes(blending.to_dict(), len(labels))
+        changes['model']['data_preprocessor'] = dict(blending=mixed)
     if trunk:
         changes['model']['backbone'] = dict(trunk=trunk)
     if from_scratch:
         changes['load_from'] = None
     first = dict(_base_=base_name, train_pipeline=train, test_pipeline=test)
     return config_file(_header(recipe, len(labels), options), first, changes)
+
+
+def _for_classes(setting: Any, number: int) -> Any:
+    """Blending of clips whose labels have so many classes, one kind or several."""
+    if isinstance(setting, list | tuple):
+        return [_for_classes(part, number) for part in setting]
+    if not isinstance(setting, dict):
+        return setting
+    inner = {key: _for_classes(value, number) for key, value in setting.items()}
+    return inner | dict(num_classes=number) if 'num_classes' in setting else inner
 
 
 def _header(recipe: Recipe, num_classes: int, options: list[str] | None) -> list[str]:

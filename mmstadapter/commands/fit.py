@@ -26,7 +26,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('root', metavar='DIR', help='folder of class folders of videos')
     add('--work-dir', help='folder of everything written [work_dirs/fit_<name of DIR>]')
     add('--arch', help='vit-b-p16, vit-b-p32, vit-l-p14 or vit-l-p14-336 [vit-b-p16]')
-    add('--method', help='stadapter, side4video, aim, zeroi2v, linear or attnpool [stadapter]')
+    add(
+        '--method',
+        help='stadapter, side4video, aim, zeroi2v, evl, dist, linear, attnpool [stadapter]',
+    )
     add('--checkpoint', help="the trunk's weights: a file or a known name [OpenAI's for the arch]")
     add('--base', help='inherit this config, path or shipped name, instead of --arch, --method')
     add('--val-fraction', type=float, default=0.2, help='share of each class to test on [0.2]')

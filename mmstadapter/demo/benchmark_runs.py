@@ -66,6 +66,8 @@ METHODS = {
     'side4video': Method('Side4Video, width 48', 'side4video', sees_order=True),
     'aim': Method('AIM, two adapters over time', 'aim', sees_order=True),
     'zeroi2v': Method('ZeroI2V', 'zeroi2v', sees_order=True),
+    'evl': Method('EVL, last two layers', 'evl', sees_order=True),
+    'dist': Method('DiST, 4 + 8 frames', 'dist', sees_order=True),
     'full': Method('Full fine-tuning, SA', 'linear', {TUNE: 'all'} | TUNED_TRUNK),
     'timesformer': Method(
         'Full fine-tuning, SA + TA',

@@ -10,7 +10,7 @@ from torch import Tensor
 from .containers import kind_of, read_content, read_index, refuse_expanded
 from .lazy import MappedTensors
 
-CONTAINERS = ('state_dict', 'model_state_dict', 'model')
+CONTAINERS = ('state_dict', 'model_state_dict', 'model_state', 'model')
 WRAPPER, COMPILED = 'module.', '_orig_mod'  # names of what DDP and torch.compile wrap
 
 
@@ -32,9 +32,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     Which of them a file is, its content tells. Pickles are read with ``weights_only=True``,
     archives by `read_torchscript`; neither runs code of the file. Tensors are mapped from
     the file where its format allows, so what is never touched takes no memory. A state dict
-    is looked for under ``state_dict``, ``model_state_dict`` and ``model``; what wrappers put
-    before its names is taken off, see `unwrapped`. Of a checkpoint in shards the path is that
-    of its index, a JSON file beside which they lie.
+    is looked for under ``state_dict``, ``model_state_dict``, ``model_state`` and ``model``; what
+    wrappers put before its names is taken off, see `unwrapped`. Of a checkpoint in shards the
+    path is that of its index, a JSON file beside which they lie.
 
     Raises:
         FileNotFoundError: if there is no such file, or a shard is not there.

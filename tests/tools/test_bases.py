@@ -35,10 +35,14 @@ def steps_of(config: Config, kind: str) -> list[str]:
 
 def check(config: Config) -> None:
     """Its model has two classes and fits its head, and its pipelines build and agree."""
+    settings = config.model.to_dict()
+    blending = settings['data_preprocessor'].pop('blending', {})  # wants numbers when it is built
+    assert {part['num_classes'] for part in blending.get('augments', ())} <= {2}
     with torch.device('meta'):
-        model = MODELS.build(config.model)
-    width = config.model.backbone.get('side_dims', model.backbone.trunk.embed_dims)
+        model = MODELS.build(settings)
+    width = model.backbone.out_channels
     assert (model.cls_head.num_classes, model.cls_head.in_channels) == (2, width)
+    assert settings['cls_head'].get('labels', ['a', 'b']) == ['a', 'b']
     assert clip_length(config) >= 8
     for kind in ('train', 'val', 'test'):
         dataset = config[f'{kind}_dataloader'].dataset
