@@ -38,7 +38,8 @@ class ClipTransform:
         self.num_frames: int = next((s['clip_len'] for s in steps if 'clip_len' in s), 1)
         self.size = size or tuple(np.broadcast_to(crop_size(steps) or 0, 2).tolist())
         self.steps = Compose(steps).transforms
-        self.preprocessor = MODELS.build(dict(preprocessor))
+        plain = {key: value for key, value in preprocessor.items() if key != 'blending'}
+        self.preprocessor = MODELS.build(plain)  # blending is of training
         self.mean = tuple(preprocessor.get('mean') or (0.0, 0.0, 0.0))
         self.std = tuple(preprocessor.get('std') or (1.0, 1.0, 1.0))
 

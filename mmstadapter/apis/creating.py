@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from .. import shipped
+from .. import shipped, weights
 from ..models.retrieval import Retriever
 from .building import build_model, config_of
 from .classifier import VideoClassifier
@@ -60,11 +60,12 @@ def create_model(
             Its ``load_from``, where training starts, is not read.
         num_classes: of the classifier; the recipe's if None; 0 leaves it out, and the model
             gives features.
-        pretrained: read the pretrained files of trunk and text tower; a known name, such as
-            OpenAI's CLIP, is fetched once. Without, and without ``checkpoint``, all weights are
-            random.
+        pretrained: read the pretrained files of the recipe's trunk and text tower; a known
+            name, such as OpenAI's CLIP, is fetched once. False leaves them random.
         checkpoint: trained weights: an adapter file, or a checkpoint of tuned or of all
-            weights. Loaded strictly; pretrained files are read if it needs them.
+            weights. Loaded strictly; pretrained files are read if it needs them. The file or
+            known name of an image-text model alone, such as a CLIP, is taken for trunk and text
+            tower, as in `fit`.
         new_head: begin a new classifier, whatever ``checkpoint`` has of one. Without, a
             checkpoint of another number of classes is an error.
         trunk: a built trunk; or fields to change of the recipe's; or a config with its ``type``
@@ -86,6 +87,8 @@ def create_model(
     init_default_scope(config.get('default_scope', 'mmaction'))
     model = config.model.to_dict()
     model['backbone'] = model['backbone'] | backbone
+    if not pretrained:
+        _name_sources(model, None)
     _exchange(model['backbone'], 'trunk', trunk)
     _exchange(model, 'text_tower', text_tower)
     is_retriever = _check_kind(model)
@@ -93,7 +96,11 @@ def create_model(
         _set_head(model, num_classes)
     elif num_classes is not None or new_head:
         raise ValueError('create_model: num_classes and new_head are for classifiers; leave them.')
-    _check_sources(model, pretrained, checkpoint)
+    if checkpoint is not None and not _is_of_model(checkpoint):
+        _name_sources(model, str(checkpoint))
+        checkpoint = None
+    if pretrained and checkpoint is None:
+        _require_sources(model)
     without = 'cls_head' if new_head or num_classes == 0 else ''
     built = _built(model, checkpoint, without, config.get('default_scope', 'mmaction'))
     transform = _transform(config, built)
@@ -156,19 +163,33 @@ def _set_head(model: dict, num_classes: int | None) -> None:
         head['in_channels'] = width
 
 
-def _check_sources(model: dict, pretrained: bool, checkpoint: str | Path | None) -> None:
-    """Encoders that are to be random have no file, and others have one."""
+def _encoders(model: dict) -> dict[str, dict]:
+    """The configs of trunk and text tower; those that are built are left out."""
     read = model.get('text_tower') or (model.get('cls_head') or {}).get('text_tower')
     parts = {'trunk': model['backbone'].get('trunk'), 'text_tower': read}
-    for name, part in parts.items():
-        if isinstance(part, dict) and not pretrained:
-            part['checkpoint'] = None
-        elif isinstance(part, dict) and part.get('checkpoint') is None and checkpoint is None:
+    return {name: part for name, part in parts.items() if isinstance(part, dict)}
+
+
+def _name_sources(model: dict, checkpoint: str | None) -> None:
+    for part in _encoders(model).values():
+        part['checkpoint'] = checkpoint
+
+
+def _require_sources(model: dict) -> None:
+    for name, part in _encoders(model).items():
+        if part.get('checkpoint') is None:
             raise ValueError(
                 f'create_model: the {name} names no pretrained file, so its weights would be '
                 f'random. Give {name}=dict(checkpoint=FILE), or pretrained=False if random weights '
                 'are meant.'
             )
+
+
+def _is_of_model(checkpoint: str | Path) -> bool:
+    """Whether weights are a whole model's; those of an image-text model have no backbone."""
+    if not Path(checkpoint).is_file():  # a missing file is missed as a model's
+        return not weights.is_source(checkpoint)
+    return any(name.startswith('backbone.') for name in weights.read_tensors(checkpoint))
 
 
 def _built(model: dict, checkpoint: str | Path | None, without: str, scope: str) -> nn.Module:

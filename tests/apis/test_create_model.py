@@ -148,7 +148,9 @@ class TestRecognition:
 
     @pytest.mark.parametrize('name', ONE_OF_EACH_METHOD)
     def test_every_method_with_classes_has_such_a_model(self, name):
-        model = create_model(name, num_classes=2, trunk=tiny_trunk(), pretrained=False)
+        trunk = tiny_trunk(arch=TINY_ARCH | dict(num_layers=4))
+        options = {'model.cls_head.labels': ['walk', 'run']} if name.startswith('dist') else None
+        model = create_model(name, num_classes=2, trunk=trunk, pretrained=False, options=options)
         clips = model.transform(np.zeros((40, 32, 32, 3), np.uint8))
         assert clips.shape[1:] == (3, model.transform.num_frames, 32, 32)
         assert model(clips[:1]).shape == (1, 2)
@@ -175,6 +177,9 @@ class TestTrunk:
         )
         with pytest.raises(FileNotFoundError, match='gone.pt.*neither a file nor a known name'):
             create_model(RECIPE, trunk=dict(checkpoint='gone.pt'))
+        trunk = dict(arch=TINY_ARCH, checkpoint=file)  # given beside pretrained=False, it is read
+        model = create_model(RECIPE, trunk=trunk, pretrained=False)
+        assert model.backbone.trunk.source == 'pretrained'
 
     def test_weights_that_cannot_be_fetched_are_asked_for(self, monkeypatch, tmp_path):
         known = fetch.Known('http://127.0.0.1:9/ViT-B-16.pt', '0' * 64)
@@ -222,9 +227,19 @@ class TestCheckpoint:
         with pytest.raises(FileNotFoundError, match='gone.pth'):
             tiny(checkpoint=tmp_path / 'gone.pth')
 
-    def test_an_encoders_own_file_is_no_checkpoint(self, tiny, file):
-        with pytest.raises(RuntimeError, match='does not belong to this model'):
-            tiny(checkpoint=file)
+    def test_a_clip_alone_is_the_trunks_file(self, file, trained, tmp_path):
+        trunk = tiny_trunk(checkpoint='gone.safetensors')
+        model = create_model(RECIPE, num_classes=7, trunk=trunk, checkpoint=file)
+        assert model.backbone.trunk.source == 'pretrained'
+        expected = trained.backbone.trunk.state_dict()
+        assert all(
+            torch.equal(t, expected[n]) for n, t in model.backbone.trunk.state_dict().items()
+        )
+
+    def test_neither_a_model_nor_a_clip_is_refused(self, tiny, tmp_path):
+        torch.save({'conv1.weight': torch.zeros(3)}, tmp_path / 'other.pth')
+        with pytest.raises((KeyError, RuntimeError, ValueError), match=r'other\.pth'):
+            tiny(checkpoint=tmp_path / 'other.pth')
 
 
 class TestTransform:
