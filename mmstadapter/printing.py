@@ -1,4 +1,9 @@
-"""Names and texts from elsewhere as one line of a terminal or log shows them."""
+"""Names and texts from elsewhere as a terminal or log shows them, and figures in columns."""
+
+from collections.abc import Iterable
+from io import StringIO
+
+WIDE = 1 << 16  # columns of a terminal that cuts nothing
 
 
 def shown(name: object) -> str:
@@ -17,3 +22,25 @@ def printable(text: str) -> str:
 
 def _line(text: str) -> str:
     return '\t'.join(map(shown, text.split('\t')))
+
+
+def in_columns(rows: Iterable[Iterable[str]], sides: str) -> str:
+    """Rows of cells as lines of text, each column as wide as its widest cell: nothing is cut.
+
+    Args:
+        rows: the cells, from left to right.
+        sides: of each column ``l`` or ``r``, to which it is flush; the last one is of all others.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = [[Text(cell) for cell in row] for row in rows]
+    grid = Table.grid(padding=(0, 2), pad_edge=False)
+    for side in sides.ljust(max(map(len, lines), default=0), sides[-1]):
+        grid.add_column(justify='left' if side == 'l' else 'right', no_wrap=True)
+    for line in lines:
+        grid.add_row(*line)
+    console = Console(file=StringIO(), width=WIDE, color_system=None)
+    console.print(grid)
+    return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines())

@@ -1,7 +1,5 @@
 """What a model loses, class by class, when the frames of its videos lose their order."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -14,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ..datasets.files import read_lines
 from ..engine.tuned_checkpoint import read_adapter
+from ..progress import told
 
 IN_ORDER = 'in order'
 CHANGES = ('shuffled', 'reversed', 'frozen')
@@ -78,7 +77,7 @@ def compare(model: nn.Module, loader: DataLoader, seed: int = 0) -> tuple[np.nda
     """
     labels: list[int] = []
     right: list[list[bool]] = []
-    for batch in tell(loader):
+    for batch in told(loader, 'batches'):
         own = [true_label(sample) for sample in batch['data_samples']]
         seeds = [crc32(f'{seed}:{len(labels) + i}'.encode()) for i in range(len(own))]
         lost = [sample.get('lost_label', None) is not None for sample in batch['data_samples']]
@@ -91,14 +90,6 @@ def compare(model: nn.Module, loader: DataLoader, seed: int = 0) -> tuple[np.nda
         labels += own
         right += [list(row) for row in zip(*columns, strict=True)]
     return np.array(labels), np.array(right, dtype=bool)
-
-
-def tell(loader: DataLoader) -> Iterator:
-    """The batches, with a line of progress at each tenth."""
-    for i, batch in enumerate(loader, start=1):
-        yield batch
-        if i * 10 // len(loader) > (i - 1) * 10 // len(loader):
-            print(f'{i} of {len(loader)} batches', file=sys.stderr, flush=True)
 
 
 def summary(right: np.ndarray) -> dict[str, float | int]:

@@ -20,6 +20,7 @@ from .. import launch
 from ..datasets.files import in_numbers, is_text, write_lines
 from ..engine.tuned_checkpoint import write_adapter
 from ..printing import shown
+from ..progress import Progress
 from .bases import Base, at_hand
 from .building import build_model
 from .estimate import estimate
@@ -28,7 +29,7 @@ from .mirroring import Mirror, decide
 from .own_videos import Video, VideoFolder, write_list
 from .recipe import TRAINING, Recipe, clip_length, config_text, names_a_side
 from .results import share_of_largest, write_results
-from .showing import progress, run_shown
+from .showing import run_shown
 
 CONFIG = 'recipe.py'
 
@@ -111,8 +112,8 @@ class Fit:
                 'checkpoints note it in. Give another --work-dir.'
             )
         cores = len(os.sched_getaffinity(0))
-        with progress('checking videos', sum(map(len, folder.parts.values()))) as step:
-            bad = folder.check(every_frame, num_threads=cores, step=step)
+        with Progress('videos checked', sum(map(len, folder.parts.values()))) as bar:
+            bad = folder.check(every_frame, num_threads=cores, step=bar.done)
         parts = folder.split(val_fraction, seed)
         recipe = Recipe.choose(
             parts['train'], folder.labels, chosen.config, chosen.max_batch, (False, ''), **given

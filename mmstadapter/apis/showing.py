@@ -5,12 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 COLOUR = re.compile(r'\x1b\[[0-9;]*m')
 RECORD = re.compile(r'\S+ \S+ - \S+ - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - (.*)')
@@ -94,17 +89,3 @@ class _Show:
 
     def say(self, text: str) -> None:
         print(text, flush=True)
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator:
-    """``with progress('checking videos', 12) as step: step()``: a bar on a terminal."""
-    columns = (
-        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    )  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)

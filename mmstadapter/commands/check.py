@@ -11,8 +11,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mmstadapter_cli import parser_of
@@ -35,35 +33,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> dict:
     """Check as the command line says."""
     from mmstadapter.apis.checking import check_videos
+    from mmstadapter.progress import Progress
 
-    with bar() as progress:
+    with Progress('videos', None) as bar:
+
+        def tell(done: int, total: int, name: str) -> None:
+            bar.count = total
+            bar.done(name)
+
         report = check_videos(
-            args.source, args.root, args.delimiter, args.accept, args.num_workers, progress
+            args.source, args.root, args.delimiter, args.accept, args.num_workers, tell
         )
     return vars(report) | dict(is_well=report.is_well)
 
 
-@contextmanager
-def bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on a terminal, nothing elsewhere; gives what moves it."""
-    from rich import progress as rich
-    from rich.console import Console
-
-    from mmstadapter.search.printing import shown
-
-    columns = [rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn()]
-    name = rich.TextColumn('{task.fields[name]}', markup=False)
-    console = Console(stderr=True)
-    with rich.Progress(*columns, name, console=console, disable=not console.is_terminal) as line:
-        task = line.add_task('', total=None, name='')
-        yield lambda done, total, path: line.update(
-            task, completed=done, total=total, name=shown(path)[-40:]
-        )
-
-
 def summary(found: dict) -> str:
     """What is wrong, a line each, and how many are well."""
-    from mmstadapter.search.printing import shown
+    from mmstadapter.printing import shown
 
     lines = [f'cannot be read: {shown(path)}/' for path in found['closed']]
     lines += [f'damaged: {shown(name)}: {why}' for name, why in found['wrong'].items()]

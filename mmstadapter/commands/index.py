@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> dict:
 
 def summary(report: dict, index: str) -> str:
     """What was done, and what could not be read or decoded."""
-    from mmstadapter.search.printing import shown
+    from mmstadapter.printing import shown
 
     lines = [f'cannot be read: {shown(path)}/' for path in report['closed']]
     lines += [f'cannot be decoded: {shown(path)}: {why}' for path, why in report['bad'].items()]

@@ -54,24 +54,26 @@ def in_bytes(text: str) -> int:
 
 def table(figures: dict[str, float]) -> str:
     """The figures as lines of text, the extras apart."""
-    lines = []
+    from mmstadapter.printing import in_columns
+
+    parts = []
     for section, title in SECTIONS.items():
-        if f'{section}t2v/R1' not in figures:
-            continue
-        lines += ['', title] if title else []
-        lines.append(' ' * 13 + ''.join(f'{name:>8}' for name in FIGURES))
-        for way, words in WAYS.items():
-            own = {name: figures[f'{section}{way}/{name}'] for name in FIGURES}
-            counts = dict(queries='d', tied='d', MdR='.1f')
-            cells = [f'{value:>8{counts.get(name, ".2f")}}' for name, value in own.items()]
-            lines.append(words + ''.join(cells))
-            lines += [
-                f'{edge:>13}'
-                + ''.join(f'{figures[f"{section}{way}/{n}_{end}"]:>8.2f}' for n in FIGURES[:6])
-                for edge, end in (('95 % from', 'low'), ('to', 'high'))
-                if f'{section}{way}/R1_{end}' in figures
-            ]
-    return '\n'.join(lines)
+        if f'{section}t2v/R1' in figures:
+            rows = [['', *FIGURES]]
+            for way, words in WAYS.items():
+                rows += rows_of(figures, f'{section}{way}/', words)
+            parts.append(f'{title}\n{in_columns(rows, "lr")}'.lstrip())
+    return '\n\n'.join(parts)
+
+
+def rows_of(figures: dict[str, float], way: str, words: str) -> list[list[str]]:
+    """The figures of a way, and the ends of their intervals if there are any."""
+    kinds = dict(queries='d', tied='d', MdR='.1f')
+    rows = [[words, *(f'{figures[way + name]:{kinds.get(name, ".2f")}}' for name in FIGURES)]]
+    for edge, end in (('  95 % from', 'low'), ('  to', 'high')):
+        if f'{way}R1_{end}' in figures:
+            rows.append([edge, *(f'{figures[f"{way}{name}_{end}"]:.2f}' for name in FIGURES[:6])])
+    return rows
 
 
 def evaluate(args: argparse.Namespace) -> tuple[str, dict[str, float]]:

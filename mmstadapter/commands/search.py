@@ -54,13 +54,14 @@ def run(args: argparse.Namespace) -> dict:
 
 def lines(found: dict) -> str:
     """A line a hit."""
-    from mmstadapter.search.printing import clock, shown
+    from mmstadapter.printing import in_columns, shown
+    from mmstadapter.search.printing import clock
 
-    return '\n'.join(
-        f'{hit["score"]:.3f}  {clock(hit["start"]):>9} {clock(hit["end"]):>9}  '
-        f'{shown(hit["video"])}'
+    rows = [
+        [f'{hit["score"]:.3f}', clock(hit['start']), clock(hit['end']), shown(hit['video'])]
         for hit in found['hits']
-    )
+    ]
+    return in_columns(rows, 'rrrl')
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -9,6 +9,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from ..printing import in_columns
+
 CLASSIFIER = 'cls_head'
 
 
@@ -64,17 +66,9 @@ def format_rows(rows: list[ParameterRow]) -> str:
     cells = [[row.part, *(f'{getattr(row, c):,}' for c in columns)] for row in rows]
     sums = ['all', *(f'{sum(getattr(row, c) for row in rows):,}' for c in columns)]
     table = [['part', *columns], *cells, sums]
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    lines = [
-        '  '.join(
-            [line[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        )
-        for line in table
-    ]
     with_classifier, without = tuned_parameters(rows)
-    lines.append(f'tuned parameters: {with_classifier:,} ({without:,} without the classifier)')
-    return '\n'.join(lines)
+    last = f'tuned parameters: {with_classifier:,} ({without:,} without the classifier)'
+    return f'{in_columns(table, "lr")}\n{last}'
 
 
 def _part(model: nn.Module, name: str) -> str:

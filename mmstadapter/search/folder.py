@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ..datasets.files import in_numbers, why_not
 from ..datasets.packets import VideoReadError
-from .ahead import Progress, ahead
+from ..printing import shown
+from ..progress import Progress
+from .ahead import ahead
 from .model import SearchModel
-from .printing import shown
 from .storage import VideoStamp
 from .windows import Segment
 from .writer import IndexWriter, writing
@@ -110,8 +111,10 @@ def index_videos(
         _refuse_others(writer, model, root, seconds, moved)
         report, todo = _compare(writer, found, closed, retry)
         stamps = [found[path] for path in todo]
-        run = _Run(writer, model, batch_size, report, Progress(stamps, say))
-        run.read(root, stamps, seconds, num_threads)
+        size = sum(stamp.size for stamp in stamps)
+        with Progress('videos', len(stamps), size, say) as bar:
+            run = _Run(writer, model, batch_size, report, bar)
+            run.read(root, stamps, seconds, num_threads)
         writer.tidy()
         writer.build_first_stage()
         report.videos, report.segments = len(writer.manifest.videos), writer.manifest.segments
@@ -211,7 +214,7 @@ class _Run:
         try:
             for stamp, stream in zip(stamps, streams, strict=True):
                 self._read(stamp, stream)
-                self.progress.done(stamp)
+                self.progress.done(stamp.path, stamp.size)
                 late = time.monotonic() - last > COMMIT_SECONDS
                 if late or self.writer.waiting >= COMMIT_SEGMENTS:
                     self._encode()
@@ -220,7 +223,6 @@ class _Run:
             self._encode()
         finally:
             streams.close()
-            self.progress.close()
             self.writer.commit()
 
     def _read(self, stamp: VideoStamp, stream: Iterator[Segment]) -> None:

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -15,6 +13,7 @@ from urllib.request import urlopen
 from filelock import FileLock
 from mmengine.logging import print_log
 
+from ..progress import Progress
 from .hub import PREFIX, from_hub, in_folder, link_to
 from .saving import written_whole
 
@@ -148,15 +147,11 @@ def _download(known: Known, path: Path) -> None:
 
 
 def _with_progress(source: IO[bytes], size: int, name: str) -> Iterator[bytes]:
-    """The stream in chunks, telling on stderr how far it is, at most once a second."""
-    done, told = 0, time.monotonic()
-    while chunk := source.read(CHUNK):
-        yield chunk
-        done += len(chunk)
-        if time.monotonic() - told >= (1 if sys.stderr.isatty() else 15):
-            told = time.monotonic()
-            line = f'{name}: {done >> 20} of {size >> 20} MiB'
-            print(line, end='\r' if sys.stderr.isatty() else '\n', file=sys.stderr, flush=True)
+    """The stream in chunks of 1 MiB, telling how far it is."""
+    with Progress(f'MiB of {name}', size // CHUNK) as bar:
+        while chunk := source.read(CHUNK):
+            yield chunk
+            bar.done()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
+from rich.cells import cell_len
 
 import mmstadapter
 from mmstadapter.search.ahead import ahead
@@ -222,8 +223,8 @@ class TestIndexVideos:
             from mmstadapter.search import folder
             folder.COMMIT_SECONDS = 0
             done = folder.Progress.done
-            def kill_at_the_third(self, stamp):
-                done(self, stamp)
+            def kill_at_the_third(self, *args):
+                done(self, *args)
                 if self.number == 3:
                     os.kill(os.getpid(), signal.SIGKILL)
             folder.Progress.done = kill_at_the_third
@@ -237,7 +238,7 @@ class TestIndexVideos:
         assert (report.added, report.unchanged, report.segments) == (2, 2, 5)
 
     def test_progress_is_shown(self, run, monkeypatch):
-        monkeypatch.setattr('mmstadapter.search.ahead.QUIET_SECONDS', -1)
+        monkeypatch.setattr('mmstadapter.progress.QUIET', -1)
         run()
         assert any(re.match(r'2/4 videos, \d+:\d\d so far', line) for line in run.said)
 
@@ -246,14 +247,15 @@ class TestIndexVideos:
     ):
         (videos / ('日本' * 30 + '.mp4')).write_bytes(b'')
         monkeypatch.setenv('COLUMNS', '60')
+        monkeypatch.setenv('TERM', 'xterm')
         monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
         run(say=lambda line: print(line, file=sys.stderr))
-        shown = capsys.readouterr().err
-        lines = [line for part in shown.split('\n') for line in part.split('\r\x1b[K')]
-        rewritten = [line for line in lines if re.match(r'\d/5 videos', line)]
-        assert len(rewritten) == 5
-        assert all(len(line.encode('gbk')) < 60 for line in rewritten)  # two bytes, two columns
-        assert shown.count('\r\x1b[Kbad: ') == 2 and shown.endswith('\r\x1b[K')
+        output = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', capsys.readouterr().err)
+        lines = [line for part in output.split('\n') for line in part.split('\r')]
+        assert any('5/5 videos' in line for line in lines)
+        assert all(cell_len(line) <= 60 for line in lines if '/5 videos' in line)
+        bad = [line for line in lines if 'bad:' in line]
+        assert len(bad) == 2 and all(line.startswith('bad: ') for line in bad)
 
 
 class TestOtherModels:
