@@ -41,6 +41,6 @@ def in_columns(rows: Iterable[Iterable[str]], sides: str) -> str:
         grid.add_column(justify='left' if side == 'l' else 'right', no_wrap=True)
     for line in lines:
         grid.add_row(*line)
-    console = Console(file=StringIO(), width=WIDE, color_system=None)
-    console.print(grid)
-    return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines())
+    text = StringIO()
+    Console(file=text, width=WIDE, color_system=None).print(grid)
+    return '\n'.join(line.rstrip() for line in text.getvalue().splitlines())

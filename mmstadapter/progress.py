@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from rich import progress as rich
 from rich.console import Console
@@ -89,9 +89,9 @@ class Progress:
         return f'{line}, about {clock(left)} left'
 
 
-def told(items: Collection, what: str) -> Iterator:
+def told(items: Iterable, count: int, what: str) -> Iterator:
     """The items, with a `Progress` of what they are."""
-    with Progress(what, len(items)) as bar:
+    with Progress(what, count) as bar:
         for item in items:
             yield item
             bar.done()

@@ -77,7 +77,7 @@ def compare(model: nn.Module, loader: DataLoader, seed: int = 0) -> tuple[np.nda
     """
     labels: list[int] = []
     right: list[list[bool]] = []
-    for batch in told(loader, 'batches'):
+    for batch in told(loader, len(loader), 'batches'):
         own = [true_label(sample) for sample in batch['data_samples']]
         seeds = [crc32(f'{seed}:{len(labels) + i}'.encode()) for i in range(len(own))]
         lost = [sample.get('lost_label', None) is not None for sample in batch['data_samples']]

@@ -23,7 +23,7 @@ class TestProgress:
         assert capsys.readouterr() == ('', '')
 
     def test_short_tasks_say_nothing(self, capsys):
-        assert list(told([1, 2], 'batches')) == [1, 2]
+        assert list(told([1, 2], 2, 'batches')) == [1, 2]
         assert capsys.readouterr() == ('', '')
 
     def test_the_time_left_goes_by_weight(self):
