@@ -35,7 +35,7 @@ class ClipTransform:
         size: tuple[int, int] | None = None,
     ) -> None:
         steps = fit_size([dict(step) for step in steps], size)
-        self.num_frames: int = next((s['clip_len'] for s in steps if 'clip_len' in s), 1)
+        self.num_frames = int(next((s['clip_len'] for s in steps if 'clip_len' in s), 1))
         self.size = size or tuple(np.broadcast_to(crop_size(steps) or 0, 2).tolist())
         self.steps = Compose(steps).transforms
         plain = {key: value for key, value in preprocessor.items() if key != 'blending'}

@@ -249,6 +249,10 @@ class TestTransform:
         assert transform.mean == (122.7709383, 116.7460125, 104.09373615)
         assert '8 frames of 32x32' in repr(transform)
 
+    def test_the_recipes_fields_change_it(self, tiny, video):
+        transform = tiny(options=dict(clip_len=16, num_views=1)).transform
+        assert transform.num_frames == 16 and transform(video).shape == (1, 3, 16, 32, 32)
+
     def test_a_file_gives_the_views_that_the_predictor_averages(
         self, trained, file, video, tmp_path
     ):
