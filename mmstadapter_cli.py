@@ -28,6 +28,7 @@ COMMANDS = {
     'merge': "Take ZeroI2V's trained adapters into the image model.",
     'convert': "Rename a weights file from one origin's names to another's.",
     'count': "Print parameters, tuned and frozen, and operations of a config's model.",
+    'plan': 'Say what a training takes of a card: memory, the least time, the largest batch.',
     'report': "Print parameters and operations of the recipes beside the papers' figures.",
     'attention': 'Draw where a model looks in a video, before and after adaptation.',
     'time-use': 'Measure what a model loses when frames lose their order.',

@@ -1,0 +1,91 @@
+"""The settings of a config that trade memory for time, each as somebody would type it."""
+
+import copy
+import inspect
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+from .step import TrainingStep
+
+SMALL_PORTION = 8  # frames that a trunk takes at a time
+
+
+class Setting(NamedTuple):
+    """A setting in words, and the options that make it."""
+
+    name: str
+    options: dict[str, Any]
+
+
+def changed(config: Config, options: dict[str, Any]) -> Config:
+    """A copy of a config with dotted options merged in."""
+    new = copy.deepcopy(config)
+    new.merge_from_dict(options)
+    return new
+
+
+def settings_of(step: TrainingStep) -> Iterator[Setting]:
+    """What can be set otherwise in a step's config."""
+    backbone, trunk = step.config.model.backbone, step.config.model.backbone.trunk
+    if _takes(backbone, 'with_cp'):
+        other = not backbone.get('with_cp', False)
+        yield _plain('model.backbone.with_cp', other)
+    if step.autocast is None:
+        yield Setting('--amp', {'optim_wrapper.type': 'mmstadapter.AmpOptimWrapper'})
+    else:
+        yield _plain('optim_wrapper.type', 'OptimWrapper')
+    if trunk.get('tune', 'none') == 'none' and trunk.get('dtype') in (None, 'float32'):
+        yield _plain('model.backbone.trunk.dtype', 'float16')
+    portion = backbone.get('frames_per_pass', 64)
+    if _takes(backbone, 'frames_per_pass') and (portion or step.frames) > SMALL_PORTION:
+        yield _plain('model.backbone.frames_per_pass', SMALL_PORTION)
+    yield from _in_parts(step)
+    yield from _other_frames(step)
+
+
+def _plain(name: str, value: Any) -> Setting:
+    return Setting(f'{name}={value}', {name: value})
+
+
+def _takes(config: dict, name: str) -> bool:
+    """Whether a class of the registry takes an argument."""
+    kind = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
+    return name in inspect.signature(kind).parameters
+
+
+def _in_parts(step: TrainingStep) -> Iterator[Setting]:
+    """The same clips in two parts, or a retriever's in four, which keeps all its negatives."""
+    if _takes(step.config.model, 'micro_batch'):
+        if step.config.model.get('micro_batch') is None and step.videos >= 4:
+            yield _plain('model.micro_batch', step.videos // 4)
+    elif step.videos % 2 == 0:
+        batch, parts = step.videos // 2, 2 * step.parts
+        yield Setting(
+            f'batch_size={batch}, accumulative_counts={parts}',
+            {
+                'train_dataloader.batch_size': batch,
+                'optim_wrapper.accumulative_counts': parts,
+            },
+        )
+
+
+def _other_frames(step: TrainingStep) -> Iterator[Setting]:
+    """Half and twice the frames."""
+    steps = step.config.train_dataloader.dataset.get('pipeline', ())
+    paths = [
+        f'train_dataloader.dataset.pipeline.{i}.clip_len'
+        for i, each in enumerate(steps)
+        if 'clip_len' in each
+    ]
+    for name, part in (
+        ('model', step.config.model),
+        ('model.backbone', step.config.model.backbone),
+    ):
+        if part.get('num_frames') is not None:
+            paths.append(f'{name}.num_frames')
+    for frames in (step.frames // 2, 2 * step.frames):
+        if paths and frames:
+            yield Setting(f'{frames} frames a clip', dict.fromkeys(paths, frames))
