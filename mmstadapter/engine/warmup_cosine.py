@@ -11,8 +11,10 @@ from torch.optim import Optimizer
 from .batches import check_batches
 
 # What the config says, as opposed to how far training has come.
-_SETTINGS = ('warmup', 'begin', 'end', 'epoch_length', 'update_interval', 'by_epoch')
-_SETTINGS += ('start_factor', 'cosine_from_start')
+_SETTINGS = (
+    'warmup', 'begin', 'end', 'epoch_length', 'update_interval', 'by_epoch', 'start_factor',
+    'cosine_from_start',
+)  # fmt: skip
 
 
 def warmup_cosine(

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..models import Side4VideoViT, VideoHead
+from ..models import VideoHead
+from ..models.backbones import Side4VideoViT
 from ..models.backbones.beside import trunk_layers
 from ..models.backbones.side4video.operators import shifted_class_tokens, with_positions
 from ..weights import SOURCES

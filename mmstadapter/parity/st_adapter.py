@@ -4,7 +4,8 @@ import re
 
 from torch import Tensor, nn
 
-from ..models import STAdapterViT, VideoHead
+from ..models import VideoHead
+from ..models.backbones import STAdapterViT
 from ..weights import SOURCES
 from .case import ModelCase
 
