@@ -51,6 +51,33 @@ def test_a_recogniser_trains_and_predicts_the_same(options, backend):
     torch.testing.assert_close(outcome, scores)
 
 
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(type='mmstadapter.AIMViT', time_in=True),
+        dict(type='mmstadapter.AIMViT', with_cp=True, drop_path_over='frame'),
+        dict(type='mmstadapter.ZeroI2VViT', shifts=[(-1, 8), (2, 16)], dropout=0.0),
+        dict(type='mmstadapter.ZeroI2VViT', adapters=('attn_qkv',), dropout=0.0, with_cp=True),
+    ],
+    ids=['aim', 'aim-recomputed', 'zeroi2v', 'zeroi2v-recomputed'],
+)
+def test_methods_at_the_seams_are_one_graph(options):
+    model = fill(MODELS.build(dict(trunk=tiny_trunk(tune='after_blocks'), num_frames=4) | options))
+    tuned = [p for p in model.parameters() if p.requires_grad]
+    expected = torch.autograd.grad(model(toy_clips()).square().sum(), tuned)
+    model.compile(fullgraph=True, backend='aot_eager')
+    out = model(toy_clips())
+    torch.testing.assert_close(torch.autograd.grad(out.square().sum(), tuned), expected)
+
+
+def test_a_branch_that_is_dropped_at_random_is_one_graph_too():
+    backbone = dict(type='mmstadapter.AIMViT', trunk=tiny_trunk(), drop_path_rate=0.5)
+    model = MODELS.build(backbone).train()
+    model.compile(fullgraph=True, backend='aot_eager')
+    model(toy_clips()).sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+
+
 def run_by_the_runner(model, **compile_options):
     """What MMEngine's runner does with ``compile`` of a config before it trains."""
     logger = MMLogger.get_instance('compile')
