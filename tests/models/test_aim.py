@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmstadapter.models import AIMViT
 from mmstadapter.models.ops.drop_path import DropPath
@@ -133,6 +134,12 @@ class TestDropPath:
 def test_rates_grow_from_none_in_the_first_block():
     model = AIMViT(tiny_trunk(), drop_path_rate=0.2)
     assert [round(drop.rate, 3) for drop in model.drop_path] == [0, 0.1, 0.2]
+
+
+def test_it_is_built_on_tensors_without_values_as_planning_needs():
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = AIMViT(tiny_trunk(), drop_path_rate=0.2).train()
+        assert model(torch.empty(2, 3, 8, 32, 32)).shape == (2, 32)
 
 
 @pytest.mark.parametrize('ratio', [0.0, 0.01])

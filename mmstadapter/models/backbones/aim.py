@@ -62,7 +62,7 @@ class AIMViT(BaseModule):
         self.trunk, self.with_cp = built_trunk(trunk, 'AIMViT'), with_cp
         dims, depth = self.trunk.embed_dims, len(self.trunk.blocks)
         self.time_embed = nn.Parameter(torch.zeros(num_frames, dims))
-        rates = torch.linspace(0, drop_path_rate, depth, device='cpu').tolist()
+        rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
         self.drop_path = nn.ModuleList(DropPath(rate, drop_path_over) for rate in rates)
 
         def adapters(number: int, **options) -> nn.ModuleList:
