@@ -1,11 +1,13 @@
 """The comparators' recipes: counts of the authors' code, published operations, rates, decay."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmaction.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
@@ -14,6 +16,7 @@ from torch import nn
 from mmstadapter import shipped
 from mmstadapter.analysis import costs
 
+ROOT = Path(__file__).parents[2]
 RATES = json.loads((Path(__file__).parents[1] / 'reference/comparators.json').read_text())
 # Tuned and total parameters, and GMACs of a clip, counted in the authors' code.
 COUNTED = {
@@ -268,3 +271,27 @@ def test_the_released_differences_are_in_the_recipes():
     assert order.index('RandomResizedCrop') < order.index('Flip') < order.index('RandAugment')
     assert types('zeroi2v_vit-l_k400_32f')[-3] == 'RandomErasing'
     assert 'RandomErasing' not in types('zeroi2v_vit-l_k400')
+
+
+def test_the_page_shows_these_counts():
+    page = (ROOT / 'docs/comparators.md').read_text()
+    rows = re.findall(
+        r'\| ([\d,]+) \| ([\d.]+)(?:, merged [\d.]+)? \| [\d.]+ \| `(\w+-\w+)\.py`', page
+    )
+    assert len(rows) == 14
+    for tuned, operations, stem in rows:
+        found = costs.costs(costs.load(stem))
+        assert f'{found.tuned:,}' == tuned and f'{found.full / 1e9:.1f}' == operations
+
+
+@pytest.mark.parametrize('method', ['aim', 'zeroi2v'])
+def test_mims_index_says_the_same(method):
+    file = ROOT / f'configs/{method}-metafile.yml'
+    models = {m['Name']: m['Metadata'] for m in yaml.safe_load(file.read_text())['Models']}
+    assert models.keys() == {stem for stem in RECIPES if stem.startswith(method)}
+    for stem, notes in models.items():
+        config = costs.load(stem)
+        assert notes['Tuned Parameters'] == costs.costs(config).tuned
+        assert notes['Frames'] == costs.frames_of(config)
+        assert notes['Epochs'] == config.train_cfg.max_epochs
+        assert notes['Batch Size'] == config.auto_scale_lr.base_batch_size
