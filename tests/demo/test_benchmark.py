@@ -224,7 +224,7 @@ class TestRuns:
         plan = Plan(name, 'digit', 0, str(data_root), str(tmp_path), epochs=2)
         result = benchmark_runs.complete(plan)
         assert 0 <= result['top1'] <= 100
-        width = 48 if name == 'side4video' else 96
+        width = dict(side4video=48, dist=64).get(name, 96)
         assert result['tuned'] >= result['classifier'] == (width + 1) * 10
 
     @pytest.mark.parametrize('name', RETRIEVERS)

@@ -84,6 +84,16 @@ def test_under_autocast_scores_are_those_of_float32():
         assert torch.equal(head(x), scores)
 
 
+def test_clips_that_were_mixed_are_learnt_from():
+    """Of soft labels, smoothed: the mean of the classes' losses by their shares."""
+    head, x = build(label_smooth_eps=0.1), torch.randn(1, 16)
+    (sample,) = toy_samples(1)
+    share = torch.tensor([0.7, 0.0, 0.3, 0.0, 0.0])
+    sample.set_gt_label(share)
+    expected = -(0.9 * share + 0.1 / 5) @ head(x)[0].log_softmax(-1)
+    torch.testing.assert_close(head.loss(x, [sample])['loss_cls'], expected)
+
+
 def test_what_does_not_fit_is_named(tmp_path):
     with pytest.raises(ValueError, match='gives vectors of 16, the feature has in_channels=8'):
         build(in_channels=8)
