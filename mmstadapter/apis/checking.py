@@ -206,12 +206,13 @@ def _writing(table: Path) -> Iterator[_Part]:
     """The only writer of a table; what it has done stays if it is killed."""
     path = f'{table}{PART}'
     try:  # the processes of a run that was killed go a moment after it
-        with FileLock(path, timeout=PATIENCE), open(path, 'a', encoding='ascii') as file:
-            _cut_half_a_line(path)
-            yield _Part(file, read_table(path))
-            os.unlink(path)
+        lock = FileLock(path).acquire(timeout=PATIENCE)
     except Timeout:
         raise RuntimeError(f'check: another process is writing {table}.') from None
+    with lock, open(path, 'a', encoding='ascii') as file:
+        _cut_half_a_line(path)
+        yield _Part(file, read_table(path))
+        os.unlink(path)
 
 
 def _cut_half_a_line(path: str) -> None:

@@ -58,12 +58,13 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK
     try:
-        with FileLock(path, timeout=0):
-            path.write_text(f'process {os.getpid()} on {os.uname().nodename}', encoding='utf-8')
-            yield
+        lock = FileLock(path).acquire(timeout=0)
     except Timeout:
         writer = path.read_text(encoding='utf-8', errors='replace')
         raise VideoIndexError(
             f'VideoIndex: {writer or "another process"} is writing {folder}. Wait for it, or '
             'choose another folder with --index; searching goes on meanwhile.'
         ) from None
+    with lock:
+        path.write_text(f'process {os.getpid()} on {os.uname().nodename}', encoding='utf-8')
+        yield
