@@ -15,7 +15,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from .device import choose_device
-from .recipe import clips_a_video
+from .pipelines import clips_a_video
 
 TOO_LARGE = 1_000_000_000  # parameters of a model that is not built just to measure
 SHORT = 2.0  # seconds

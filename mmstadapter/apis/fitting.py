@@ -27,7 +27,8 @@ from .estimate import estimate
 from .finished import ADAPTER, RESULTS, work_dir_of
 from .mirroring import Mirror, decide
 from .own_videos import Video, VideoFolder, write_list
-from .recipe import TRAINING, Recipe, clip_length, config_text, names_a_side
+from .pipelines import clip_length
+from .recipe import TRAINING, Recipe, config_text, names_a_side
 from .results import share_of_largest, write_results
 from .showing import run_shown
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..printing import shown
 from .device import choose_device
 from .own_videos import Video
-from .recipe import clip_length, samples_frames
+from .pipelines import clip_length, samples_frames
 
 PER_CLASS, AT_LEAST, IN_ALL = 12, 4, 400  # clips
 FOLDS = 4

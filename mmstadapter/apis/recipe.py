@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from ..datasets.files import DELIMITER
 from .own_videos import Video
+from .pipelines import clip_length, clips_a_video, kind_of, samples_frames
 from .writing import Name, config_file
 
 TRAINING = 'training'  # folder of logs and checkpoints in the work dir
@@ -93,9 +94,9 @@ class Recipe:
     def pipeline(self, steps: list[dict], test_mode: bool) -> list[dict]:
         """The inherited pipeline with this recipe's sampling and mirroring."""
         new = []
-        adds_flip = self.flip and not test_mode and 'Flip' not in map(_kind, steps)
+        adds_flip = self.flip and not test_mode and 'Flip' not in map(kind_of, steps)
         for step in steps:
-            kind = _kind(step)
+            kind = kind_of(step)
             if kind == 'Flip' and not self.flip:
                 continue
             if kind == 'FormatShape' and adds_flip:
@@ -119,49 +120,6 @@ def names_a_side(labels: list[str]) -> str:
     """Why classes cannot be mirrored by their names; empty where these say nothing."""
     sided = [name for name in labels if re.search(r'(?i)(?<![a-z])(left|right)(?![a-z])', name)]
     return f'no mirroring: {sided[0]!r} would become another class' if sided else ''
-
-
-def clip_length(config: Config) -> int:
-    """Frames T of a clip, the same in all pipelines of a config.
-
-    Raises:
-        ValueError: if no step samples frames, or the pipelines disagree, also with a
-            ``num_frames`` of the backbone.
-    """
-    found: dict[str, int] = {}
-    for kind in ('train', 'val', 'test'):
-        loader = config.get(f'{kind}_dataloader')
-        for step in loader.dataset.pipeline if loader else ():
-            if samples_frames(step):
-                found[f'{kind}_dataloader'] = step['clip_len']
-    fixed = config.model.backbone.get('num_frames')
-    if fixed is not None:
-        found['model.backbone.num_frames'] = fixed
-    if not found or len(set(found.values())) > 1:
-        listed = ', '.join(f'{name}: {length}' for name, length in found.items())
-        raise ValueError(
-            'clip_len: the pipelines of training, validation and testing and the model must have '
-            f'the same number of frames a clip, got {listed or "no sampling step"}. Set clip_len '
-            'at the top level of the config, or --cfg-options clip_len=8, for all of them.'
-        )
-    return next(iter(found.values()))
-
-
-def _kind(step: dict) -> str:
-    """'mmstadapter.SampleStride' -> 'SampleStride'."""
-    return str(step['type']).rpartition('.')[2]
-
-
-def samples_frames(step: dict) -> bool:
-    """Whether a step chooses frames, by whatever rule."""
-    return 'Sample' in _kind(step) and 'clip_len' in step
-
-
-def clips_a_video(pipeline: list[dict]) -> int:
-    """Views of each video in testing."""
-    return math.prod(
-        step.get(key, 1) for step in pipeline for key in ('num_views', 'num_clips', 'num_crops')
-    )
 
 
 def _power_of_two(number: int) -> int:

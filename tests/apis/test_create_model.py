@@ -324,6 +324,16 @@ class TestRetrieval:
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], expected[name]) for name in found)
 
+    def test_both_encoders_may_be_built(self, model, file):
+        trunk, tower = model.backbone.trunk, model.text_tower
+        options = {'model.tokenizer': dict(tiny_tokenizer(), _delete_=True)}
+        again = create_model(
+            'zeroshot_vit-b32_msrvtt', trunk=trunk, text_tower=tower, options=options
+        )
+        assert again.backbone.trunk is trunk and again.text_tower is tower
+        found, expected = (m.encode_captions(['a dog jumps']) for m in (again, model))
+        assert torch.equal(found['vector'], expected['vector'])
+
     def test_options_of_classifiers_are_refused(self):
         with pytest.raises(ValueError, match='num_classes and new_head are for classifiers'):
             create_model('zeroshot_vit-b32_msrvtt', num_classes=3, pretrained=False)
