@@ -158,3 +158,46 @@ def test_quiet_prints_what_fails_alone(parity, case):
     save_file(tensors, case)
     status, out = parity(case, '--quiet')
     assert status == 1 and 'FAIL eval/logits' in out and '  ok  ' not in out
+
+
+class TestTables:
+    @pytest.fixture
+    def tables(self, tmp_path):
+        """A copy of the frames and rates of the comparators' released code."""
+        shutil.copy(REFERENCE.parent / 'comparators.json', tmp_path / 'tables.json')
+        return tmp_path / 'tables.json'
+
+    def change(self, path, change) -> None:
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    def test_they_hold_in_a_folder_or_named(self, parity, tables):
+        (tables.parent / 'other.json').write_text('[1, 2]')  # nobody's table
+        for argument in (tables, tables.parent):
+            status, out = parity(argument)
+            assert status == 0, out
+            assert '12 of 12 quantities agree' in out and '1 of 1 cases hold' in out
+
+    @pytest.mark.parametrize(
+        'name, change',
+        [
+            ('aim_frames/test', lambda c: c['aim_frames'][0]['test'].reverse()),
+            ('dist_frames/train', lambda c: c['dist_frames'][-1].update(seed_random=1)),
+            ('evl_frames/more (not compared)', lambda c: c['evl_frames'][0].update(more=[1])),
+            ('zeroi2v_lr/epochs', lambda c: c['zeroi2v_lr']['rate_of_epoch_start'].reverse()),
+            ('evl_lr: 100 rates for 101', lambda c: c['evl_lr']['rate_of_step'].append(0.0)),
+            ('dist_lr', lambda c: c['dist_lr'].update(warmup=5)),
+            ('new: stored and not compared', lambda c: c.update(new=[1])),
+        ],
+    )
+    def test_a_change_fails_them(self, parity, tables, name, change):
+        self.change(tables, change)
+        status, out = parity(tables)
+        assert status == 1 and f'FAIL {name}' in out
+
+    def test_a_table_that_lacks_something_fails_and_the_others_go_on(self, parity, tables, case):
+        self.change(tables, lambda content: content['aim_frames'][0].pop('clip_len'))
+        status, out = parity(tables.parent)
+        assert status == 1 and "tables: FAIL, not compared: KeyError: 'clip_len'" in out
+        assert '1 of 2 cases hold' in out

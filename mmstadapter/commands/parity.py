@@ -6,8 +6,8 @@ Each case is a pair `<case>.safetensors` and `<case>.json`: the official state d
 input, and what the official code computed from them. Our model is built from the stored
 constructor arguments, takes the official weights through `mmstadapter.weights`, and what it
 computes is compared with what is stored. A line a quantity with the largest difference and
-its tolerance. A case that cannot be computed fails and the others go on; exit status 0 only
-if all hold.
+its tolerance. Tables of frames, crops and learning rates, a `.json` alone, are compared too.
+A case that cannot be computed fails and the others go on; exit status 0 only if all hold.
 """
 
 from pathlib import Path
@@ -16,15 +16,22 @@ from mmstadapter_cli import parser_of
 
 
 def find_cases(paths: list[str]) -> list[Path]:
-    """All .safetensors files named or lying in the folders named."""
+    """All .safetensors files named or lying in the folders named, and tables without tensors."""
+    from mmstadapter.parity import is_table
+
     found = []
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f'parity: {path} does not exist')
-        found += sorted(path.rglob('*.safetensors')) if path.is_dir() else [path]
+        tensors = path.with_suffix('.safetensors')
+        if path.is_dir():
+            alone = (p for p in path.rglob('*.json') if not p.with_suffix('.safetensors').exists())
+            found += sorted([*path.rglob('*.safetensors'), *filter(is_table, alone)])
+        else:
+            found.append(path if not tensors.exists() and is_table(path) else tensors)
     if not found:
         raise FileNotFoundError(f'parity: no .safetensors file in {", ".join(paths)}')
-    return list(dict.fromkeys(path.with_suffix('.safetensors') for path in found))
+    return list(dict.fromkeys(found))
 
 
 def certify(path: Path, quiet: bool = False, device: str = 'cpu') -> bool:

@@ -17,6 +17,7 @@ from .retrieval import BertAdamCase, PoolCase, TokenCase
 from .retrieval_data import FrameSamplingCase, PairingCase
 from .side4video import Side4VideoCase
 from .st_adapter import STAdapterCase
+from .tables import TableCase, is_table
 from .text import CLIPTextCase, EVATextCase, TokenizerCase
 from .training import TrainingCase
 from .zeroi2v import ZeroI2VCase
@@ -46,7 +47,7 @@ CASES: dict[tuple[str, str], Callable] = {
     ('alibaba-mmai-research/DiST', 'DiST: '): DiSTCase,
 }
 
-__all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'read_case']
+__all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'is_table', 'read_case']
 
 
 # Comparisons of integers, and of processes, which have no other place than the CPU.
@@ -54,7 +55,7 @@ ON_CPU = (MetricsCase, TokenizerCase, FrameSamplingCase, PairingCase, GatherCase
 
 
 def read_case(path: Path, device: torch.device | str = 'cpu'):
-    """The case stored in `path` (.safetensors, with its .json beside it).
+    """The case stored in `path` (.safetensors, with its .json beside it; tables: .json alone).
 
     Args:
         path: of the numbers.
@@ -68,6 +69,8 @@ def read_case(path: Path, device: torch.device | str = 'cpu'):
         ValueError: if the authors' code it comes from, or what it is of, is unknown.
         FileNotFoundError: if one of the two files is missing.
     """
+    if path.suffix == '.json':
+        return TableCase(json.loads(path.read_text()))
     for file in (path.with_suffix('.json'), path.with_suffix('.safetensors')):
         if not file.is_file():
             raise FileNotFoundError(f'parity: a case needs {file.name} beside {path.name}')
