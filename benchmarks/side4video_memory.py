@@ -89,20 +89,29 @@ class PlainSide4Video(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, C)."""
-        stem = self.stem
-        s = F.conv3d(video, stem.weight, stem.bias, stem.stride, stem.padding)
-        s = self.blocks[0].tokens(self.stem_norm(s))
+        s = self.start(video)
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         for i, block in enumerate(self.trunk.blocks):
             x = block(x)
             if i in self.reads:
                 s = self.blocks[self.reads.index(i)](s, x, self.positions)
+        return self.finish(s)
+
+    def start(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B·T, N, C)."""
+        stem = self.stem
+        s = F.conv3d(video, stem.weight, stem.bias, stem.stride, stem.padding)
+        return self.blocks[0].tokens(self.stem_norm(s))
+
+    def finish(self, s: Tensor) -> Tensor:
+        """(B·T, N, C) -> (B, C)."""
         return self.norm(self.blocks[0].volume(s)).mean(dim=(2, 3, 4))
 
 
 def layer_norm(norm: nn.Module, x: Tensor) -> Tensor:
-    """As autocast runs it on GPUs: the input cast to float32 and kept so."""
-    return F.layer_norm(x.float(), norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+    """As autocast runs it on GPUs: the input cast to the weights' type and kept so."""
+    x = x.to(norm.weight.dtype)
+    return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
 class Meter(TorchDispatchMode):

@@ -176,6 +176,17 @@ def test_statistics_of_many_rows_are_accurate():
         torch.testing.assert_close(ours.double(), exact, rtol=5e-7, atol=0)
 
 
+def test_gradients_of_many_rows_are_accurate():
+    """Those of x add up to nothing, and rounding must not pile up there."""
+    torch.manual_seed(0)
+    norm, x, direction = BatchNorm(3), torch.randn(50_000, 3) + 3, torch.rand(50_000, 3)
+    x.requires_grad_()
+    (norm(x) * direction).sum().backward()
+    assert x.grad.double().sum(0).abs().max() < 0.01
+    exact = direction.double().sum(0)
+    torch.testing.assert_close(norm.bias.grad.double(), exact, rtol=5e-7, atol=0)
+
+
 def test_batch_norm_of_tokens_is_that_of_volumes():
     torch.manual_seed(0)
     tokens, volume = BatchNorm(6), nn.BatchNorm3d(6)

@@ -1,5 +1,6 @@
 """Batch normalisation of token tensors, whose channels come last."""
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 
@@ -12,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .dtypes import summing_dtype
 from .recompute import Make, remakeable
 
-ROWS = 4096  # rows whose squares are added up at a time
+ROWS = 1024  # rows that are added up at a time
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -102,23 +103,35 @@ def _with_statistics(
 
 
 class _Normalise(torch.autograd.Function):
-    """Batch norm of (R, C) in training, given the rows' mean and variance."""
+    """Batch norm of (R, C) in training, given the rows' mean and variance.
+
+    dx = (g - mean(g) - n mean(g n)) w / sigma with n = (x - mean) / sigma. PyTorch's kernel adds
+    up a channel's rows one by one, and the means, which nearly vanish, come out 20 times worse.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, mean, var, eps: float) -> Tensor:
         ctx.save_for_backward(x, weight, mean, torch.rsqrt(var + eps))
-        ctx.eps = eps
         return F.batch_norm(x, mean, var, weight, bias, eps=eps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
         x, weight, mean, scale = ctx.saved_tensors
-        needed = list(ctx.needs_input_grad[:3])
-        grads = torch.ops.aten.native_batch_norm_backward(
-            grad, x, weight, None, None, mean, scale, True, ctx.eps, needed
-        )
-        return *grads, None, None, None
+        sums = [torch.stack([g.sum(0), g.mul(d).sum(0)]) for g, d in _portions(grad, x, mean)]
+        dbias, dweight = torch.stack(sums).sum(0)
+        dweight = dweight * scale
+        dx, slope = torch.empty_like(x), weight * scale
+        shift, tilt = -slope * dbias / len(x), -slope * scale * dweight / len(x)
+        for out, (g, d) in zip(dx.split(ROWS), _portions(grad, x, mean), strict=True):
+            out.copy_(torch.addcmul(torch.addcmul(shift, d, tilt), g, slope))
+        return dx, dweight.to(weight.dtype), dbias.to(weight.dtype), None, None, None
+
+
+def _portions(grad: Tensor, x: Tensor, mean: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """`ROWS` rows at a time of grad and of x - mean, in the mean's type."""
+    for g, rows in zip(grad.split(ROWS), x.split(ROWS), strict=True):
+        yield g.to(mean.dtype), rows - mean
 
 
 def contexts_of_recomputation(module: nn.Module) -> tuple:
