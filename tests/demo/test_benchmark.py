@@ -216,8 +216,8 @@ def data_root(small_set) -> Path:
     return small_set
 
 
-@pytest.mark.slow
 @pytest.mark.processes
+@pytest.mark.minutes
 class TestRuns:
     @pytest.mark.parametrize('name', METHODS)
     def test_every_row_trains(self, name, data_root, tmp_path):

@@ -191,8 +191,8 @@ class TestSearch:
         assert [p.name for p in tmp_path.iterdir()] == ['mine']
 
 
-@pytest.mark.slow
 @pytest.mark.processes
+@pytest.mark.minutes
 def test_the_demonstration_reaches_its_figures(tmp_path):
     subprocess.run([PYTHON, '-m', 'mmstadapter', 'demo'], cwd=tmp_path, check=True)
     rows = (tmp_path / 'work_dirs' / 'demo' / 'result.md').read_text().splitlines()[2:4]
