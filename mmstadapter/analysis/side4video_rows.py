@@ -41,7 +41,7 @@ TABLE_2 = {  # Something-Something V2, 3 clips of 1 crop: GFLOPs, tuned paramete
 TEXT = """
 ## Side4Video
 
-The frozen trunk is computed once and in full, so that there is one form. The operations are those of the authors' code; the paper's tool counts norms as well, about 0.1 %. For ViT-E/14 the paper's 7.98 TFLOPs a view are less than its layers need, 9.45. Every config at 8 frames, and those of 16 and 32 for which the paper has a result; the others are named alike (`_16f`, `_32f`) and cost in proportion.
+The frozen trunk is computed once and in full, so that there is one form. The operations are those of the authors' code; the paper's tool counts norms as well, about 0.1 %. For ViT-E/14 the paper's 7.98 TFLOPs a view are less than its layers need, 9.45. More frames are `--cfg-options clip_len=16` (with `model.backbone.with_cp=True` where 32 need too much memory) and cost in proportion; those for which the paper has a result are configs of their own.
 
 ### Table 2: Something-Something V2, three views
 
@@ -53,11 +53,10 @@ COLUMNS = (
 
 
 def stems(data: str) -> list[str]:
-    """Side4Video configs of a data set: 8 frames, and the longer ones of the paper."""
+    """Side4Video configs of a data set, small ones and short clips first."""
     found = [name.removesuffix('.py') for name in shipped.configs()]
     found = [s for s in found if s.startswith('side4video_') and s.split('_')[2] == data]
     sizes = ['b32', 'b-light', 'b', 'l-light', 'l', 'e']
-    found = [s for s in found if s in PAPER or s.endswith(data)]
     return sorted(found, key=lambda s: (sizes.index(s.split('_')[1][4:]), frames_of(load(s))))
 
 
