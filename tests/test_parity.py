@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmstadapter.commands import parity as command
+from mmstadapter.models.ops.time_shift import TimeShift
+from mmstadapter.parity import zeroi2v
 from mmstadapter.parity.case import compare, compare_statistics
 
 ROOT = Path(__file__).parents[1]
@@ -158,6 +160,44 @@ def test_quiet_prints_what_fails_alone(parity, case):
     save_file(tensors, case)
     status, out = parity(case, '--quiet')
     assert status == 1 and 'FAIL eval/logits' in out and '  ok  ' not in out
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(shift_div=4),
+        dict(shift_div=3, long_shift_div=7),
+        dict(shift_div=2, long_shift_div=4, long_shift_right=True),
+        dict(shift_div=4, shift_stride=2, ops_type='tcs'),
+        dict(shift_div=4, ops_type='tcs', long_shift_div=16, long_shift_right=True),
+        dict(shift_div=4, ops_type='tcs', long_shift_div=4, long_shift_right=True),
+        dict(shift_div=4, ops_type='token_shift', long_shift_div=4),
+    ],
+    ids=str,
+)
+def test_zeroi2vs_released_options_are_shifts_of_ours(options):
+    """Against slices that are written in turn into a copy, 2 heads of 8 channels, 5 frames."""
+    frames, heads = 5, 2
+    x = torch.randn(frames, 3, heads * 8)  # one clip of three tokens
+    ops = options.get('ops_type', 'stdha')
+    inside = ops == 'tcs'
+    y = x.reshape(frames, 3, heads, 8) if inside else x[:, :, None]
+    out, near = y.clone(), options.get('shift_stride', 1)
+    fold, tokens = y.shape[-1] // options['shift_div'], slice(0, 1 if ops == 'token_shift' else 3)
+    moves = [(-near, 0, fold), (near, fold, 2 * fold)]
+    if 'long_shift_div' in options and ops != 'token_shift':
+        far = 16 // options['long_shift_div']
+        moves += [(-2, 2 * fold, 2 * fold + far)]
+        if options.get('long_shift_right'):
+            moves += [(2, 2 * fold + far, 2 * fold + 2 * far)]
+    for offset, first, last in moves:
+        for t in range(frames):
+            if 0 <= t + offset < frames:
+                out[t, tokens, :, first:last] = y[t + offset, tokens, :, first:last]
+    over = zeroi2v.OPS[ops]
+    pairs = zeroi2v.shifts_of(options, long=False)
+    shift = TimeShift(zeroi2v.in_width(pairs, y.shape[-1], 16), 16, heads, over)
+    assert torch.equal(shift(x, frames), out.reshape(x.shape))
 
 
 class TestTables:

@@ -24,12 +24,15 @@ class ZeroI2VCase(ModelCase):
         super().__init__(info, tensors, SOURCES['zeroi2v'])
         c = info['constructor']
         options = c.get('stdha_cfg', {})
+        over = OPS[options.get('ops_type') or 'stdha']
+        width = c['width'] // (c['heads'] if over == 'each_head' else 1)
+        pairs = shifts_of(options, long=info['task'].endswith('_long'))
         backbone = ZeroI2VViT(
             trunk=clip_trunk(c, tune='after_blocks'),
             num_frames=c['num_frames'],
             ratio=c.get('mlp_ratio', 0.25),
-            shifts=shifts_of(options, long=info['task'].endswith('_long')),
-            shift_over=OPS[options.get('ops_type', 'stdha')],
+            shifts=in_width(pairs, width, c['width']),
+            shift_over=over,
             adapters=adapters_of(c),
             scale=c.get('adapter_scale', 0.5),
             dropout=0.0,
@@ -66,6 +69,8 @@ class ZeroI2VCase(ModelCase):
             for ours, theirs in ADAPTERS.items():
                 adapter = model.adapter(ours.removesuffix('.{}'), i)
                 layers |= {} if adapter is None else {f'block{i}.{theirs}': adapter}
+            for x, adapter in (model.adapter('attn_qkv', i) or {}).items():
+                layers[f'block{i}.T_Adapter_in_{x}'] = adapter
         with recorded(layers) as found:
             steps = dict(model.trace(self.tensors['input'].float()))
         keys, values, *_ = found.pop('shift')
@@ -98,3 +103,17 @@ def shifts_of(options: dict, long: bool) -> list[tuple[int, int]]:
         div, right = options.get(f'shift{k}_div', -1), options.get(f'shift{k}_right', k == 2)
         pairs += ([(-k, div)] + [(k, div)] * bool(right)) if div > 0 else []
     return pairs
+
+
+def in_width(pairs: list[tuple[int, int]], width: int, embed_dims: int) -> list[tuple[int, float]]:
+    """The pairs with the released numbers of channels out of a width, D or a head's.
+
+    Inside a head the first two are parts of the head, the others of D; all are cut at the end.
+    """
+    left, fitted = width, []
+    for i, (offset, div) in enumerate(pairs):
+        fold = min((width if i < 2 else embed_dims) // div, left)
+        left -= fold
+        if fold:
+            fitted.append((offset, max(1.0, width / (fold + 0.5))))  # rounded down, the fold
+    return fitted

@@ -70,7 +70,7 @@ class ZeroI2VViT(BaseModule):
         trunk: dict | nn.Module,
         num_frames: int = 8,
         ratio: float = 0.25,
-        shifts: Sequence[tuple[int, int]] = ((-1, 12), (1, 12)),
+        shifts: Sequence[tuple[int, float]] = ((-1, 12), (1, 12)),
         shift_over: str = 'channels',
         adapters: Sequence[str] = ('attn_in', 'attn_out', 'mlp_in', 'mlp_out'),
         scale: float = 0.5,

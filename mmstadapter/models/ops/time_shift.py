@@ -31,7 +31,7 @@ class TimeShift(nn.Module):
 
     def __init__(
         self,
-        shifts: Sequence[Sequence[int]],
+        shifts: Sequence[Sequence[float]],
         embed_dims: int,
         num_heads: int = 1,
         over: str = 'channels',
@@ -63,7 +63,7 @@ def from_frame(x: Tensor, offset: int) -> Tensor:
     return torch.cat([x[:, offset:], x[:, -offset:]], dim=1)
 
 
-def check_shifts(shifts: Sequence[Sequence[int]], dims: int) -> tuple[list[int], list[int]]:
+def check_shifts(shifts: Sequence[Sequence[float]], dims: int) -> tuple[list[int], list[int]]:
     """Offsets and numbers of channels, or an error that says what a pair is."""
     pairs = [tuple(pair) for pair in shifts]
     if any(len(p) != 2 or int(p[0]) != p[0] or p[0] == 0 or p[1] < 1 for p in pairs):
