@@ -155,6 +155,8 @@ def _set_head(model: dict, num_classes: int | None) -> None:
             'create_model: this recipe has a classifier for each of several tasks; set their '
             "classes by options={'model.cls_head.heads.NAME.num_classes': N}."
         )
+    if num_classes == 0 and 'labels' in head:  # features need no names of classes
+        head = model['cls_head'] = dict(type='mmstadapter.VideoHead', num_classes=1)
     if num_classes:
         head['num_classes'] = num_classes
     with torch.device('meta'):

@@ -155,6 +155,11 @@ class TestRecognition:
         assert clips.shape[1:] == (3, model.transform.num_frames, 32, 32)
         assert model(clips[:1]).shape == (1, 2)
 
+    def test_features_of_a_model_that_reads_class_names_need_none(self):
+        trunk = tiny_trunk(arch=TINY_ARCH | dict(num_layers=4))
+        model = create_model('dist_vit-b_k400_16f', num_classes=0, trunk=trunk, pretrained=False)
+        assert model(toy_clips(num_frames=16)).shape == (2, 512)
+
 
 class TestTrunk:
     def test_fields_change_the_recipes_trunk(self, file):
