@@ -130,6 +130,16 @@ def mmaction_scope():
 
 
 @pytest.fixture(autouse=True)
+def same_environment():
+    """What a test's commands note in the environment (LOCAL_RANK ...) does not reach the next."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def same_chance():
     """A test's numbers do not hang on those before it, which differ from machine to machine."""
     random.seed(0)

@@ -90,3 +90,15 @@ def test_no_gpu_is_seen_here_or_in_processes_that_tests_start():
     assert os.environ['CUDA_VISIBLE_DEVICES'] == ''
     assert not torch.cuda.is_available() and torch.cuda.device_count() == 0
     assert get_device() == 'cpu'
+
+
+def test_what_a_test_leaves_in_the_environment_does_not_reach_the_next(outcomes):
+    code = """
+        import os, pytest
+
+        @pytest.mark.parametrize('number', [1, 2])
+        def test_it(number):
+            assert 'NOTED' not in os.environ
+            os.environ['NOTED'] = 'here'
+    """
+    assert outcomes(code) == dict(passed=2)
