@@ -103,7 +103,8 @@ def account_of(
         with torch.autocast('cpu', autocast, enabled=autocast is not None):
             value = loss()
         forward_end = meter.time
-        value.backward()
+        if value.requires_grad:
+            value.backward()
     account = _sorted(meter, forward_end, model, inputs)
     size = MASTER * sum(p.numel() for p in tuned)
     account.states, account.bucket = int(states * size), size * bucket

@@ -103,7 +103,10 @@ def loss_of(model: nn.Module, video: Tensor, **targets: Tensor) -> Tensor:
     if isinstance(model, Retriever):
         ids = targets['ids']
         states, frames = model._encode_batch(ids, video)
-        losses = model._losses(states, frames, text_mask(ids))
+        rows, contrast = torch.arange(len(ids)), model.contrast
+        owners = rows if contrast.needs_owners else None
+        captions = rows if contrast.text_negatives else None
+        losses = model._losses(states, frames, text_mask(ids), owners, captions)
         return torch.stack([v for name, v in losses.items() if name.startswith('loss')]).sum()
     feats, options = model.extract_feat(video[:, None])
     scores = model.cls_head(feats, **options)
@@ -171,7 +174,7 @@ def _fake_model(config: dict, mode: FakeTensorMode) -> nn.Module:
             'what its clips look like is unknown. `mmstadapter configs` lists what can be planned.'
         )
     with torch.device('meta'):
-        model = MODELS.build(_without_files(config))
+        model = MODELS.build(_without_files(config | dict(data_preprocessor=None)))
     made: dict[int, Tensor] = {}
     with mode:
         for module in model.modules():

@@ -6,6 +6,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
+from mmstadapter import shipped
 from mmstadapter.models.text_towers import text_mask
 from mmstadapter.planning import TrainingStep, account_of, meter
 from mmstadapter.planning.cards import CARDS, Card, find_card
@@ -87,6 +88,19 @@ def test_retrieval_is_accounted_for_as_well():
     )
     assert text_mask(ids).shape == (3, 8)
     assert planned.categories() == actual.categories()
+
+
+@pytest.mark.parametrize('name', [n for n in shipped.configs() if '_vit-tiny_' in n])
+def test_every_method_is_accounted_for(name):
+    account = TrainingStep(Config.fromfile(shipped.config(name))).account(2)
+    assert account.peak > account.frozen + account.tuned + account.states > 0
+    assert account.operations > 0
+
+
+def test_pixels_are_blended_before_they_are_counted():
+    given = config(ST_ADAPTER)
+    given.model.data_preprocessor = dict(type='no such thing')
+    assert TrainingStep(given).account() == TrainingStep(config(ST_ADAPTER)).account()
 
 
 def test_the_kinds_add_up_to_all_that_was_alive(monkeypatch):
