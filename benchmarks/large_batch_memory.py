@@ -13,10 +13,12 @@ from pathlib import Path
 
 import torch
 from mmengine.registry import init_default_scope
-from side4video_memory import GB, Meter
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmstadapter import Retriever, text_mask
+from mmstadapter import Retriever
+from mmstadapter.planning import account_of
+from mmstadapter.planning.account import GB
+from mmstadapter.planning.step import loss_of
 
 PAIRS, FRAMES, WORDS = 128, 12, 32
 PARTS = (None, 16)
@@ -48,15 +50,10 @@ def peak(arch: str, tune: str, backbone: dict, similarity: dict, micro_batch: in
         ).train()
         video = torch.empty(PAIRS, 3, FRAMES, 224, 224)
         ids = torch.zeros(PAIRS, WORDS, dtype=torch.long)
-        tuned = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        meter = Meter()
-        meter.add([*model.parameters(), *model.buffers(), video])
-        with meter:
-            with torch.autocast('cpu', torch.bfloat16):
-                states, frames = model._encode_batch(ids, video)
-                losses = model._losses(states, frames, text_mask(ids))
-            losses['loss_contrast'].backward()
-    return (meter.peak + 12 * tuned) / GB  # two moments and the bucket
+        account = account_of(
+            lambda: loss_of(model, video, ids=ids), model, [video], autocast=torch.bfloat16
+        )
+    return account.peak / GB
 
 
 def main() -> None:

@@ -3,15 +3,13 @@
     python benchmarks/side4video_memory.py [--out benchmarks/side4video_memory_<torch>.md]
 
 A whole step (forward, loss, backward, AdamW's moments in place, a gradient bucket as
-DistributedDataParallel has) on fake tensors, counting the storages that are alive after
-every operator, under 16-bit autocast with fused attention, so that 32 clips of 8 frames need
-no memory here. What a GPU's context and its allocator's unused blocks add, 2 to 3 GB, is not
-in it.
+DistributedDataParallel has) on fake tensors, accounted for by `mmstadapter.planning`, under
+16-bit autocast with fused attention, so that 32 clips of 8 frames need no memory here. What a
+GPU's context and its allocator's unused blocks add, 2 to 3 GB, is not in it.
 """
 
 import argparse
 import time
-import weakref
 from pathlib import Path
 
 import torch
@@ -20,13 +18,12 @@ from einops import rearrange
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 
 import mmstadapter
 from mmstadapter.models.backbones.side4video.operators import shifted_class_tokens
+from mmstadapter.planning import account_of
+from mmstadapter.planning.account import GB
 
-GB = 1e9
 # name, arch, side width, layers, clips, the paper's GB (Table 2), the limit to keep
 SIZES = [
     ('B/16 light 6x192', 'vit-b-p16', 192, 'interval', 32, 8.9, 2.6),
@@ -114,35 +111,6 @@ def layer_norm(norm: nn.Module, x: Tensor) -> Tensor:
     return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
-class Meter(TorchDispatchMode):
-    """Bytes of the storages that are alive, and the most there ever were."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive: set[int] = set()
-        self.now = self.peak = 0
-
-    def add(self, tensors: list) -> None:
-        """Count the storages of tensors that are new."""
-        for tensor in tensors:
-            storage = tensor.untyped_storage()
-            if storage._cdata not in self.alive:
-                self.alive.add(storage._cdata)
-                self.now += storage.nbytes()
-                weakref.finalize(storage, self.remove, storage._cdata, storage.nbytes())
-        self.peak = max(self.peak, self.now)
-
-    def remove(self, key: int, nbytes: int) -> None:
-        """A storage is gone."""
-        self.alive.discard(key)
-        self.now -= nbytes
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        self.add([t for t in tree_flatten(out)[0] if isinstance(t, Tensor)])
-        return out
-
-
 def peak(arch: str, side_dims: int, layers: str, clips: int, form: str) -> float | None:
     """GB at the peak of a training step; form 'authors' (of CLIP trunks), 'ours' or 'with_cp'."""
     is_eva = arch.startswith('eva')
@@ -168,15 +136,14 @@ def peak(arch: str, side_dims: int, layers: str, clips: int, form: str) -> float
 def peak_of_step(model: nn.Module, head: nn.Module, video: Tensor) -> float:
     """GB at the peak of forward, backward and AdamW's step, on fake tensors."""
     both = nn.ModuleList([model, head]).train()
-    tuned = sum(p.numel() for p in both.parameters() if p.requires_grad)
-    meter = Meter()
-    meter.add([*both.parameters(), *both.buffers(), video])
     labels = torch.zeros(len(video), dtype=torch.long)
-    with meter:
-        with torch.autocast('cpu', torch.bfloat16):
-            loss = F.cross_entropy(head(model(video)).float(), labels)
-        loss.backward()
-    return (meter.peak + 12 * tuned) / GB  # two moments and the bucket
+    account = account_of(
+        lambda: F.cross_entropy(head(model(video)).float(), labels),
+        both,
+        [video],
+        autocast=torch.bfloat16,
+    )
+    return account.peak / GB
 
 
 def cell(gb: float | None, authors: float | None) -> str:

@@ -21,7 +21,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mmstadapter
 
-GB = 1e9
 # name, arch, positions, clips; 8 frames each: the sizes of the Side4Video paper's Table 2
 SIZES = [
     ('B/16 12x384', 'vit-b-p16', ('after_attn',), 32),
