@@ -427,7 +427,7 @@ def hush_known_warnings() -> bool:
 def mend_runs() -> bool:
     """Let runs survive kills, full disks and checkpoints that do not fit; see `runs.mends`.
 
-    Each mend there says what fails without it. They come after those of imports, because they
+    Each repair there says what fails without it. They come after those of imports, because they
     import MMEngine's runner.
     """
     return any([mend() for mend in _import('mmstadapter.runs.mends').MENDS])

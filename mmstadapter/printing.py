@@ -10,7 +10,7 @@ def shown(name: object) -> str:
     r"""A file's name, label or the like with what does not print escaped.
 
     A line break, an escape sequence that moves the cursor or recolours the terminal, marks that
-    turn the direction of writing, bytes that are no text: all stand as '\\n', '\\x1b' and so on.
+    turn the direction of writing, bytes that are not text: all stand as '\\n', '\\x1b' and so on.
     """
     return ''.join(x if x.isprintable() else ascii(x)[1:-1] for x in str(name))
 

@@ -10,7 +10,7 @@ from rich.table import Column
 
 from .printing import shown
 
-QUIET = 30.0  # seconds between lines where the output is no terminal
+QUIET = 30.0  # seconds between lines where the output is not a terminal
 
 
 class Progress:

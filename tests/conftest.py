@@ -18,7 +18,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-import mmstadapter  # noqa: F401  (mends the host packages)
+import mmstadapter  # noqa: F401  (repairs the host packages)
 
 pytest_plugins = 'pytester'  # tests/test_tiers.py
 

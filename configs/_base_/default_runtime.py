@@ -2,7 +2,7 @@
 
 _base_ = 'mmaction::_base_/default_runtime.py'
 
-# Mends the host packages before they are used, also under MMAction2's own tools.
+# Repairs the host packages before they are used, also under MMAction2's own tools.
 custom_imports = dict(imports=['mmstadapter'], allow_failed_imports=False)
 
 randomness = dict(seed=0)

@@ -46,7 +46,7 @@ class CaptionDataset(ReplacesBadVideos, BaseActionDataset):
     Raises:
         FileNotFoundError: no annotation file.
         ValueError: another form, no video, a path that occurs twice, a video without captions,
-            an empty caption, one that is no text; names the videos.
+            an empty caption, one that is not text; names the videos.
         RuntimeError: 11 videos in a row that cannot be decoded.
     """
 

@@ -81,7 +81,7 @@ class Entry:
             state = os.fstat(file.fileno())
             stamped = self.is_stamped(state.st_size, state.st_mtime_ns)
             if self.wrong and not stamped:
-                return  # mended since
+                return  # repaired since
             if self.wrong:
                 reason = f'could not be decoded when it was checked on {self.on}: {self.wrong}'
                 raise VideoReadError(path, reason)
@@ -119,7 +119,7 @@ def read_table(path: str | Path) -> dict[str, Entry]:
     """The entries of a table by their paths.
 
     Raises:
-        ValueError: with the number of a line that is no entry.
+        ValueError: with the number of a line that is not an entry.
     """
     entries = {}
     lines = Path(path).read_text(encoding='ascii', errors='replace').splitlines()

@@ -128,7 +128,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """The lines of a text file in UTF-8, blanks and all; a byte order mark is no part of them.
+    """The lines of a text file in UTF-8, blanks and all; without a byte order mark.
 
     Raises:
         ValueError: if it is in another encoding.

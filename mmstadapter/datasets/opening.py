@@ -11,7 +11,7 @@ from av.stream import Disposition
 from ..printing import shown
 from .ffmpeg_log import Entry, first_damage, listening
 
-# Titles that are no text are no reason to refuse a video; from PyAV 19 on they never are.
+# Titles that are not text are no reason to refuse a video; from PyAV 19 on they never are.
 _OPEN_OPTIONS: dict[str, Any] = (
     {'metadata_errors': 'replace'} if int(av.__version__.split('.')[0]) < 19 else {}
 )

@@ -52,7 +52,7 @@ def flat_collate(batch: Sequence) -> Any:
     """MMEngine's ``pseudo_collate`` after laying the copies of all items side by side.
 
     B items of ``num_sample`` copies become a batch of B·num_sample clips, in the loss and for
-    BatchNorm. Items that are no lists are taken as they are. In a config:
+    BatchNorm. Items that are not lists are taken as they are. In a config:
     ``train_dataloader = dict(collate_fn=dict(type='mmstadapter.flat_collate'), ...)``.
     """
     flat = [copy for item in batch for copy in (item if isinstance(item, list) else [item])]

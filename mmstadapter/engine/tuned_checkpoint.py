@@ -81,7 +81,7 @@ def write_adapter(
 
     Raises:
         ValueError: if the trunk's weights did not come from a pretrained file, because
-            the file would then not be loadable anywhere else; if weights are no numbers.
+            the file would then not be loadable anywhere else; if weights are not numbers.
     """
     path = Path(path)
     tensors = unwrapped(drop_frozen(model, model.state_dict()))
@@ -119,7 +119,7 @@ def read_adapter(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         FileNotFoundError: no such file.
         ValueError: if the file is not one of ours, its tensors are not those that were written
-            (by its checksum, which files of older versions lack), or are no numbers.
+            (by its checksum, which files of older versions lack), or are not numbers.
     """
     path = Path(path)
     if not path.is_file():

@@ -74,7 +74,7 @@ class Preparation:
             official: how many videos and captions the split has; printed where it differs.
 
         Raises:
-            SystemExit: if a video is listed twice, has no captions, or some that are no texts.
+            SystemExit: if a video is listed twice, has no captions, or some that are not text.
         """
         ids = [key(name) for name in names]
         twice = [name for name, count in Counter(ids).items() if count > 1]

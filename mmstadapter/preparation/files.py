@@ -184,7 +184,7 @@ def write(path: Path, lines: Iterable[str]) -> None:
     """Write a text file, whole or not at all.
 
     Raises:
-        SystemExit: for a line that is no text, such as a file name in another encoding.
+        SystemExit: for a line that is not text, such as a file name in another encoding.
     """
     part = path.with_name(path.name + '.part')
     try:

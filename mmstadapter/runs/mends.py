@@ -1,4 +1,4 @@
-"""The mends of MMEngine's runner, applied by `host.mend` with the others."""
+"""The repairs of MMEngine's runner, applied by `host.mend` with the others."""
 
 from collections.abc import Callable
 from typing import Any

@@ -123,7 +123,7 @@ def index_videos(
 
 
 def _stamps(root: Path) -> tuple[dict[str, VideoStamp], list[str], list[str]]:
-    """The videos by path, sorted; folders that cannot be read; why other files are no videos."""
+    """The videos by path, sorted; folders that cannot be read; why other files are not videos."""
     closed: set[Path] = set()
     found, others = {}, []
 

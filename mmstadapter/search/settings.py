@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-# What changes no feature, or is no more than where the same weights lie.
+# What changes no feature, or only says where the same weights lie.
 IRRELEVANT = {
     *('checkpoint', 'init_cfg', 'dtype', 'tune', 'with_cp', 'frames_per_pass', '_scope_'),
     *('loss', 'gather', 'micro_batch'),

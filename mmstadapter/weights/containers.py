@@ -105,7 +105,7 @@ def read_safetensors(path: Path, device: Any = 'cpu') -> tuple[dict[str, Tensor]
     """Tensors, mapped from the file on a CPU, and the texts of its header.
 
     Raises:
-        ValueError: if it is no whole file, or not as it was written by its own checksum.
+        ValueError: if it is not whole, or does not match its own checksum.
     """
     place = str(device) if isinstance(device, str | torch.device) else 'cpu'
     with naming(path):
@@ -172,7 +172,7 @@ def read_index(path: Path) -> dict[str, str]:
     """Name -> file name of the shard that holds it.
 
     Raises:
-        ValueError: if the file is no index of shards that lie beside it.
+        ValueError: if the file is not an index of shards that lie beside it.
     """
     try:
         shard_of = json.loads(path.read_text(encoding='utf-8'))['weight_map']

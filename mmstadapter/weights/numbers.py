@@ -1,4 +1,4 @@
-"""Weights must be numbers: one that is not makes every prediction wrong without a word."""
+"""Weights must be numbers: one that is not silently makes every prediction wrong."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ def require_numbers(tensors: Mapping[str, Tensor], source: str | Path) -> None:
 
 
 def _count(name: str, tensor: Tensor) -> int:
-    """How many values are no numbers."""
+    """How many values are not numbers."""
     if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.is_meta:
         return 0
     if tensor.element_size() == 1:  # float8 has no isfinite

@@ -14,7 +14,7 @@ from torch.distributed import destroy_process_group, get_rank, init_process_grou
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-import mmstadapter  # noqa: F401  (mends the host packages)
+import mmstadapter  # noqa: F401  (repairs the host packages)
 
 sys.path.insert(0, str(Path(__file__).parent))
 import test_tool_matrix as matrix

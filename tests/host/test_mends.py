@@ -1,4 +1,4 @@
-"""Each mend repairs what it says, and does nothing where nothing is broken.
+"""Each patch repairs what it says, and does nothing where nothing is broken.
 
 What depends on the order of imports runs in an interpreter of its own.
 """

@@ -88,11 +88,12 @@ class Projection(nn.Module):
 
     Files name some matrices beside the layers and not inside one: CLIP's ``proj`` and
     ``text_projection``, Side4Video's ``up``. So the owner keeps the parameter and calls this
-    layer, which whoever hooks, wraps or replaces it changes the model by. It is no ``nn.Linear``:
-    that has the transpose, and what a tool writes into a transposed view is easily lost.
+    layer, so that hooking, wrapping or replacing it changes the model. It is not an
+    ``nn.Linear``: that has the transpose, and what a tool writes into a transposed view is
+    easily lost.
 
     Args:
-        owner: the module that has the matrix; held in a tuple, so that it is no part of this one.
+        owner: the module that has the matrix; held in a tuple, so that it is not part of this one.
         name: of the parameter.
     """
 
@@ -143,7 +144,7 @@ class InProjection(QKV):
     whoever looks for linear layers finds one, with a weight, at ``attn.in_proj``.
 
     Args:
-        owner: the attention; held in a tuple, so that it is no part of this layer.
+        owner: the attention; held in a tuple, so that it is not part of this layer.
     """
 
     def __init__(self, owner: nn.Module) -> None:

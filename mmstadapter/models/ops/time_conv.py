@@ -43,7 +43,7 @@ class TimeSpaceNet(nn.Module):
 
 
 class TimeMLP(nn.Module):
-    """W_2 QuickGELU(Conv_kx1x1 W_1 z) at each place, also of tokens that are no patches.
+    """W_2 QuickGELU(Conv_kx1x1 W_1 z) at each place, also of tokens that are not patches.
 
     Args:
         dims: channels M.

@@ -45,7 +45,7 @@ class ContrastiveLoss(nn.Module):
             sets.
 
     Raises:
-        ValueError: for unknown ``positives``, or a weight that is no number from 0.
+        ValueError: for unknown ``positives``, or a weight that is not a number from 0 up.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ContrastiveLoss(nn.Module):
             owners: (n,) integers, equal where two pairs are of one video; needed unless
                 ``positives='own'``.
             texts: (n, n), captions against captions on the scale of the logits, -inf where two
-                are no negatives of each other; needed for ``text_negatives``.
+                are not negatives of each other; needed for ``text_negatives``.
 
         Returns:
             Scalar.

@@ -202,7 +202,7 @@ class Retriever(BaseModel):
         texts = None
         if captions is not None:
             same = captions[:, None] == captions[None, :]
-            if owners is not None:  # captions of one video are no negatives of each other
+            if owners is not None:  # captions of one video are not negatives
                 same = same | (owners[:, None] == owners[None, :])
             texts = (scale * score(text, text)).masked_fill(same, float('-inf'))
         with torch.autocast(cosines.device.type, enabled=False):

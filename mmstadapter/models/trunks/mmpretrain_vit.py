@@ -41,7 +41,7 @@ class MMPretrainBlock(WrappedBlock):
         post: Change | None = None,
         beside: Change | None = None,
     ) -> Tensor:
-        """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
+        """The MLP and what goes beside it, added to x: (M, L, D) -> same; see `Block`."""
         y = call(self.block.ln2, x)
         if post is None:
             x = call(self.block.ffn, through(pre, y), identity=x)

@@ -38,7 +38,7 @@ class TimmBlock(WrappedBlock):
         post: Change | None = None,
         beside: Change | None = None,
     ) -> Tensor:
-        """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
+        """The MLP and what goes beside it, added to x: (M, L, D) -> same; see `Block`."""
         block, y = self.block, call(self.block.norm2, x)
         branch = self.scale(call(block.mlp, through(pre, y)), 2)
         x = x + through(post, block.drop_path2(branch))
@@ -83,7 +83,7 @@ class TimmPostNormBlock(TimmBlock):
         post: Change | None = None,
         beside: Change | None = None,
     ) -> Tensor:
-        """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
+        """The MLP and what goes beside it, added to x: (M, L, D) -> same; see `Block`."""
         block = self.block
         branch = block.drop_path2(call(block.norm2, call(block.mlp, through(pre, x))))
         y = x + through(post, branch)
@@ -106,7 +106,7 @@ class TimmParallelBlock(TimmBlock):
         post: Change | None = None,
         beside: Change | None = None,
     ) -> Tensor:
-        """Give x + post(MLP branches), (M, L, D) -> same; see `Block`."""
+        """The sum of the parallel MLPs, added to x: (M, L, D) -> same; see `Block`."""
         self.refuse(pre=pre, beside=beside)
         branch = torch.stack([call(branch, x) for branch in self.block.ffns]).sum(dim=0)
         return x + through(post, branch)

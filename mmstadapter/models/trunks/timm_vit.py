@@ -47,7 +47,7 @@ class TimmViT(WrappedViT):
 
     Raises:
         ImportError: if timm is not installed.
-        ValueError: for an unknown name, a model that is no sequence of attention and MLP,
+        ValueError: for an unknown name, a model that is not a sequence of attention and MLP,
             or options that the trunk decides itself.
     """
 

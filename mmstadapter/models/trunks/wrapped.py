@@ -21,7 +21,7 @@ PLAIN_ATTENTION = ('Attention', 'MultiheadAttention')  # timm's, MMPretrain's
 class WrappedBlock:
     """A library's block behind the trunk's verbs; holds it, owns nothing.
 
-    It is no module, so that the block keeps its one name in the state dict.
+    It is not a module, so that the block keeps its one name in the state dict.
 
     Args:
         block: the library's block.
@@ -115,7 +115,7 @@ class WrappedBlock:
         post: Change | None = None,
         beside: Change | None = None,
     ) -> Tensor:
-        """Give x + post(MLP branch) + beside, (M, L, D) -> same; see `Block`."""
+        """The MLP and what goes beside it, added to x: (M, L, D) -> same; see `Block`."""
         raise TypeError(f'{type(self).__name__} must provide `feed_forward`.')
 
 
