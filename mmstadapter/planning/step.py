@@ -50,6 +50,10 @@ class TrainingStep:
         self.parts = config.get('optim_wrapper', {}).get('accumulative_counts', 1)
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
         self.model = _fake_model(config.model.to_dict(), self.mode).train()
+        head = getattr(self.model, 'cls_head', None)
+        if hasattr(head, 'remember'):  # texts of classes, which are read once and not in a step
+            with self.mode:
+                head.remember(torch.empty(head.num_classes, head.in_channels))
         self.size = tuple(self.model.backbone.trunk.img_size)
         self._accounts: dict[int, Account] = {}
 
@@ -193,10 +197,10 @@ def _fake(tensor: Tensor) -> Tensor:
 
 
 def _without_files(config: Any) -> Any:
-    """A copy of a model's config that names no checkpoint."""
+    """A copy of a model's config that names no checkpoint and mixes no clips."""
     if isinstance(config, Mapping):
         kept = {key: _without_files(value) for key, value in config.items()}
-        return kept | {key: None for key in ('checkpoint', 'init_cfg') if key in kept}
+        return kept | {key: None for key in ('checkpoint', 'init_cfg', 'blending') if key in kept}
     if isinstance(config, list | tuple):
         return type(config)(map(_without_files, config))
     return copy.copy(config)

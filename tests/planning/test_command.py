@@ -62,6 +62,16 @@ def test_numbers_below_one_are_refused(capsys):
     assert '--batch-size 0: must be more than 0' in capsys.readouterr().err
 
 
+def test_a_model_that_mixes_clips_and_reads_class_names_is_planned():
+    from mmengine.config import Config
+
+    from mmstadapter import shipped
+    from mmstadapter.planning import TrainingStep
+
+    account = TrainingStep(Config.fromfile(shipped.config('dist_vit-b_k400_16f.py'))).account(2)
+    assert account.peak < 2e9 and account.operations > 320e9  # of two clips, forward alone
+
+
 @pytest.mark.parametrize('name', ['side4video_vit-e_k400.py', 'side4video_vit-b_msrvtt.py'])
 def test_large_models_need_no_memory_and_no_file(name, capsys):
     from mmengine.config import Config
