@@ -21,8 +21,10 @@ from ..datasets.files import in_numbers, is_text, write_lines
 from ..engine.tuned_checkpoint import write_adapter
 from ..printing import shown
 from ..progress import Progress
-from .bases import Base, at_hand
+from .bases import MAX_BATCH, Base, at_hand
 from .building import build_model
+from .capacity import choose_capacity
+from .device import choose_device
 from .estimate import estimate
 from .finished import ADAPTER, RESULTS, work_dir_of
 from .mirroring import Mirror, decide
@@ -116,8 +118,9 @@ class Fit:
         with Progress('videos checked', sum(map(len, folder.parts.values()))) as bar:
             bad = folder.check(every_frame, num_threads=cores, step=bar.done)
         parts = folder.split(val_fraction, seed)
+        max_batch = MAX_BATCH if torch.cuda.is_available() else chosen.max_batch
         recipe = Recipe.choose(
-            parts['train'], folder.labels, chosen.config, chosen.max_batch, (False, ''), **given
+            parts['train'], folder.labels, chosen.config, max_batch, (False, ''), **given
         )
         recipe.reasons += chosen.notes
         workers = min(8, cores) if num_workers is None else num_workers
@@ -126,8 +129,9 @@ class Fit:
         clip_length(config)
         _refuse_other_classes(config, len(folder.labels))
         work_dir.mkdir(parents=True, exist_ok=True)
-        recipe.flip, why = fit.choose_mirror(config, mirror, fetch)
-        recipe.reasons.append(why)
+        fit.take_what_fits(config, chosen, given)
+        fit.recipe.flip, why = fit.choose_mirror(config, mirror, fetch)
+        fit.recipe.reasons.append(why)
         fit._write(fit.text(chosen, workers))
         return fit
 
@@ -138,6 +142,22 @@ class Fit:
             self.folder.labels, num_workers, self.options, base.head,
             'test' if 'test' in self.parts else 'val', bool(base.notes),
         )  # fmt: skip
+
+    def take_what_fits(self, config: Config, base: Base, given: dict[str, Any]) -> None:
+        """Recompute blocks, or take fewer clips a step, where the device's memory is short."""
+        is_given = given.get('batch_size') is not None or any(
+            option.startswith('train_dataloader.batch_size=') for option in self.options
+        )
+        note = self.work_dir / 'memory.json'
+        found = choose_capacity(config, choose_device(), is_given, note)
+        if not is_given and found.batch_size != self.recipe.batch_size:
+            given = given | dict(batch_size=found.batch_size)
+            self.recipe = Recipe.choose(
+                self.parts['train'], self.folder.labels, base.config, mirror=(False, ''), **given
+            )
+            self.recipe.reasons += base.notes
+        self.recipe.with_cp = found.with_cp
+        self.recipe.reasons += [found.reason] if found.reason else []
 
     def choose_mirror(self, config: Config, wanted: bool | None, fetched: bool) -> Mirror:
         """Whether to mirror: as told, as the classes' names tell, or as a few clips tell."""

@@ -36,6 +36,7 @@ class Recipe:
         views: clips a video in testing.
         flip: whether training mirrors clips.
         reasons: a sentence for each choice.
+        with_cp: recompute blocks in the backward pass, for want of memory.
     """
 
     batch_size: int
@@ -46,6 +47,7 @@ class Recipe:
     views: int
     flip: bool
     reasons: list[str]
+    with_cp: bool = False
 
     @classmethod
     def choose(
@@ -237,8 +239,9 @@ def config_text(
     if blending:
         mixed = _for_classes(blending.to_dict(), len(labels))
         changes['model']['data_preprocessor'] = dict(blending=mixed)
-    if trunk:
-        changes['model']['backbone'] = dict(trunk=trunk)
+    backbone = (dict(trunk=trunk) if trunk else {}) | (dict(with_cp=True) if recipe.with_cp else {})
+    if backbone:
+        changes['model']['backbone'] = backbone
     if from_scratch:
         changes['load_from'] = None
     first = dict(_base_=base_name, train_pipeline=train, test_pipeline=test)

@@ -30,7 +30,7 @@ def changed(config: Config, options: dict[str, Any]) -> Config:
 def settings_of(step: TrainingStep) -> Iterator[Setting]:
     """What can be set otherwise in a step's config."""
     backbone, trunk = step.config.model.backbone, step.config.model.backbone.trunk
-    if _takes(backbone, 'with_cp'):
+    if takes(backbone, 'with_cp'):
         other = not backbone.get('with_cp', False)
         yield _plain('model.backbone.with_cp', other)
     if step.autocast is None:
@@ -40,7 +40,7 @@ def settings_of(step: TrainingStep) -> Iterator[Setting]:
     if trunk.get('tune', 'none') == 'none' and trunk.get('dtype') in (None, 'float32'):
         yield _plain('model.backbone.trunk.dtype', 'float16')
     portion = backbone.get('frames_per_pass', 64)
-    if _takes(backbone, 'frames_per_pass') and (portion or step.frames) > SMALL_PORTION:
+    if takes(backbone, 'frames_per_pass') and (portion or step.frames) > SMALL_PORTION:
         yield _plain('model.backbone.frames_per_pass', SMALL_PORTION)
     yield from _in_parts(step)
     yield from _other_frames(step)
@@ -50,7 +50,7 @@ def _plain(name: str, value: Any) -> Setting:
     return Setting(f'{name}={value}', {name: value})
 
 
-def _takes(config: dict, name: str) -> bool:
+def takes(config: dict, name: str) -> bool:
     """Whether a class of the registry takes an argument."""
     kind = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
     return name in inspect.signature(kind).parameters
@@ -58,7 +58,7 @@ def _takes(config: dict, name: str) -> bool:
 
 def _in_parts(step: TrainingStep) -> Iterator[Setting]:
     """The same clips in two parts, or a retriever's in four, which keeps all its negatives."""
-    if _takes(step.config.model, 'micro_batch'):
+    if takes(step.config.model, 'micro_batch'):
         if step.config.model.get('micro_batch') is None and step.videos >= 4:
             yield _plain('model.micro_batch', step.videos // 4)
     elif step.videos % 2 == 0:

@@ -178,7 +178,8 @@ def _fake_model(config: dict, mode: FakeTensorMode) -> nn.Module:
             'what its clips look like is unknown. `mmstadapter configs` lists what can be planned.'
         )
     with torch.device('meta'):
-        model = MODELS.build(_without_files(config | dict(data_preprocessor=None)))
+        config = _without_files(config) | dict(data_preprocessor=nn.Identity())  # is no part of it
+        model = MODELS.build(config)
     made: dict[int, Tensor] = {}
     with mode:
         for module in model.modules():

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import mmstadapter
+from mmstadapter.apis import capacity
 from mmstadapter.apis.fitting import Fit
 from mmstadapter.testing import TINY_ARCH, write_clip_file
 
@@ -141,6 +142,16 @@ class TestFit:
         )
         assert header['labels'] == ['day light', 'night']
         assert [k for k in tensors if 'trunk' in k] == ['backbone.trunk.fingerprint']
+
+    def test_a_small_memory_takes_fewer_clips_and_the_config_says_so(
+        self, user, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(capacity, 'usable_memory', lambda device: 1e6)
+        fit = Fit.prepare(user / 'mine', tmp_path, base=str(user / 'base.py'), mirror=False)
+        config = fit.config()
+        assert config.model.backbone.with_cp and config.train_dataloader.batch_size < 4
+        assert fit.recipe.batch_size == config.auto_scale_lr.base_batch_size < 4
+        assert any('with recomputed blocks' in reason for reason in fit.recipe.reasons)
 
     def test_a_work_dir_with_another_training_is_not_overwritten(self, user, fitted):
         before = (fitted / 'recipe.py').read_text()
