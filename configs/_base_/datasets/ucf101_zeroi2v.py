@@ -4,7 +4,12 @@ Lists are those of `ucf101.py`, `split` included. 16 clips a GPU, RandAugment be
 mirrored half of the time; the final test takes 1 clip x 3 squares.
 """
 
-_base_ = 'ucf101.py'
+_base_ = 'k400.py'
+
+split = 1
+data_root = 'data/ucf101/videos'
+ann_file_train = 'data/ucf101/ucf101_train_split_{split}_videos.txt'
+ann_file_val = 'data/ucf101/ucf101_val_split_{split}_videos.txt'
 
 train_pipeline = [
     dict(type='mmstadapter.VideoInit'),
@@ -28,10 +33,29 @@ val_pipeline = [
     dict(type='PackActionInputs'),
 ]
 
-train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=16, dataset=dict(pipeline=val_pipeline))
+train_dataloader = dict(
+    batch_size=16,
+    dataset=dict(
+        ann_file=ann_file_train,
+        data_prefix=dict(video=data_root),
+        num_classes=101,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=16,
+    dataset=dict(
+        ann_file=ann_file_val,
+        data_prefix=dict(video=data_root),
+        num_classes=101,
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = dict(
     dataset=dict(
+        ann_file=ann_file_val,
+        data_prefix=dict(video=data_root),
+        num_classes=101,
         pipeline=val_pipeline,
         steps=dict(Resize=dict(scale=(-1, 224)), CenterCrop=dict(type='ThreeCrop')),
     )
