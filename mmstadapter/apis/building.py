@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from .. import shipped
+from ..config_fields import spread_fields
 from ..runs.loading import load_into
 
 
@@ -21,9 +22,13 @@ def config_of(config: str | Path | Mapping[str, Any] | Config) -> tuple[str, Con
         FileNotFoundError: with the closest shipped names, if there is none.
     """
     if isinstance(config, Config):
-        return config.filename or 'the given config', copy.deepcopy(config)
+        own = copy.deepcopy(config)
+        spread_fields(own)
+        return config.filename or 'the given config', own
     if isinstance(config, Mapping):
-        return str(config.get('filename') or 'the given config'), Config(dict(config))
+        own = Config(dict(config))
+        spread_fields(own)
+        return str(config.get('filename') or 'the given config'), own
     path = shipped.find_config(str(config))
     return Path(path).name, Config.fromfile(path)
 

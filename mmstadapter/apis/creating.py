@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from .. import shipped, weights
+from ..config_fields import FIELDS, places
 from ..models.retrieval import Retriever
 from .building import build_model, config_of
 from .classifier import VideoClassifier
@@ -111,7 +112,8 @@ def create_model(
 
 
 def _changed(config: Config, options: Mapping[str, Any]) -> Config:
-    unknown = [key for key in options if key.partition('.')[0] not in config]
+    fields = {name for name in FIELDS if any(places(config, name))}
+    unknown = [key for key in options if key.partition('.')[0] not in {*config, *fields}]
     if unknown:
         raise ValueError(
             f'create_model: the config has no {", ".join(unknown)}. Options are dotted names of '

@@ -6,6 +6,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmstadapter.apis import creating
+from mmstadapter.apis.building import config_of
 from mmstadapter.checks import ConfigError, prepare
 
 LOADERS = ('train', 'val', 'test')
@@ -76,6 +78,12 @@ class TestEveryWayToSayIt:
         cfg = read(base('timesformer_vit-b_k400') + 'clip_len = 16\n')
         assert cfg.model.backbone.num_frames == 16
         assert read(base('clip4clip_vit-b32_didemo_32f')).model.num_frames == 32
+
+    def test_in_python_before_a_model_is_created(self, recipe):
+        recipe.clip_len = 16
+        assert of(config_of(recipe)[1]) == [16] * 3
+        changed = creating._changed(config_of(recipe)[1], dict(frame_interval=4, num_views=1))
+        assert of(changed, 'frame_interval') == [4] * 3
 
     def test_helpers_that_the_steps_were_made_from_say_the_same(self, recipe):
         recipe.merge_from_dict({'clip_len': 16})
