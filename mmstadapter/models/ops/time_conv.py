@@ -1,5 +1,6 @@
 """Small networks of convolutions over time, none of them depth-wise (DiST)."""
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -18,6 +19,17 @@ class TimeConv(nn.Conv3d):
 
     def __init__(self, dims: int, out_dims: int, kernel: int) -> None:
         super().__init__(dims, out_dims, (kernel, 1, 1), padding=(kernel // 2, 0, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, h, w) -> (B, out, T, h, w), on CPUs in float32 whatever autocast says.
+
+        Of few channels in bfloat16 the CPU's kernel gives, at times, no numbers as the gradient
+        of the weight (torch 2.13).
+        """
+        if x.device.type != 'cpu' or not torch.is_autocast_enabled('cpu'):
+            return super().forward(x)
+        with torch.autocast('cpu', enabled=False):
+            return super().forward(x.float())
 
 
 class TimeSpaceNet(nn.Module):
