@@ -98,6 +98,7 @@ def test_counts_are_those_of_the_authors_code(stem):
 
 
 @pytest.mark.parametrize('stem', BESIDE)
+@pytest.mark.slow
 def test_counts_of_what_stands_beside_a_trunk_are_those_of_the_authors_code(stem):
     config, (tuned, operations) = costs.load(stem), BESIDE[stem]
     found, trunk = costs.costs(config), meta_backbone(stem).trunk
@@ -121,6 +122,7 @@ def test_the_model_that_side4video_compares_dist_with_has_two_pooling_layers():
 
 
 @pytest.mark.parametrize('stem', PUBLISHED)
+@pytest.mark.slow
 def test_operations_of_all_views_are_the_published_ones(stem):
     steps = costs.steps_of(costs.load(stem))
     clips = next(step.get('num_clips', 1) for step in steps if 'clip_len' in step)

@@ -60,6 +60,7 @@ def test_counts_are_those_of_the_authors_code(tool, stem, tuned, gmacs):
     assert round(cost.full / 1e9, 1) == gmacs
 
 
+@pytest.mark.slow
 def test_the_full_form_is_within_a_permille_and_a_half_of_the_paper(tool):
     for stem, (gflops, *_) in tool.PAPER.items():
         if gflops is not None:
@@ -115,6 +116,7 @@ class TestSide4Video:
             ('side4video_vit-e_ssv2', 28354.0),
         ],
     )
+    @pytest.mark.slow
     def test_operations_are_those_of_the_authors_code(self, tool, stem, three_views):
         cost = tool.costs(tool.load(stem))
         assert cost.full == cost.ours

@@ -111,6 +111,7 @@ class TestKilledInValidation:
 class TestKilledWhileSaving:
     @pytest.mark.parametrize('name', ['epoch_1.pth', 'epoch_2.pth', 'best_', 'last_checkpoint'])
     @pytest.mark.parametrize('moment', ['before', 'midway', 'after'])
+    @pytest.mark.sweep
     def test_what_is_left_can_be_resumed(self, toy, monkeypatch, name, moment):
         real, seen = LocalBackend.put, []
 

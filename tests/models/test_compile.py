@@ -61,6 +61,7 @@ def test_a_recogniser_trains_and_predicts_the_same(options, backend):
     ],
     ids=['aim', 'aim-recomputed', 'zeroi2v', 'zeroi2v-recomputed'],
 )
+@pytest.mark.slow
 def test_methods_at_the_seams_are_one_graph(options):
     model = fill(MODELS.build(dict(trunk=tiny_trunk(tune='after_blocks'), num_frames=4) | options))
     tuned = [p for p in model.parameters() if p.requires_grad]
@@ -70,6 +71,7 @@ def test_methods_at_the_seams_are_one_graph(options):
     torch.testing.assert_close(torch.autograd.grad(out.square().sum(), tuned), expected)
 
 
+@pytest.mark.slow
 def test_a_branch_that_is_dropped_at_random_is_one_graph_too():
     backbone = dict(type='mmstadapter.AIMViT', trunk=tiny_trunk(), drop_path_rate=0.5)
     model = MODELS.build(backbone).train()

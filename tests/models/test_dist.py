@@ -141,6 +141,7 @@ def test_it_is_built_on_tensors_without_values_as_planning_needs():
         model(torch.empty(2, 3, 8, 32, 32)).sum().backward()
 
 
+@pytest.mark.slow
 def test_one_graph_trains_as_the_modules_do_with_layers_recomputed():
     torch._dynamo.reset()
     outcome = []

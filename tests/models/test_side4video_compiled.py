@@ -51,6 +51,7 @@ def test_one_graph_gives_the_numbers_of_the_modules(fields, training):
     assert_equal_numbers(step(other, compiled), step(plain, plain))
 
 
+@pytest.mark.slow
 def test_a_graph_of_inference_gives_the_scores_of_the_modules():
     model = build(False)
     with torch.no_grad():

@@ -30,6 +30,7 @@ def test_every_type_and_shape_is_read_back_by_safetensors(tmp_path):
         assert file.metadata() == dict(format='pt')
 
 
+@pytest.mark.slow
 def test_one_tensor_at_a_time_is_in_memory(tmp_path):
     alive = weakref.WeakSet()
     most = []
