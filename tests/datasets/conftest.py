@@ -1,5 +1,6 @@
 """Videos whose frames carry their number, written into a test's own folder."""
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,14 @@ CLOSED = {'x264-params': f'keyint=12:scenecut=0:bframes=3:b-adapt=0:{QUIET}'}
 OPEN = {'x264-params': f'keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1:{QUIET}'}
 REFRESH = {'x264-params': f'keyint=24:intra-refresh=1:bframes=0:{QUIET}'}
 LONG = {'x264-params': f'keyint=1000:scenecut=0:bframes=8:b-pyramid=normal:{QUIET}'}
+
+
+@pytest.fixture(autouse=True)
+def ordinary_priority():
+    """SVT-AV1 makes root's encoding thread a real-time one, beside which others get no time."""
+    yield
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def picture(number: int, height: int, width: int) -> np.ndarray:
