@@ -3,16 +3,17 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# With all optional libraries, their newest versions and the newest Python that is supported.
+# With all optional libraries, in their newest versions.
 VENV_FULL ?= .venv-full
 BIN_FULL := $(VENV_FULL)/bin
 # The first Python on the path that the package supports.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
-PYTHON_FULL ?= $(shell for p in python3.12 python3 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python); do \
+# The newest that is supported, where there is one.
+PYTHON_FULL ?= $(shell for p in python3.12 python3 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python) $(PYTHON); do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null \
-	&& echo $$p && break; done)
+	&& echo $$p && exit; done; echo $(PYTHON))
 PYTEST_ARGS ?= -n auto --dist loadfile
 export OMP_NUM_THREADS ?= 1
 export PYTHONUNBUFFERED = 1
@@ -20,7 +21,7 @@ export PYTHONUNBUFFERED = 1
 SHIPPED := $(shell find mmstadapter mmstadapter_cli.py configs tools -type f \
 	-not -name '*.pyc' -not -path 'mmstadapter/.mim/*')
 
-.PHONY: help install demo benchmark test slow trials keys lint format clean
+.PHONY: help install install-full demo benchmark test test-all test-long test-full trials keys lint format clean
 
 help:
 	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
@@ -51,7 +52,7 @@ install-full: $(VENV_FULL)/.package
 
 $(VENV_FULL)/.needs: $(wildcard requirements/*.txt)
 	@test -n "$(PYTHON_FULL)" || { \
-		echo 'The full environment needs Python 3.12; none is found. PYTHON_FULL=... names one.'; \
+		echo 'mmstadapter needs Python 3.11 or 3.12; none is found. PYTHON_FULL=... names one.'; \
 		exit 1; }
 	@test -x $(BIN_FULL)/pip || $(PYTHON_FULL) -m venv $(VENV_FULL) || { \
 		echo '$(PYTHON_FULL) cannot make a virtual environment (Debian: apt install python3-venv).'; \
