@@ -216,18 +216,20 @@ class TestPacketsThatAreLost:
 
     def test_vp8_that_ends_early(self, tmp_path):
         """FFmpeg looks for it only where it decodes in slices."""
-        whole = write_video(tmp_path / 'a.webm', FRAMES, codec='libvpx', noise=15).read_bytes()
-        path, refused = tmp_path / 'b.webm', 0
-        for seed in range(20):
-            content = bytearray(whole)
-            for at in np.random.default_rng(seed).integers(2000, len(content), 8):
-                content[at] ^= 16
-            path.write_bytes(content)
-            try:
-                numbers(path)
-            except VideoReadError:
-                refused += 1
-        assert refused > 5
+
+        def shortened(index: int, packet: av.Packet) -> av.Packet:
+            """Its motion vectors end after a fifth: RFC 6386, section 9.1, states their size."""
+            if index != 20:
+                return packet
+            tag = int.from_bytes(bytes(packet)[:3], 'little')
+            tag = (tag & 31) | ((tag >> 5) // 5 << 5)
+            short = av.Packet(tag.to_bytes(3, 'little') + bytes(packet)[3:])
+            short.pts, short.dts, short.time_base = packet.pts, packet.dts, packet.time_base
+            return short
+
+        whole = write_video(tmp_path / 'a.webm', FRAMES, codec='libvpx', noise=15)
+        with pytest.raises(VideoReadError):
+            numbers(copied(whole, tmp_path / 'b.webm', shortened))
 
     @pytest.mark.parametrize('threads', [1, 3])
     def test_threads_of_ffmpeg_hide_nothing(self, tmp_path, threads):
