@@ -9,6 +9,8 @@ from mmengine.config import Config
 
 from .conftest import write_video
 
+pytestmark = pytest.mark.slow
+
 BASES = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 # classes, clips a GPU, frames, views in testing
 RELEASED = dict(

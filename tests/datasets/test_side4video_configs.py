@@ -12,6 +12,8 @@ from PIL import Image
 
 from .conftest import write_frames, write_video
 
+pytestmark = pytest.mark.slow
+
 BASES = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 RELEASED = dict(  # classes, videos a GPU, clips of each, views in testing
     k400_s4v=(400, 32, 1, 12), ssv1=(174, 16, 2, 6), ssv2_s4v=(174, 16, 2, 6)

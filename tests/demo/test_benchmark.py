@@ -15,6 +15,8 @@ from mmstadapter.demo import benchmark, benchmark_page, benchmark_runs
 from mmstadapter.demo.benchmark_runs import CAPTIONS, METHODS, RETRIEVERS, TASKS, Plan, methods_of
 from mmstadapter.preparation import tiny_clip, words
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / 'docs'
 RESULTS = json.loads((DOCS / 'benchmark.json').read_text())
 KERNELS = ['stadapter-111', 'stadapter-133', 'stadapter-311', 'stadapter-333']

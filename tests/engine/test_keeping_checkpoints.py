@@ -16,6 +16,8 @@ from mmengine.runner import Runner
 
 from mmstadapter.runs.resuming import find_checkpoints
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """Ends a run on the spot, as a kill would: nothing of the run handles it."""

@@ -13,6 +13,8 @@ from mmstadapter.planning.cards import CARDS, Card, find_card
 from mmstadapter.planning.step import loss_of, states_of
 from mmstadapter.testing import fill, tiny_retriever, tiny_trunk, toy_clips
 
+pytestmark = pytest.mark.slow
+
 ADAMW = dict(type='AdamW', lr=1e-3)
 
 

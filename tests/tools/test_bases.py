@@ -12,6 +12,8 @@ from mmstadapter.apis.bases import ARCHS, METHODS, Base
 from mmstadapter.apis.own_videos import Video
 from mmstadapter.apis.recipe import Recipe, clip_length, config_text
 
+pytestmark = pytest.mark.slow
+
 CAPTIONED = ('msrvtt', 'msvd', 'vatex', 'didemo', 'captions')
 RECOGNITION = [name for name in shipped.configs() if not any(c in name for c in CAPTIONED)]
 VIDEOS = [Video(f'{i}.mp4', i % 2, 300, 30.0) for i in range(40)]
