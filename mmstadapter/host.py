@@ -436,8 +436,8 @@ def mend_runs() -> bool:
 MENDS: tuple[Callable[[], bool], ...] = (
     supply_drn,
     trust_training_state,
-    leave_out_multimodal,
     import_transformers_late,
+    leave_out_multimodal,
     inherit_shipped_configs,
     find_packages_without_pkg_resources,
     synchronise_on_cpus,
