@@ -40,7 +40,8 @@ def outcomes(pytester):
 
     def run(code: str, *options: str) -> dict[str, int]:
         pytester.makepyfile(code)
-        return pytester.runpytest_inprocess('-p', 'no:cacheprovider', *options).parseoutcomes()
+        quiet = ('-p', 'no:cacheprovider', '-p', 'no:warnings')  # Python 3.12 warns of forks
+        return pytester.runpytest_inprocess(*quiet, *options).parseoutcomes()
 
     return run
 
