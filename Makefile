@@ -15,6 +15,7 @@ PYTHON_FULL ?= $(shell for p in python3.12 python3 $(wildcard $(HOME)/.pyenv/ver
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null \
 	&& echo $$p && exit; done; echo $(PYTHON))
 PYTEST_ARGS ?= -n auto --dist loadfile
+FULL_MARKS ?= not minutes
 export OMP_NUM_THREADS ?= 1
 export PYTHONUNBUFFERED = 1
 
@@ -93,7 +94,7 @@ test-long: install
 
 # Beside all optional libraries: here a skipped test is a failure.
 test-full: install-full
-	$(BIN_FULL)/python -m pytest $(PYTEST_ARGS) --full -m 'not minutes'
+	$(BIN_FULL)/python -m pytest $(PYTEST_ARGS) --full -m '$(FULL_MARKS)'
 
 # TRIALS_ARGS='damage --only 17' runs one case alone.
 trials: install
