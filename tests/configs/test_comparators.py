@@ -275,6 +275,7 @@ def test_the_released_differences_are_in_the_recipes():
     assert 'RandomErasing' not in types('zeroi2v_vit-l_k400')
 
 
+@pytest.mark.slow
 def test_the_page_shows_these_counts():
     page = (ROOT / 'docs/comparators.md').read_text()
     rows = re.findall(

@@ -8,6 +8,8 @@ from safetensors.torch import load_file
 
 from mmstadapter import parity
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = Path(__file__).parents[1] / 'reference' / 'retrieval'
 
 

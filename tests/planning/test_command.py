@@ -6,6 +6,8 @@ import pytest
 
 from mmstadapter.commands.plan import main
 
+pytestmark = pytest.mark.slow
+
 TINY = 'stadapter_vit-tiny_demo-digit.py'
 
 

@@ -8,6 +8,8 @@ from mmstadapter.testing import tiny_trunk
 
 from .test_fit_and_predict import write_video
 
+pytestmark = pytest.mark.slow
+
 
 def config(folder, batch_size: int = 4, max_epochs: int = 10) -> Config:
     steps = [
