@@ -99,9 +99,18 @@ class Heartbeat(threading.Thread):
 
     def leave(self) -> None:
         """Say that this process is done, so that nobody waits for its next word."""
-        self.over.set()
+        self.finish()
         with suppress(RuntimeError):
             self.store.set(f'{KEY}/{self.rank}', LEFT)
+
+    def finish(self) -> None:
+        """Be silent from now on, and wait for a word that is under way.
+
+        A thread that comes back from the store while Python ends would abort the process.
+        """
+        self.over.set()
+        if self.is_alive():
+            self.join(self.limit)
 
 
 def leave_with(message: str) -> None:
@@ -145,7 +154,7 @@ class HeartbeatHook(Hook):
         self.heartbeat = Heartbeat(own_connection(limit), rank, size, limit, leave_with)
         self.heartbeat.speak()
         barrier()  # from here on there is a word of everybody
-        atexit.register(self.heartbeat.over.set)  # no thread may call torch while Python ends
+        atexit.register(self.heartbeat.finish)
         self.heartbeat.start()
 
     def after_run(self, runner: Runner) -> None:

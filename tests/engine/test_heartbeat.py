@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -73,6 +75,27 @@ def test_a_store_that_is_gone_ends_the_process_too(three, monkeypatch):
     beats[1].run()
     assert 'no sign of the process that keeps the store, rank 0' in said[0]
     assert 'connection reset' in said[0]
+
+
+def test_who_finishes_waits_for_a_word_that_is_under_way(three):
+    """The thread would abort the process if it came back from the store while Python ends."""
+    beats, _ = three
+    under_way, store = Event(), beats[0].store
+
+    class Slow:
+        def set(self, key, value):
+            under_way.set()
+            time.sleep(0.3)
+            store.set(key, value)
+
+        def get(self, key):
+            return store.get(key)
+
+    beats[0].store = Slow()
+    beats[0].start()
+    assert under_way.wait(10)
+    beats[0].finish()
+    assert not beats[0].is_alive()
 
 
 def test_a_single_process_has_none():
