@@ -22,6 +22,15 @@ def recogniser(**options):
     return fill(MODELS.build(dict(type='Recognizer3D', backbone=backbone | options, cls_head=head)))
 
 
+BESIDE = dict(trunk=tiny_trunk(), with_cp=True, frames_per_pass=3)  # the layers beside a trunk
+
+
+def feature_and_gradients(model):
+    feature = model(toy_clips())
+    tuned = [p for p in model.parameters() if p.requires_grad]
+    return feature, torch.autograd.grad(feature.square().sum(), tuned)
+
+
 def loss_and_gradients(model):
     clips = toy_clips()[:, None]
     loss = model(clips, toy_samples(), mode='loss')['loss_cls']
@@ -58,17 +67,17 @@ def test_a_recogniser_trains_and_predicts_the_same(options, backend):
         dict(type='mmstadapter.AIMViT', with_cp=True, drop_path_over='frame'),
         dict(type='mmstadapter.ZeroI2VViT', shifts=[(-1, 8), (2, 16)], dropout=0.0),
         dict(type='mmstadapter.ZeroI2VViT', adapters=('attn_qkv',), dropout=0.0, with_cp=True),
+        dict(type='mmstadapter.EVLViT', blocks='last_2', dropout=0.0, **BESIDE),
+        dict(type='mmstadapter.DiSTViT', dims=16, temporal_dims=8, output_dims=24, **BESIDE),
     ],
-    ids=['aim', 'aim-recomputed', 'zeroi2v', 'zeroi2v-recomputed'],
+    ids=['aim', 'aim-recomputed', 'zeroi2v', 'zeroi2v-recomputed', 'evl', 'dist'],
 )
 @pytest.mark.slow
-def test_methods_at_the_seams_are_one_graph(options):
+def test_comparators_are_one_graph(options):
     model = fill(MODELS.build(dict(trunk=tiny_trunk(tune='after_blocks'), num_frames=4) | options))
-    tuned = [p for p in model.parameters() if p.requires_grad]
-    expected = torch.autograd.grad(model(toy_clips()).square().sum(), tuned)
+    expected = feature_and_gradients(model)
     model.compile(fullgraph=True, backend='aot_eager')
-    out = model(toy_clips())
-    torch.testing.assert_close(torch.autograd.grad(out.square().sum(), tuned), expected)
+    torch.testing.assert_close(feature_and_gradients(model), expected)
 
 
 @pytest.mark.slow

@@ -145,21 +145,6 @@ def test_it_is_built_on_tensors_without_values_as_planning_needs():
         model(torch.empty(2, 3, 8, 32, 32)).sum().backward()
 
 
-@pytest.mark.slow
-def test_one_graph_trains_as_the_modules_do_with_layers_recomputed():
-    torch._dynamo.reset()
-    outcome = []
-    for compiled in (False, True):
-        model = build(with_cp=True, frames_per_pass=3).train()
-        for dropout in (m for m in model.modules() if isinstance(m, nn.Dropout)):
-            dropout.p = 0.0
-        run = torch.compile(model, fullgraph=True, backend='aot_eager') if compiled else model
-        feature = run(toy_clips())
-        feature.square().sum().backward()
-        outcome.append([feature, *(p.grad for p in model.parameters() if p.requires_grad)])
-    torch.testing.assert_close(*outcome, rtol=1e-4, atol=1e-4)
-
-
 def test_initial_values_are_the_released_ones():
     model = EVLViT(tiny_trunk(), blocks='last_2')
     zero = [p for n, p in model.layers.named_parameters() if 'tables' in n or 'time_embed' in n]

@@ -37,11 +37,6 @@ def assert_equal_numbers(ours: dict, theirs: dict) -> None:
         torch.testing.assert_close(ours[name], t, rtol=1e-4, atol=1e-6 * largest, msg=name)
 
 
-@pytest.fixture(autouse=True)
-def fresh_compiler():
-    torch._dynamo.reset()
-
-
 @pytest.mark.parametrize('training', [True, False])
 @pytest.mark.parametrize('fields', FIELDS, ids=str)
 @pytest.mark.slow
