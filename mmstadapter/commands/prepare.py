@@ -23,6 +23,7 @@ LABELLED = {
 CAPTIONED = {'msrvtt': 'MSR-VTT', 'msvd': 'MSVD', 'vatex': 'VATEX', 'didemo': 'DiDeMo'}
 MADE = {
     'moving_digits': 'the clips of the demonstration and their lists, in 15 seconds',
+    'blinking_digits': 'a harder task for it: how often does a digit appear',
     'tiny_clip': 'their image model, trained in two or three minutes',
 }
 
@@ -45,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             add('--seed', type=int, default=0, help='another start of chance [0]')
             continue
         add('--root', type=Path, default=Path('data') / name, help=f'its folder [data/{name}]')
-        if name == 'moving_digits':
+        if name in ('moving_digits', 'blinking_digits'):
             add('--size', choices=('full', 'small'), default='full', help='[full]')
             add('--seed', type=int, default=0, help='another seed films other scenes [0]')
             continue
@@ -62,7 +63,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def page(name: str) -> str:
     """What the package says about a data set: which files have to lie where, what is written."""
-    folder = 'moving_digits' if name == 'tiny_clip' else name
+    folder = 'moving_digits' if name in MADE else name
     path = load('shipped').root() / 'tools' / 'data' / folder / 'README.md'
     return path.read_text(encoding='utf-8')
 

@@ -8,16 +8,14 @@ clips are there, so a run that was stopped is continued by starting it again.
 """
 
 import json
-import os
-import time
 from collections.abc import Iterator
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
-import av
 import numpy as np
 
-from . import scenes
+from . import filming, scenes
+from .filming import read_video, write_text
 from .scenes import COLOURS, DIGITS, MOTIONS, PAIRS, Scene
 
 SIZES = dict(full=(tuple(COLOURS), 2), small=(('grey',), 1))  # colours, training clips of a kind
@@ -43,69 +41,50 @@ def plan(split: str, size: str) -> Iterator[tuple[str, Scene, tuple[int, ...]]]:
                     yield f'train/{name}_{copy}.mp4', scene, (0, digit, c, m, copy)
 
 
-def write_video(path: Path, clip: np.ndarray) -> None:
-    """Encode (T, H, W, 3) uint8 RGB as H.264, whole or not at all.
-
-    Every frame is a key frame with the same quantiser. Prediction between frames
-    or rate control would make a frame depend on its neighbours, and a clip and its
-    reverse would differ by up to 62 grey levels.
-    """
-    part = path.with_suffix('.part')
-    with av.open(str(part), 'w', format='mp4') as container:
-        options = dict(qp='18', g='1', threads='1')
-        stream = container.add_stream('libx264', rate=Fraction(scenes.FRAMES), options=options)
-        stream.height, stream.width = clip.shape[1:3]
-        stream.pix_fmt = 'yuv420p'
-        for picture in clip:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format='rgb24')
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    os.replace(part, path)
+def film(scene: Scene, originals: list[np.ndarray], key: tuple[int, ...]) -> np.ndarray:
+    """Render a clip with one of a digit's originals, (24, 32, 32, 3) uint8 RGB."""
+    rng = np.random.default_rng(key)
+    return scenes.film(scene, originals[rng.integers(len(originals))], rng)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    part = path.with_name(path.name + '.part')
-    part.write_text(text)
-    os.replace(part, path)
-
-
-def make_videos(root: Path, split: str, size: str, seed: int) -> tuple[int, int]:
-    """Film the clips of a split that are not there yet; returns (made, there in all)."""
+def clips(split: str, size: str, seed: int) -> Iterator[tuple[str, filming.Film]]:
+    """Name of every clip and what renders it."""
     glyphs = scenes.split_glyphs()[split]
-    (root / 'videos' / split).mkdir(parents=True, exist_ok=True)
-    made = total = 0
     for name, scene, key in plan(split, size):
-        total += 1
-        path = root / 'videos' / name
-        if path.exists():
-            continue
-        rng = np.random.default_rng((seed, *key))
-        originals = glyphs[scene.digit]
-        write_video(path, scenes.film(scene, originals[rng.integers(len(originals))], rng))
-        made += 1
-    return made, total
+        yield name, partial(film, scene, glyphs[scene.digit], (seed, *key))
 
 
-def write_lists(root: Path, split: str, size: str) -> None:
+def write_lists(root: Path, size: str) -> None:
     """Lists ``path label`` for both tasks, and the captions as MMAction2 reads them."""
-    clips = [(name, scene) for name, scene, _ in plan(split, size)]
-    for task, label in (
-        ('motion', lambda s: MOTIONS.index(s.motion)),
-        ('digit', lambda s: s.digit),
-    ):
-        lines = [f'{name} {label(scene)}\n' for name, scene in clips]
-        write_text(root / f'{split}_{task}.txt', ''.join(lines))
-    captions = {name: [scene.caption] for name, scene in clips}
-    write_text(root / f'{split}_captions.json', json.dumps(captions, indent=0))
+    for split in filming.SPLITS:
+        found = [(name, scene) for name, scene, _ in plan(split, size)]
+        for task, label in (
+            ('motion', lambda s: MOTIONS.index(s.motion)),
+            ('digit', lambda s: s.digit),
+        ):
+            lines = [f'{name} {label(scene)}\n' for name, scene in found]
+            write_text(root / f'{split}_{task}.txt', ''.join(lines))
+        captions = {name: [scene.caption] for name, scene in found}
+        write_text(root / f'{split}_captions.json', json.dumps(captions, indent=0))
+    write_text(root / 'motion_labels.txt', ''.join(f'{motion}\n' for motion in MOTIONS))
+    write_text(root / 'digit_labels.txt', ''.join(f'{digit}\n' for digit in DIGITS))
 
 
-def read_video(path: Path) -> np.ndarray:
-    """All frames as decord decodes them, (T, H, W, 3) uint8 RGB."""
-    import decord
+def few_shots(root: str | Path, shots: int, seed: int) -> str:
+    """Write the list of a few training clips of each motion; returns its name.
 
-    reader = decord.VideoReader(str(path), num_threads=1)
-    return reader.get_batch(range(len(reader))).asnumpy()
+    Args:
+        root: the data set's folder.
+        shots: clips of each motion.
+        seed: of the draw; every seed draws other clips.
+    """
+    lines = (Path(root) / 'train_motion.txt').read_text().splitlines(keepends=True)
+    of_motion = [[line for line in lines if line.endswith(f' {m}\n')] for m in range(len(MOTIONS))]
+    rng = np.random.default_rng((seed, 2, shots))
+    drawn = [sorted(rng.choice(clips, shots, replace=False)) for clips in of_motion]
+    name = f'train_motion_{shots}-shot_{seed}.txt'
+    write_text(Path(root) / name, ''.join(line for part in drawn for line in part))
+    return name
 
 
 def count_unequal_pairs(root: Path) -> int:
@@ -118,23 +97,19 @@ def count_unequal_pairs(root: Path) -> int:
     return unequal
 
 
-def check_recipe(root: Path, recipe: dict) -> bool:
-    """Whether the folder holds this very data set in full.
+def check(root: Path) -> str:
+    """That the bound of 50 % holds on the files.
 
     Raises:
-        SystemExit: if it holds another one.
+        RuntimeError: if the two directions of a scene do not decode alike.
     """
-    file = root / 'recipe.json'
-    if not file.exists():
-        return False
-    there = json.loads(file.read_text())
-    complete = there.pop('complete')
-    if there != recipe:
-        raise SystemExit(
-            f'{root} holds another data set: {there} instead of {recipe}. '
-            'Delete the folder or name another one with --root.'
+    if unequal := count_unequal_pairs(root):
+        raise RuntimeError(
+            f'moving_digits: {unequal} validation scenes decode to other frames backwards than '
+            'forwards, so the bound of 50 % would not hold. Delete the folder, and check that '
+            'PyAV brings libx264.'
         )
-    return complete
+    return 'every validation scene decodes to the same frames in both directions'
 
 
 def prepare(root: str | Path, size: str = 'full', seed: int = 0) -> bool:
@@ -144,31 +119,11 @@ def prepare(root: str | Path, size: str = 'full', seed: int = 0) -> bool:
         RuntimeError: if the two directions of a scene do not decode alike.
     """
     root = Path(root)
-    start = time.perf_counter()
     recipe = dict(name='moving_digits', version=RECIPE_VERSION, size=size, seed=seed)
-    was_complete = check_recipe(root, recipe)
-    root.mkdir(parents=True, exist_ok=True)
-    if not was_complete:
-        write_text(root / 'recipe.json', json.dumps(dict(recipe, complete=False)))
-    counts = {split: make_videos(root, split, size, seed) for split in ('train', 'val')}
-    made = sum(new for new, _ in counts.values())
-    told = ', '.join(f'{total} {split}' for split, (_, total) in counts.items())
-    if was_complete and not made:
-        print(f'{root}: complete ({told} clips), nothing to do')
-        return False
-    if unequal := count_unequal_pairs(root):
-        raise RuntimeError(
-            f'moving_digits: {unequal} validation scenes decode to other frames backwards than '
-            'forwards, so the bound of 50 % would not hold. Delete the folder, and check that '
-            'PyAV brings libx264.'
-        )
-    for split in counts:
-        write_lists(root, split, size)
-    write_text(root / 'motion_labels.txt', ''.join(f'{motion}\n' for motion in MOTIONS))
-    write_text(root / 'digit_labels.txt', ''.join(f'{digit}\n' for digit in DIGITS))
-    write_text(root / 'recipe.json', json.dumps(dict(recipe, complete=True)))
-    megabytes = sum(p.stat().st_size for p in root.glob('videos/*/*.mp4')) / 1e6
-    took = time.perf_counter() - start
-    print(f'{root}: {told} clips, {megabytes:.1f} MB; {made} made now, in {took:.1f} s')
-    print('checked: every validation scene decodes to the same frames in both directions')
-    return True
+    return filming.make(
+        root,
+        recipe,
+        lambda split: clips(split, size, seed),
+        partial(check, root),
+        partial(write_lists, root, size),
+    )

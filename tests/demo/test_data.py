@@ -1,6 +1,7 @@
 """The moving-digits data set: what is in it, and that a stopped run leaves nothing half made."""
 
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -9,7 +10,7 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 
 from mmstadapter import CaptionDataset, open_video, shipped
-from mmstadapter.preparation import moving_digits, scenes
+from mmstadapter.preparation import blinking_digits, filming, moving_digits, scenes
 
 
 def labels_of(path) -> Counter:
@@ -123,12 +124,88 @@ class TestFiles:
         assert first['data_samples'].captions == ['the digit zero moves to the right']
 
 
+class TestFewShots:
+    def test_every_motion_has_so_many_clips_of_the_training_list(self, small_set):
+        name = moving_digits.few_shots(small_set, 4, seed=0)
+        assert labels_of(small_set / name) == {label: 4 for label in range(8)}
+        drawn = set((small_set / name).read_text().splitlines())
+        assert drawn < set((small_set / 'train_motion.txt').read_text().splitlines())
+        assert len(drawn) == 32
+
+    def test_a_seed_draws_the_same_clips_and_another_one_others(self, small_set):
+        first, again, other = (
+            (small_set / moving_digits.few_shots(small_set, 4, seed)).read_text()
+            for seed in (1, 1, 2)
+        )
+        assert first == again != other
+
+
+class TestBlinking:
+    @pytest.mark.parametrize('count', blinking_digits.COUNTS)
+    def test_the_digit_appears_so_often_and_is_there_in_half_of_the_frames(self, count):
+        for seed in range(50):
+            there = blinking_digits.timing(count, np.random.default_rng(seed))
+            assert (len(there), there.sum()) == (16, 8)
+            assert (np.diff(there) == 1).sum() == count
+            assert there[0] == there[-1] == 0
+
+    def test_every_length_occurs(self):
+        rng = np.random.default_rng(0)
+        found = Counter(tuple(blinking_digits.parts(4, 2, rng)) for _ in range(300))
+        assert set(found) == {(1, 3), (2, 2), (3, 1)}
+        assert min(found.values()) > 60
+
+    def test_full_size_is_a_product_so_that_digits_say_nothing_of_counts(self):
+        for split, total, each in (('train', 240, 4), ('val', 420, 7)):
+            found = list(blinking_digits.plan(split, 'full'))
+            assert len(found) == total == len({name for name, *_ in found})
+            pairs = Counter((digit, count) for _, digit, _, count in found)
+            assert len(pairs) == 60 and set(pairs.values()) == {each}
+
+    def test_training_scenes_are_independent_and_validation_scenes_are_sixes(self):
+        train, val = (
+            [film() for _, film in blinking_digits.clips(split, 'small', 0)][:12]
+            for split in ('train', 'val')
+        )
+        bags = [Counter(frame.tobytes() for frame in clip) for clip in train]
+        assert not any(
+            one.keys() & other.keys() for one, other in zip(bags, bags[1:], strict=False)
+        )
+        bags = [Counter(frame.tobytes() for frame in clip) for clip in val]
+        assert all(bag == bags[0] and set(bag.values()) == {8} for bag in bags[:6])
+        assert bags[6] != bags[0]
+        assert len({clip.tobytes() for clip in val}) == 12
+
+    def test_the_bound_holds_on_the_files_and_a_look_at_neighbours_passes_it(self, blinking_set):
+        assert blinking_digits.count_unequal_scenes(blinking_set, 'small') == 0
+        for line in (blinking_set / 'val_counting.txt').read_text().splitlines():
+            path, label = line.split()
+            clip = filming.read_video(blinking_set / 'videos' / path).astype(float)
+            there = (np.abs(clip - clip[0]).mean((1, 2, 3)) > 1).astype(int)
+            assert (np.diff(there) == 1).sum() == int(label) + 1
+
+    def test_a_spoilt_scene_is_found(self, blinking_set, tmp_path):
+        folder = tmp_path / 'videos'
+        shutil.copytree(blinking_set / 'videos', folder)
+        shutil.copy(folder / 'val/nine_0_6.mp4', folder / 'val/one_0_6.mp4')
+        with pytest.raises(RuntimeError, match='in 1 validation scenes'):
+            blinking_digits.check(tmp_path, 'small')
+
+    def test_the_same_seed_makes_the_same_files(self, blinking_set, tmp_path):
+        (name, film), *_ = blinking_digits.clips('val', 'small', 0)
+        filming.write_video(tmp_path / 'again.mp4', film())
+        assert (tmp_path / 'again.mp4').read_bytes() == (
+            blinking_set / 'videos' / name
+        ).read_bytes()
+        assert blinking_digits.prepare(blinking_set, 'small') is False
+
+
 class TestStoppedRuns:
     def test_nothing_is_listed_before_all_is_there_and_a_second_run_completes(
         self, tmp_path, monkeypatch
     ):
         monkeypatch.setitem(moving_digits.SIZES, 'tiny', (('red',), 1))
-        write, written = moving_digits.write_video, []
+        write, written = filming.write_video, []
 
         def stop_after_three(path, clip):
             if len(written) == 3:
@@ -136,12 +213,12 @@ class TestStoppedRuns:
             write(path, clip)
             written.append(path)
 
-        monkeypatch.setattr(moving_digits, 'write_video', stop_after_three)
+        monkeypatch.setattr(filming, 'write_video', stop_after_three)
         with pytest.raises(KeyboardInterrupt):
             moving_digits.prepare(tmp_path, 'tiny')
         assert not list(tmp_path.glob('*.txt'))
         times = {path: path.stat().st_mtime_ns for path in written}
-        monkeypatch.setattr(moving_digits, 'write_video', write)
+        monkeypatch.setattr(filming, 'write_video', write)
         assert moving_digits.prepare(tmp_path, 'tiny') is True
         assert len(list(tmp_path.glob('videos/*/*.mp4'))) == 160
         assert times == {path: path.stat().st_mtime_ns for path in written}
