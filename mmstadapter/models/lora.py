@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import lora_parts
+
 OPTIONS = dict(r=8, alpha=16, dropout=0.0, targets=None, dora=False)
 WRAPPED = '.base_layer.'  # in peft's name of a layer's own tensors
 ADDED = ('.lora_A.', '.lora_B.', '.lora_magnitude_vector.', '.lora_embedding_')
@@ -26,8 +28,9 @@ def insert(encoder: nn.Module, options: dict[str, Any]) -> None:
 
     Args:
         encoder: a trunk or text tower, frozen as its ``tune`` says.
-        options: ``r`` (rank), ``alpha``, ``dropout``, ``dora``, and ``targets``, the last parts
-            of the layers' names, such as ``('in_proj', 'out_proj')``; ``None``: all.
+        options: ``r`` (rank), ``alpha``, ``dropout``, ``dora``, and ``targets``, the ends of the
+            layers' names, such as ``('in_proj', 'out_proj')``; ``None``: all. ``'q'``, ``'k'``
+            and ``'v'`` are known in every encoder, where they are one layer too.
 
     Raises:
         ImportError: without peft.
@@ -37,6 +40,7 @@ def insert(encoder: nn.Module, options: dict[str, Any]) -> None:
     names = _choose(encoder, settings['targets'])
     tuned = {id(p) for p in encoder.parameters() if p.requires_grad}
     peft = import_peft()
+    lora_parts.split(encoder, names)
     config = peft.LoraConfig(
         r=settings['r'],
         lora_alpha=settings['alpha'],
@@ -44,6 +48,7 @@ def insert(encoder: nn.Module, options: dict[str, Any]) -> None:
         use_dora=settings['dora'],
         target_modules=names,
     )
+    config._register_custom_module({lora_parts.Part: lora_parts.layer_of_a_part()})
     peft.inject_adapter_in_model(config, encoder)
     for name, parameter in encoder.named_parameters():
         if is_added(name):
@@ -126,23 +131,47 @@ def _check(who: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choose(encoder: nn.Module, targets: str | Sequence[str] | None) -> list[str]:
-    """Full names of the linear maps of the blocks whose names end with a target."""
-    after = {id(p) for p in getattr(encoder, 'parameters_after_blocks', tuple)()}
-    linear = [n for n, m in encoder.named_modules() if isinstance(m, nn.Linear)]
-    linear = [n for n in linear if id(encoder.get_submodule(n).weight) not in after]
-    last = {name: name.rpartition('.')[2] for name in linear}
-    wanted = [targets] if isinstance(targets, str) else targets or sorted({*last.values()})
-    unknown = [target for target in wanted if target not in last.values()]
-    if unknown:
-        fused = next((n for n in ('in_proj', 'qkv') if n in last.values()), None)
+    """Full names of the linear maps of the blocks, or thirds of them, that end with a target."""
+    linear = _linear_maps(encoder)
+    if targets is None:
+        return linear
+    fused = [name for name in linear if lora_parts.is_fused(name, encoder.get_submodule(name))]
+    known = linear + [f'{name}.{part}' for name in fused for part in lora_parts.PARTS]
+    wanted = [targets] if isinstance(targets, str) else list(targets)
+    unknown = [target for target in wanted if not any(_ends(name, target) for name in known)]
+    if unknown or not wanted:
         raise ValueError(
             f'{type(encoder).__name__}: lora.targets must be among '
-            f'{", ".join(sorted({*last.values()}))}, got {", ".join(unknown)}.'
-            + (
-                f' Queries, keys and values are one layer here, {fused}, and LoRA is beside all '
-                f'three or none: take {fused}.'
-                if fused and {*unknown} & {'q', 'k', 'v', 'q_proj', 'k_proj', 'v_proj'}
-                else ''
-            )
+            f'{", ".join(sorted({_last(name) for name in known}))}, got '
+            f'{", ".join(map(str, unknown)) or "none"}.'
         )
-    return [name for name in linear if last[name] in wanted]
+    chosen = [name for name in known if any(_ends(name, target) for target in wanted)]
+    twice = [name for name in chosen if name.rpartition('.')[0] in chosen]
+    if twice:
+        raise ValueError(
+            f'{type(encoder).__name__}: lora.targets must name a layer or parts of it, got both '
+            f'{_last(twice[0].rpartition(".")[0])} and {_last(twice[0])}, which is a third of it.'
+        )
+    return chosen
+
+
+def _linear_maps(encoder: nn.Module) -> list[str]:
+    """Full names of the linear maps of the blocks."""
+    after = {id(p) for p in getattr(encoder, 'parameters_after_blocks', tuple)()}
+    named = ((n, m) for n, m in encoder.named_modules() if isinstance(m, nn.Linear))
+    return [name for name, layer in named if id(layer.weight) not in after]
+
+
+def _ends(name: str, target: str) -> bool:
+    """Whether a layer's name ends with a target, q and q_proj being one word."""
+    return f'.{_short(name)}'.endswith(f'.{_short(str(target))}')
+
+
+def _short(name: str) -> str:
+    """'x.attn.q_proj' -> 'x.attn.q'."""
+    before, dot, last = name.rpartition('.')
+    return before + dot + (last[0] if last in ('q_proj', 'k_proj', 'v_proj') else last)
+
+
+def _last(name: str) -> str:
+    return name.rpartition('.')[2]

@@ -1,6 +1,7 @@
 """LoRA and DoRA in trunks and text towers: trained beside ours, saved under our names."""
 
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mmengine.runner.checkpoint import get_state_dict, load_state_dict
 from torch import nn
 
 from mmstadapter.engine.tuned_checkpoint import drop_frozen
+from mmstadapter.models.lora import take_lengths
 from mmstadapter.testing import (
     TINY_ARCH,
     fill,
@@ -45,8 +47,6 @@ class TestInATrunk:
         low_rank = adapted(TRUNKS[trunk](lora=FORMS[form]))
         low_rank.load_state_dict(plain.state_dict(), strict=False)
         if form == 'dora':
-            from mmstadapter.models.lora import take_lengths
-
             take_lengths(low_rank)
         clips = toy_clips()
         expected = plain.eval()['backbone'](clips)
@@ -89,6 +89,92 @@ class TestInATrunk:
         again.load_state_dict(kept, strict=True)
         assert torch.equal(model.eval()['backbone'](clips), again.eval()['backbone'](clips))
         assert not torch.allclose(again['backbone'](clips), plain.eval()['backbone'](clips))
+
+
+close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-4)
+EVA_E = 'eva02_enormous_patch14_clip_224'
+TINY_TIMM = dict(embed_dim=32, depth=3, num_heads=2, img_size=32, patch_size=8)
+TINY_MMPRETRAIN = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
+BY_NAME = {  # library, trunk
+    'clip': ('peft', tiny_trunk()),
+    'eva': ('peft', eva),
+    'timm, fused': (
+        'timm',
+        dict(type='mmstadapter.TimmViT', model='vit_base_patch16_clip_224', options=TINY_TIMM),
+    ),
+    'timm, fused without biases of its own': (
+        'timm',
+        dict(
+            type='mmstadapter.TimmViT', model='eva02_enormous_patch14_clip_224', options=TINY_TIMM
+        ),
+    ),
+    'timm, apart': (
+        'timm',
+        dict(type='mmstadapter.TimmViT', model='eva02_base_patch16_clip_224', options=TINY_TIMM),
+    ),
+    'mmpretrain': (
+        'mmpretrain',
+        dict(
+            type='mmstadapter.MMPretrainViT',
+            vit=dict(arch=TINY_MMPRETRAIN, img_size=32, patch_size=8),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('trunk', BY_NAME)
+class TestOnQueriesAndValuesAlone:
+    """The layers that the LoRA paper adapts, one layer with the keys in most trunks."""
+
+    def build(self, trunk: str, **lora) -> nn.Module:
+        library, config = BY_NAME[trunk]
+        pytest.importorskip(library, reason=f'{library} is not installed')
+        model = MODELS.build(config | dict(lora=LORA | lora))
+        return fill(model).requires_grad_(False).eval()
+
+    def test_what_is_added_is_two_thirds_of_what_all_three_have(self, trunk, form):
+        names = self.build(trunk, targets=('q', 'v'), **FORMS[form]).state_dict()
+        layers = {n.partition('.lora_')[0] for n in names if '.lora_' in n}
+        assert len(layers) == 2 * TINY_ARCH['num_layers']
+        last = {name.rpartition('.')[2] for name in layers}
+        assert last == ({'q_proj', 'v_proj'} if trunk == 'timm, apart' else {'q', 'v'})
+        b = [t for n, t in names.items() if '.lora_B.' in n]
+        assert {tuple(t.shape) for t in b} == {(32, 2)}
+        assert not any('base_layer' in name for name in names)
+
+    def test_the_values_of_others_stay(self, trunk, form):
+        """A trunk with q and v is the same one without, where B is zero but for q's."""
+        model = self.build(trunk, targets=('q_proj', 'v_proj'), **FORMS[form])
+        plain = MODELS.build(BY_NAME[trunk][1]).eval()
+        plain.load_state_dict({n: t for n, t in model.state_dict().items() if '.lora_' not in n})
+        frames = toy_clips()[:, :, 0]
+        with torch.no_grad():
+            for name, tensor in model.named_parameters():
+                if '.lora_B.' in name:
+                    tensor.zero_()
+            take_lengths(model)
+            torch.testing.assert_close(model(frames), plain(frames))
+            layer = next(n for n, _ in model.named_parameters() if '.lora_B.' in n)
+            model.get_parameter(layer).fill_(0.1)
+        assert not torch.allclose(model(frames), plain(frames))
+
+    @pytest.mark.parametrize('safe', [False, True], ids=['', 'safe'])
+    def test_peft_merges_it_and_takes_it_out_again(self, trunk, form, safe):
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        model = self.build(trunk, targets=('q', 'v'), **FORMS[form])
+        frames = toy_clips()[:, :, 0]
+        expected = model(frames)
+        for layer in (m for m in model.modules() if isinstance(m, BaseTunerLayer)):
+            layer.merge(safe_merge=safe)
+        close(model(frames), expected)
+        plain = MODELS.build(BY_NAME[trunk][1]).eval()
+        plain.load_state_dict({n: t for n, t in model.state_dict().items() if '.lora_' not in n})
+        close(plain(frames), expected)
+        for layer in (m for m in model.modules() if isinstance(m, BaseTunerLayer)):
+            layer.unmerge()
+        close(model(frames), expected)
 
 
 def test_what_tune_trains_stays_trained():
@@ -139,8 +225,9 @@ def test_a_retriever_trains_it_in_both_towers(form):
         (dict(rank=4), 'lora takes r, alpha, dropout, targets, dora, got rank'),
         (dict(r=0), 'lora.r must be a whole number from 1, got 0'),
         (dict(dropout=1.0), r'lora.dropout must be in \[0, 1\), got 1.0'),
-        (dict(targets=('fc9',)), 'must be among c_fc, c_proj, in_proj, out_proj, got fc9'),
-        (dict(targets=('q', 'v')), 'one layer here, in_proj, and LoRA is beside all three or none'),
+        (dict(targets=('fc9',)), 'among c_fc, c_proj, in_proj, k, out_proj, q, v, got fc9'),
+        (dict(targets=()), 'among c_fc, .*, got none'),
+        (dict(targets=('q', 'in_proj')), 'got both in_proj and q, which is a third of it'),
     ],
     ids=str,
 )
