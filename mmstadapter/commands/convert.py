@@ -37,6 +37,8 @@ NAMES = (  # as `weights.SOURCES`, which a test keeps alike
     'side4video-retrieval',
     'side4video-retrieval-eva',
     'st-adapter',
+    'vjepa2-probe',
+    'vjepa2-probes',
     'zeroi2v',
     'openai-clip-text',
     'open_clip-text',

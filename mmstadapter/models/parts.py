@@ -15,13 +15,14 @@ def built(part: Any, registry: Registry = MODELS) -> Any:
     return registry.build(dict(part)) if isinstance(part, Mapping) else part
 
 
-def built_trunk(trunk: Mapping | nn.Module, who: str) -> nn.Module:
+def built_trunk(trunk: Mapping | nn.Module, who: str, clips: bool = False) -> nn.Module:
     """The image encoder of a backbone, from its config or as it is.
 
     Args:
         trunk: config of a trunk, or a trunk, which keeps its weights and what it trains, or a
             transformer of timm, which becomes a frozen one.
         who: the backbone, for messages.
+        clips: whether it may be a video encoder, which takes clips in place of frames.
 
     Raises:
         TypeError: if it is another library's model, or no image encoder.
@@ -36,5 +37,10 @@ def built_trunk(trunk: Mapping | nn.Module, who: str) -> nn.Module:
             f'of one, got {type(module).__name__}, which has no {", ".join(lacking)}. Vision '
             'transformers of timm are taken as they are; what makes another one a trunk says '
             'docs/add_a_trunk.md.'
+        )
+    if getattr(module, 'takes_clips', False) and not clips:
+        raise TypeError(
+            f'{who}: trunk must be an image encoder, got {type(module).__name__}, a video encoder, '
+            'whose tokens are of several frames. ProbeViT and FrameMeanViT take it.'
         )
     return module

@@ -20,6 +20,7 @@ from .st_adapter import STAdapterCase
 from .tables import TableCase, is_table
 from .text import CLIPTextCase, EVATextCase, TokenizerCase
 from .training import TrainingCase
+from .vjepa2 import ProbeCase
 from .zeroi2v import ZeroI2VCase
 
 # (start of `source`, start of `task`) of a case's json -> what compares it
@@ -45,6 +46,7 @@ CASES: dict[tuple[str, str], Callable] = {
     ('MCG-NJU/ZeroI2V', 'ZeroI2V: '): ZeroI2VCase,
     ('OpenGVLab/efficient-video-recognition', 'EVL: '): EVLCase,
     ('alibaba-mmai-research/DiST', 'DiST: '): DiSTCase,
+    ('facebookresearch/vjepa2', 'VJEPA2: attentive probe'): ProbeCase,
 }
 
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'is_table', 'read_case']

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .files import LISTED, listed
 from .lazy import LazyTensors
 from .saving import save_lazily, written_whole
 from .sources import SOURCES
@@ -68,7 +69,8 @@ def _alone(tensor: Tensor) -> Tensor:
 
 def _container(tensors: dict[str, Tensor], target: str) -> dict:
     if target != OURS and SOURCES[target].container:
-        return {SOURCES[target].container: tensors}
+        name = SOURCES[target].container
+        return {name: listed(tensors) if name == LISTED else tensors}
     if any(name.startswith('backbone.') for name in tensors):  # MMEngine's form
         return dict(meta=dict(converted_by='mmstadapter convert'), state_dict=tensors)
     return tensors

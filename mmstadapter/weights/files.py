@@ -11,6 +11,7 @@ from .containers import kind_of, read_content, read_index, refuse_expanded
 from .lazy import MappedTensors
 
 CONTAINERS = ('state_dict', 'model_state_dict', 'model_state', 'model')
+LISTED = 'classifiers'  # under which V-JEPA 2 keeps the state dicts of its probes, in a list
 WRAPPER, COMPILED = 'module.', '_orig_mod'  # names of what DDP and torch.compile wrap
 
 
@@ -33,8 +34,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     archives by `read_torchscript`; neither runs code of the file. Tensors are mapped from
     the file where its format allows, so what is never touched takes no memory. A state dict
     is looked for under ``state_dict``, ``model_state_dict``, ``model_state`` and ``model``; what
-    wrappers put before its names is taken off, see `unwrapped`. Of a checkpoint in shards the
-    path is that of its index, a JSON file beside which they lie.
+    wrappers put before its names is taken off, see `unwrapped`. Several in a list under
+    ``classifiers`` are named ``classifiers.<i>.<name>``, one alone by its own names. Of a
+    checkpoint in shards the path is that of its index, a JSON file beside which they lie.
 
     Raises:
         FileNotFoundError: if there is no such file, or a shard is not there.
@@ -54,7 +56,27 @@ def _read_one(path: Path) -> dict[str, Tensor]:
             f'read_tensors: {path} must hold a dict of tensors, got {type(content).__name__}. '
             'Save model.state_dict() instead.'
         )
+    listed = content.get(LISTED)
+    if isinstance(listed, list) and listed and all(isinstance(part, Mapping) for part in listed):
+        parts = [unwrapped(_only_tensors(part, path)) for part in listed]
+        return numbered(parts) if len(parts) > 1 else parts[0]
     return _only_tensors(_unwrap(content), path)
+
+
+def numbered(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """State dicts of a list as one."""
+    return {f'{LISTED}.{i}.{n}': t for i, part in enumerate(parts) for n, t in part.items()}
+
+
+def listed(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The reverse of `numbered`, as DistributedDataParallel names them; of one its own names."""
+    if not all(name.startswith(f'{LISTED}.') for name in tensors):
+        return [{WRAPPER + name: tensor for name, tensor in tensors.items()}]
+    parts: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        _, number, inner = name.split('.', 2)
+        parts.setdefault(int(number), {})[WRAPPER + inner] = tensor
+    return [parts[i] for i in sorted(parts)]
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:

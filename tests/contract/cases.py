@@ -20,6 +20,21 @@ ROWS = {
     'frame_mean-full': dict(type='mmstadapter.FrameMeanViT', trunk=dict(tune='all')),
     'prompt': dict(type='mmstadapter.PromptViT', num_prompts=3),
     'attn_pool': dict(type='mmstadapter.AttnPoolViT', num_heads=2),
+    'probe': dict(type='mmstadapter.ProbeViT', num_heads=2),
+    'probe-alone': dict(
+        type='mmstadapter.ProbeViT',
+        depth=1,
+        num_heads=2,
+        mlp_ratio=2.0,
+        num_queries=3,
+        complete_block=False,
+        tokens='all',
+        final_norm=False,
+        frames_per_pass=3,
+    ),
+    'probe-full': dict(
+        type='mmstadapter.ProbeViT', depth=2, num_heads=2, with_cp=True, trunk=dict(tune='all')
+    ),
     'timesformer': dict(type='mmstadapter.TimeSformerViT', num_frames=4),
     'timesformer-frame': dict(
         type='mmstadapter.TimeSformerViT', num_frames=4, num_heads=2, class_token='frame'

@@ -3,10 +3,12 @@
 # ruff: noqa: F401  (every class imported here is public, and the package's own names as well)
 
 from .aim import AIMViT
+from .attentive_pooler import AttentivePooler
 from .attn_pool import AttentionPool, AttnPoolViT
 from .dist import DiSTViT
 from .evl import EVLViT
 from .frame_mean import FrameMeanViT
+from .probe import ProbeViT
 from .prompt import PromptViT
 from .shared_trunk import FrameMean, SharedTrunkViT
 from .side4video import Side4VideoViT, SideNetwork

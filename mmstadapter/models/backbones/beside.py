@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..ops.clips import images_of
+from ..ops.clips import check_video, images_of
 from ..trunks.base import Trunk
 from ..trunks.block import Block
 
@@ -29,20 +29,22 @@ def trunk_layers(
         trunk: the image encoder.
         video: (B, 3, T, H, W).
         last: index of the last layer wanted.
-        frames_per_pass: frames taken through a layer at a time; None for all.
+        frames_per_pass: frames taken through a layer at a time; None for all. A video
+            encoder takes whole clips, at least one.
         embedded: whether the tokens before the first layer are yielded too, ahead of it.
         looked: is given the queries and keys of the layer, two of (M, L, D) a chunk, all heads
             side by side. None: nobody reads them.
 
     Yields:
-        Per layer the chunks (M, prefix + N, D), together the B·T frames in order; always the
-        same list, so that a layer that nobody reads is gone when the next exists.
+        Per layer the chunks (M, prefix + N, D), together the B·T frames, or of a video encoder
+        the B clips, in order; always the same list, so that a layer that nobody reads is gone
+        when the next exists.
     """
-    frames = images_of(video)
+    given, portion = rows_of(trunk, video, frames_per_pass)
     recording = torch.is_grad_enabled() and trunk.trains_layers
     with torch.set_grad_enabled(recording):
-        chunks = [trunk.embed(part) for part in frames.split(frames_per_pass or frames.shape[0])]
-    del frames  # as large as the video
+        chunks = [trunk.embed(part) for part in given.split(portion)]
+    del given  # as large as the video
     if embedded:
         yield chunks
     for block in trunk.blocks[: last + 1]:
@@ -52,6 +54,20 @@ def trunk_layers(
             for i in range(len(chunks)):  # no name may hold on to the layer before
                 chunks[i] = _run(block, chunks[i], looked)
         yield chunks
+
+
+def rows_of(trunk: Trunk, video: Tensor, frames_per_pass: int | None = None) -> tuple[Tensor, int]:
+    """What a trunk embeds, and how much of it at a time.
+
+    (B, 3, T, H, W) -> images (B·T, 3, H, W) and frames; of a video encoder the same clips, and
+    how many of them have so many frames.
+    """
+    if not trunk.takes_clips:
+        frames = images_of(video)
+        return frames, frames_per_pass or frames.shape[0]
+    check_video(video)
+    portion = max(1, frames_per_pass // video.shape[2]) if frames_per_pass else video.shape[0]
+    return video, portion
 
 
 def _run(block: Block, x: Tensor, looked: list[tuple[Tensor, Tensor]] | None) -> Tensor:

@@ -35,6 +35,7 @@ class Trunk(Pretrained):
 
     role = 'trunk'
     setting = 'model.backbone.trunk'
+    takes_clips = False  # whether `embed` takes clips (B, 3, T, H, W) in place of frames
     embed_dims: int
     num_prefix_tokens: int  # tokens before the patches: class token, registers
     readout_tokens: int | None = 1  # leading tokens that `readout` needs; None: all
@@ -89,6 +90,10 @@ class Trunk(Pretrained):
     def final_norm(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), the normalisation after the last block."""
         raise TypeError(f'{type(self).__name__} must provide `final_norm`.')
+
+    def norm_tokens(self, x: Tensor) -> Tensor:
+        """Every token behind the last block, under the norm that follows. (M, L, D) -> same."""
+        return self.final_norm(x)
 
     @property
     def joint_dims(self) -> int:

@@ -99,6 +99,7 @@ class CLIPBlock(Block):
         num_heads: attention heads.
         causal: see `Attention`.
         activation: ``'quick_gelu'`` or ``'gelu'``.
+        mlp_ratio: hidden width of the MLP over D, rounded down.
     """
 
     def __init__(
@@ -107,12 +108,13 @@ class CLIPBlock(Block):
         num_heads: int,
         causal: bool = False,
         activation: str = 'quick_gelu',
+        mlp_ratio: float = 4,
     ) -> None:
         super().__init__()
         self.ln_1 = LayerNorm(embed_dims)
         self.attn = Attention(embed_dims, num_heads, causal)
         self.ln_2 = LayerNorm(embed_dims)
-        self.mlp = MLP(embed_dims, 4 * embed_dims, activation)
+        self.mlp = MLP(embed_dims, int(mlp_ratio * embed_dims), activation)
 
     def attend(
         self,

@@ -123,6 +123,10 @@ class MMPretrainViT(WrappedViT):
         """(..., D) -> (..., D): what MMPretrain applies after what `readout` gives."""
         return self._norm({'cls_token': 'ln1', 'avg_featmap': 'ln2'}.get(self.vit.out_type), x)
 
+    def norm_tokens(self, x: Tensor) -> Tensor:
+        """Every token under MMPretrain's ``ln1``, (M, L, D) -> same."""
+        return self._norm('ln1', x)
+
     def _norm(self, name: str | None, x: Tensor) -> Tensor:
         """One of the norms after the layers, where the model has it."""
         norm = getattr(self.vit, name, None) if name else None

@@ -125,6 +125,10 @@ class TimmViT(WrappedViT):
             x = call(self.vit.norm, x)
         return call(self.vit.fc_norm, x)
 
+    def norm_tokens(self, x: Tensor) -> Tensor:
+        """What timm's ``forward_features`` gives, (M, L, D) -> same."""
+        return call(self.vit.norm, x)
+
     def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
         """The file's tensors, its classifier left out, under ``vit.<the file's name>``."""
         tensors = weights.read_tensors(weights.locate(checkpoint))

@@ -1,0 +1,84 @@
+"""V-JEPA 2's attentive probe: `AttentivePooler` on all tokens of a frozen trunk."""
+
+import torch
+from einops import rearrange
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..ops.clips import check_video
+from ..ops.elementwise import keep_in_graph
+from ..parts import built_trunk
+from .attentive_pooler import AttentivePooler
+from .beside import check_portion, idle_parameters, trunk_layers
+
+TOKENS = ('patches', 'all')
+
+
+@MODELS.register_module()
+class ProbeViT(BaseModule):
+    """Frozen trunk whose last tokens, of all frames in one sequence, an attentive probe pools.
+
+    Of an image trunk the tokens of a clip's frames are put one after another; nothing says
+    which frame a token is of. Followed by ``VideoHead(dropout_ratio=0, init_std=None)`` it is
+    V-JEPA 2's ``AttentiveClassifier``. Several probes on one pass of the trunk learn at rates
+    of their own: `ProbesHead`, ``ProbesOptimWrapperConstructor``.
+
+    Args:
+        trunk: the pretrained image or video encoder, or its config.
+        depth, num_heads, mlp_ratio, complete_block, with_cp: see `AttentivePooler`.
+        num_queries: learned queries, whose mean is the feature; one as released.
+        num_probes: probes beside each other, which do not see one another.
+        num_segments: clips of a video that are read together, apart only in the trunk; they
+            follow each other in the batch, as ``SampleFrames(num_clips=...)`` puts them.
+        tokens: ``'patches'``, or ``'all'`` with class token and registers.
+        final_norm: read the tokens behind the trunk's last norm, as V-JEPA 2 does.
+        frames_per_pass: frames the trunk takes at a time; None for all at once.
+
+    Raises:
+        ValueError: for options that do not fit the trunk.
+    """
+
+    def __init__(
+        self, trunk: dict | nn.Module, depth: int = 4, num_heads: int = 16,
+        mlp_ratio: float = 4.0, num_queries: int = 1, complete_block: bool = True,
+        num_probes: int = 1, num_segments: int = 1, tokens: str = 'patches',
+        final_norm: bool = True, frames_per_pass: int | None = 64, with_cp: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.trunk = built_trunk(trunk, 'ProbeViT', clips=True)
+        if tokens not in TOKENS or min(num_probes, num_segments) < 1:
+            raise ValueError(
+                f'ProbeViT: tokens must be one of {", ".join(TOKENS)}, num_probes and '
+                f'num_segments at least 1, got {tokens!r}, {num_probes} and {num_segments}.'
+            )
+        self.out_channels = self.trunk.embed_dims
+        self.num_segments, self.final_norm = num_segments, final_norm
+        self.skipped = self.trunk.num_prefix_tokens if tokens == 'patches' else 0
+        self.frames_per_pass = check_portion(frames_per_pass, 'ProbeViT')
+        options = (depth, num_heads, mlp_ratio, num_queries, complete_block, with_cp)
+        self.probes = nn.ModuleList(
+            AttentivePooler(self.out_channels, *options) for _ in range(num_probes)
+        )
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B·S, 3, T, H, W), S segments a video -> (B, D), or (B, P, D) of P > 1 probes."""
+        x = self.tokens(video)
+        features = [probe(x).mean(dim=1) for probe in self.probes]
+        return features[0] if len(features) == 1 else torch.stack(features, dim=1)
+
+    def tokens(self, video: Tensor) -> Tensor:
+        """What the probes read. (B·S, 3, T, H, W) -> (B, L, D)."""
+        check_video(video, 'ProbeViT')
+        if len(video) % self.num_segments:
+            raise ValueError(
+                f'ProbeViT: the batch must be num_segments={self.num_segments} clips of each '
+                f'video, got {len(video)} clips. Set num_clips of SampleFrames to it.'
+            )
+        last, trunk = len(self.trunk.blocks) - 1, self.trunk
+        for chunks in trunk_layers(trunk, video, last, self.frames_per_pass):
+            x = chunks
+        normed = map(trunk.norm_tokens, x) if self.final_norm else x
+        y = torch.cat([tokens[:, self.skipped :] for tokens in normed])
+        y = keep_in_graph(y, idle_parameters(trunk, last))
+        return rearrange(y, '(b m) l d -> b (m l) d', b=len(video) // self.num_segments)
