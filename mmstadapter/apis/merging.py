@@ -1,13 +1,18 @@
-"""Files of models whose adapters have become part of their trunk."""
+"""Files of models whose adapters have become part of their encoders."""
 
 from pathlib import Path
 
 from mmengine.config import Config
+from torch import nn
 
 from .. import weights
 from ..engine.tuned_checkpoint import write_adapter
+from ..models.backbones.zeroi2v import ZeroI2VViT
+from ..models.lora_folding import encoders_with_lora, fold
 from ..models.merging import merged
 from .adapter_model import read_model
+
+TRUNKS = dict(CLIPViT='openai-clip', EVAViT='eva-clip')  # whose names a trunk's file has
 
 
 def merge(
@@ -16,25 +21,47 @@ def merge(
     trunk: str | Path | None = None,
     checkpoint: str | None = None,
 ) -> None:
-    """Merge the adapters of an adapter file, and write the model as a file like it.
+    """Merge the linear adapters of an adapter file, and write the model as a file like it.
+
+    LoRA and DoRA go into the encoders they are in, ZeroI2V's adapters into its trunk. What else
+    was trained stays as it is.
 
     Args:
         adapter: a file that `mmstadapter fit` or `mmstadapter publish` wrote.
-        out: the .safetensors file to write; it holds the trunk and names no pretrained file.
-        trunk: where to write the merged image model alone, under OpenAI's names.
+        out: the .safetensors file to write; it holds the encoders that were changed, which name
+            no pretrained file.
+        trunk: where to write the merged image model alone, under OpenAI's names, or EVA's.
         checkpoint: the trunk's pretrained file or known name; see :func:`trunk_file` if None.
 
     Raises:
-        TypeError: if its adapters are not linear, or its trunk is none of CLIP's.
+        TypeError: if it has no linear adapters, or its trunk is none that can be written.
         ValueError, RuntimeError, FileNotFoundError: see :func:`read_model`.
     """
     model, _, _, header = read_model(adapter, checkpoint)
-    model.backbone = merged(model.backbone)
+    kind = type(model.backbone.trunk).__name__
+    if trunk is not None and kind not in TRUNKS:
+        raise TypeError(f'merge: --trunk writes {" and ".join(TRUNKS)}, this one is {kind}.')
     config = Config(header['config'])
-    config.model.backbone.update(adapters=[])
-    config.model.backbone.trunk.update(checkpoint=None, dtype=None)
+    for name in merge_model(model):
+        part = config.model
+        for key in name.split('.'):
+            part = part[key]
+        part.update(checkpoint=None, dtype=None, lora=None)
+    if isinstance(model.backbone, ZeroI2VViT):
+        config.model.backbone.update(adapters=[])
     labels = {key: header[key] for key in ('labels',) if key in header}
     write_adapter(out, model, config, whole=True, **labels)
     if trunk is not None:
         tower = model.backbone.trunk.state_dict()
-        weights.save_lazily(weights.from_ours('openai-clip', tower), Path(trunk), dict(format='pt'))
+        weights.save_lazily(weights.from_ours(TRUNKS[kind], tower), Path(trunk), dict(format='pt'))
+
+
+def merge_model(model: nn.Module) -> list[str]:
+    """Merge the linear adapters of a model, in place; names of the encoders that were changed."""
+    changed = encoders_with_lora(model)
+    for encoder in changed.values():
+        fold(encoder)
+    if isinstance(model.backbone, ZeroI2VViT) or not changed:
+        model.backbone = merged(model.backbone)
+        return sorted({*changed, 'backbone.trunk'})
+    return sorted(changed)

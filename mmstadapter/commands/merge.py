@@ -1,14 +1,16 @@
-"""Take ZeroI2V's trained adapters into the image model: the same scores at the image model's cost.
+"""Take trained LoRA, DoRA or ZeroI2V's adapters into the model: same scores, no extra cost.
 
     mmstadapter merge ADAPTER OUT.safetensors [--trunk CLIP.safetensors]
 
-ADAPTER is a file that `mmstadapter fit` or `mmstadapter publish` wrote. OUT is a whole model, of
-which `mmstadapter predict` and whatever else takes an adapter file makes a plain CLIP with heads
-that look at other frames: `ZeroI2VViT` with `adapters=()`. It holds the image model in float32 and
-needs no other file. Its outputs agree with ADAPTER's to about 1e-6.
+ADAPTER is a file that `mmstadapter fit` or `mmstadapter publish` wrote. OUT is a whole model for
+`mmstadapter predict` and whatever else takes an adapter file: without LoRA, and of ZeroI2V a plain
+CLIP with heads that look at other frames, `ZeroI2VViT` with `adapters=()`. It holds the encoders
+that were changed in float32 and needs no pretrained file for them. Its outputs agree with
+ADAPTER's to about 1e-6. What else was trained, such as ST-Adapters, stays as it is.
 
---trunk writes the merged image model alone besides, under OpenAI's names, for
-`model.backbone.trunk.checkpoint` of a config with `model.backbone.adapters=()`.
+--trunk writes the merged image model alone besides, under OpenAI's names (of EVA's under EVA's),
+for `model.backbone.trunk.checkpoint` of a config without `lora`, or with
+`model.backbone.adapters=()`.
 """
 
 from pathlib import Path

@@ -49,7 +49,8 @@ def check(model: nn.Module) -> None:
     """Raise TypeError for what cannot be merged."""
     if not isinstance(model, ZeroI2VViT):
         raise TypeError(
-            f'merge: only the adapters of ZeroI2VViT are linear, got {type(model).__name__}.'
+            'merge: LoRA, DoRA and the adapters of ZeroI2VViT are linear, others are not; this is '
+            f'{type(model).__name__} without LoRA in its encoders.'
         )
     for block in model.trunk.blocks:
         if type(block) is not CLIPBlock:

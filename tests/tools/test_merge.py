@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from safetensors.torch import load_file
@@ -10,8 +11,9 @@ from torch import nn
 from mmstadapter.apis.adapter_model import read_model
 from mmstadapter.commands.merge import main
 from mmstadapter.engine.tuned_checkpoint import read_adapter, write_adapter
-from mmstadapter.models import CLIPViT
-from mmstadapter.testing import TINY_ARCH, tiny_trunk, toy_clips, write_clip_file
+from mmstadapter.models import CLIPText, CLIPViT
+from mmstadapter.models.lora_folding import fold
+from mmstadapter.testing import TINY_ARCH, tiny_text, tiny_trunk, toy_clips, write_clip_file
 
 PIPELINE = [dict(type='mmstadapter.VideoInit'), dict(type='PackActionInputs')]
 
@@ -22,9 +24,9 @@ def adapter(request, tmp_path):
     return write(tmp_path, 'ZeroI2VViT', request.param, num_frames=4, shifts=[[-1, 8], [1, 8]])
 
 
-def write(folder, kind: str, dtype: str | None, **options):
+def write(folder, kind: str, dtype: str | None, more: dict | None = None, **options):
     checkpoint = write_clip_file(folder / 'clip.safetensors', seed=4)
-    trunk = tiny_trunk(checkpoint=checkpoint, tune='after_blocks', dtype=dtype)
+    trunk = tiny_trunk(checkpoint=checkpoint, tune='after_blocks', dtype=dtype) | (more or {})
     backbone = dict(type=f'mmstadapter.{kind}', trunk=trunk, **options)
     head = dict(type='mmstadapter.VideoHead', in_channels=32, num_classes=2)
     model = dict(type='Recognizer3D', backbone=backbone, cls_head=head)
@@ -32,7 +34,7 @@ def write(folder, kind: str, dtype: str | None, **options):
     trained = MODELS.build(config.model)
     trained.init_weights()
     for parameter in (p for p in trained.parameters() if p.requires_grad):
-        nn.init.normal_(parameter, std=0.1)
+        nn.init.normal_(parameter, mean=float(parameter.dim() == 1), std=0.1)
     write_adapter(folder / 'adapter.safetensors', trained, config, labels=['a', 'b'])
     return folder / 'adapter.safetensors'
 
@@ -68,6 +70,59 @@ def test_the_merged_trunk_is_a_clip_file(adapter, tmp_path):
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
 
 
+@pytest.mark.parametrize(
+    'dora, targets, dtype',
+    [(False, None, 'float16'), (False, ['q', 'v'], None), (True, ['q', 'v', 'c_fc'], None)],
+    ids=['lora in 16 bit', 'lora on q and v', 'dora'],
+)
+class TestLoRA:
+    @pytest.fixture
+    def low_rank(self, dora, targets, dtype, tmp_path):
+        pytest.importorskip('peft', reason='peft is not installed')
+        lora = dict(r=2, alpha=4, dora=dora, targets=targets)
+        return write(tmp_path, 'STAdapterViT', dtype, dict(lora=lora), bottleneck_dims=8)
+
+    def test_it_goes_into_the_trunk_beside_adapters_that_stay(self, low_rank, dtype, tmp_path):
+        before = scores(read_model(low_rank).model)
+        main(
+            [
+                str(low_rank),
+                str(tmp_path / 'm.safetensors'),
+                '--trunk',
+                str(tmp_path / 't.safetensors'),
+            ]
+        )
+        (tmp_path / 'clip.safetensors').unlink()
+        made = read_model(tmp_path / 'm.safetensors').model
+        torch.testing.assert_close(scores(made), before, atol=1e-6, rtol=1e-6)
+        assert not any('.lora_' in name for name in made.state_dict())
+        assert any('after_attn' in name for name in made.state_dict())
+        trunk = CLIPViT(dict(TINY_ARCH), checkpoint=str(tmp_path / 't.safetensors'))
+        trunk.init_weights()
+        ours = trunk.state_dict()
+        assert all(torch.equal(ours[n], t) for n, t in made.backbone.trunk.state_dict().items())
+
+
+def test_lora_is_merged_beside_zeroi2vs_adapters_and_in_text_towers(tmp_path):
+    pytest.importorskip('peft', reason='peft is not installed')
+    lora = dict(lora=dict(r=2, targets=['q', 'v']))
+    adapter = write(tmp_path, 'ZeroI2VViT', None, lora, shifts=[[-1, 8]])
+    before = scores(read_model(adapter).model)
+    main([str(adapter), str(tmp_path / 'merged.safetensors')])
+    made = read_model(tmp_path / 'merged.safetensors').model
+    torch.testing.assert_close(scores(made), before, atol=1e-6, rtol=1e-6)
+    tower = CLIPText(**{k: v for k, v in tiny_text(lora=dict(r=2)).items() if k != 'type'})
+    ids = torch.tensor([[1, 3, 4, 2, 0], [1, 5, 3, 4, 2]])
+    with torch.no_grad():
+        for name, parameter in tower.named_parameters():
+            if '.lora_B.' in name:
+                nn.init.normal_(parameter, std=0.1)
+        expected = F.normalize(tower(ids)[0], dim=-1)
+        fold(tower)
+        made = F.normalize(tower(ids)[0], dim=-1)
+        torch.testing.assert_close(made, expected, atol=1e-6, rtol=1e-6)
+
+
 def fails(*arguments) -> None:
     with pytest.raises(SystemExit) as end:
         main(list(map(str, arguments)))
@@ -77,7 +132,7 @@ def fails(*arguments) -> None:
 def test_adapters_that_are_not_linear_are_refused(tmp_path, capsys):
     adapter = write(tmp_path, 'AIMViT', None)
     fails(adapter, tmp_path / 'merged.safetensors')
-    assert 'only the adapters of ZeroI2VViT are linear, got AIMViT' in capsys.readouterr().err
+    assert 'others are not; this is AIMViT without LoRA' in capsys.readouterr().err
     assert not (tmp_path / 'merged.safetensors').exists()
 
 
