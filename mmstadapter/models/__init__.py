@@ -2,7 +2,7 @@
 
 from . import backbones
 from .backbones import *  # noqa: F403  (its __all__ is below)
-from .heads import MultiTaskHead, TextHead, VideoHead
+from .heads import MultiTaskHead, ProbesHead, TextHead, VideoHead
 from .retrieval import (
     ContrastiveLoss,
     MeanPoolSimilarity,
@@ -26,6 +26,7 @@ __all__ = [
     'MMPretrainViT',
     'MultiTaskHead',
     'MeanPoolSimilarity',
+    'ProbesHead',
     'Retriever',
     'SequentialSimilarity',
     'TextHead',

@@ -1,7 +1,8 @@
 """Heads: pooled features to class scores."""
 
 from .multi_task_head import MultiTaskHead
+from .probes_head import ProbesHead
 from .text_head import TextHead
 from .video_head import VideoHead
 
-__all__ = ['MultiTaskHead', 'TextHead', 'VideoHead']
+__all__ = ['MultiTaskHead', 'ProbesHead', 'TextHead', 'VideoHead']
