@@ -91,7 +91,8 @@ setup(
     include_package_data=True,
     install_requires=requirements('runtime') + mmcv(),
     extras_require={
-        name: requirements(name) for name in ('full', 'timm', 'search', 'hub', 'peft', 'dev')
+        name: requirements(name)
+        for name in ('full', 'timm', 'search', 'hub', 'peft', 'mteb', 'dev')
     },
     entry_points={'console_scripts': ['mmstadapter = mmstadapter_cli:main']},
     cmdclass={'build_py': BuildWithMim},
