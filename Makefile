@@ -1,4 +1,4 @@
-# make demo | benchmark | test | lint: each sets up .venv by itself.
+# make demo | leaderboard | test | lint: each sets up .venv by itself.
 # PYTHON=python3.12 chooses the Python. `make test-all` sets up .venv-full too.
 
 VENV ?= .venv
@@ -22,11 +22,11 @@ export PYTHONUNBUFFERED = 1
 SHIPPED := $(shell find mmstadapter mmstadapter_cli.py configs tools -type f \
 	-not -name '*.pyc' -not -path 'mmstadapter/.mim/*')
 
-.PHONY: help install install-full demo benchmark test test-all test-long test-full trials keys lint format clean
+.PHONY: help install install-full demo leaderboard test test-all test-long test-full trials keys lint format clean
 
 help:
 	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
-	@echo 'make benchmark the methods of the paper on it, three seeds, into docs/ (up to an hour)'
+	@echo 'make leaderboard  all methods on it and on harder tasks, three seeds, into docs/ (hours)'
 	@echo 'make test      run the quick tests (under three minutes on two cores)'
 	@echo 'make test-all  and the long ones, and all again beside every optional library (half an hour)'
 	@echo 'make trials    break videos, runs, files and settings: nothing may go wrong in silence (half an hour)'
@@ -79,9 +79,9 @@ $(VENV)/.package: $(VENV)/.needs setup.py pyproject.toml MANIFEST.in model-index
 demo: install
 	$(BIN)/mmstadapter demo
 
-# Goes on where it was stopped. BENCHMARK_ARGS='--methods bitfit --seeds 0' chooses runs.
-benchmark: install
-	$(BIN)/mmstadapter benchmark $(BENCHMARK_ARGS)
+# Goes on where it was stopped. LEADERBOARD_ARGS='--methods bitfit --seeds 0' chooses runs.
+leaderboard: install
+	$(BIN)/mmstadapter leaderboard $(LEADERBOARD_ARGS)
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow and not processes'

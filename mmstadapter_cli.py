@@ -37,7 +37,7 @@ COMMANDS = {
     'retrieval-metrics': 'Rank saved text-video features: recall, median and mean rank.',
     'parity': "Compare our models with numbers that the authors' code produced.",
     'demo': 'Train, test and search on moving digits, from nothing to a table and a picture.',
-    'benchmark': 'Compare ways to adapt an image model to video on moving digits.',
+    'leaderboard': 'Compare all methods on the data sets that make themselves, and make the page.',
 }
 USAGE = 'mmstadapter COMMAND [ARGUMENTS]      (mmstadapter COMMAND --help says which)'
 

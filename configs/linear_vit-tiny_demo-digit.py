@@ -1,6 +1,6 @@
 """Linear probe, tiny CLIP, 8 frames, moving digits: which digit it is.
 
-93.3 % on unseen handwriting, the mean of seeds 0, 1, 2 (docs/benchmark.md).
+93.3 % on unseen handwriting, the mean of seeds 0, 1, 2 (docs/leaderboard.md).
 
     mim train mmstadapter linear_vit-tiny_demo-digit.py
 """

@@ -1,6 +1,6 @@
 """Side4Video 4x48, tiny CLIP, 8 frames, moving digits: which digit it is.
 
-93.1 % on unseen handwriting, the mean of seeds 0, 1, 2 (docs/benchmark.md).
+93.1 % on unseen handwriting, the mean of seeds 0, 1, 2 (docs/leaderboard.md).
 
     mim train mmstadapter side4video_vit-tiny_demo-digit.py
 """

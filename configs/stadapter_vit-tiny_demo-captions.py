@@ -2,7 +2,7 @@
 
 Adapters, final norm, projection and text tower are trained together from the start. Other
 captions of a batch are negatives of a caption, too (`text_negatives`): otherwise the text tower
-makes opposite motions one before the adapters see a motion. Figures: docs/benchmark.md; models
+makes opposite motions one before the adapters see a motion. Figures: docs/leaderboard.md; models
 that do not look at the order of frames reach at most 50.0 R@1.
 
     mim train mmstadapter stadapter_vit-tiny_demo-captions.py

@@ -1,6 +1,6 @@
 """ST-Adapter 4x48, tiny CLIP, 8 frames, moving digits: which digit it is.
 
-94.6 % on unseen handwriting, the mean of seeds 0, 1, 2 (docs/benchmark.md).
+94.6 % on unseen handwriting, the mean of seeds 0, 1, 2 (docs/leaderboard.md).
 
     mim train mmstadapter stadapter_vit-tiny_demo-digit.py
 """

@@ -44,6 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             add('--steps', type=int, default=1000, help='of training [1000]')
             add('--batch-size', type=int, default=64, help='stills a step [64]')
             add('--seed', type=int, default=0, help='another start of chance [0]')
+            add('--tower', choices=('clip', 'timm'), default='clip', help='image tower [clip]')
             continue
         add('--root', type=Path, default=Path('data') / name, help=f'its folder [data/{name}]')
         if name in ('moving_digits', 'blinking_digits'):

@@ -1,1 +1,1 @@
-"""The demonstration and the benchmark on moving digits."""
+"""The demonstration and the leaderboard on data sets that make themselves."""

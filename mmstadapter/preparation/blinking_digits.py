@@ -52,7 +52,7 @@ def timing(count: int, rng: np.random.Generator) -> np.ndarray:
     return np.repeat(np.arange(len(lengths)) % 2, lengths)
 
 
-def pictures(originals: list[np.ndarray], key: tuple[int, ...]) -> np.ndarray:
+def pictures(originals: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
     """A scene without and with its digit, noise and all, (2, 32, 32, 3) uint8 RGB."""
     rng = np.random.default_rng(key)
     glyph = originals[rng.integers(len(originals))]
@@ -63,11 +63,11 @@ def pictures(originals: list[np.ndarray], key: tuple[int, ...]) -> np.ndarray:
     return np.stack([scenes.expose(p, np.random.default_rng((*key, 1))) for p in pair])
 
 
-def film(originals: list[np.ndarray], scene: tuple[int, ...], count: int) -> np.ndarray:
+def film(originals: np.ndarray, scene: tuple[int, ...], count: int) -> np.ndarray:
     """Render a clip, (16, 32, 32, 3) uint8 RGB.
 
     Args:
-        originals: handwriting of the digit.
+        originals: handwriting of the digit, (n, 8, 8).
         scene: random key of the pictures; clips that share it are made of the same two.
         count: appearances.
     """

@@ -41,7 +41,7 @@ def plan(split: str, size: str) -> Iterator[tuple[str, Scene, tuple[int, ...]]]:
                     yield f'train/{name}_{copy}.mp4', scene, (0, digit, c, m, copy)
 
 
-def film(scene: Scene, originals: list[np.ndarray], key: tuple[int, ...]) -> np.ndarray:
+def film(scene: Scene, originals: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
     """Render a clip with one of a digit's originals, (24, 32, 32, 3) uint8 RGB."""
     rng = np.random.default_rng(key)
     return scenes.film(scene, originals[rng.integers(len(originals))], rng)

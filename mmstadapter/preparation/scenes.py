@@ -2,7 +2,7 @@
 
 Everything that makes the data set lives here as plain functions of a random
 generator: words, glyphs, single pictures and clips. `moving_digits.py` films scenes,
-`tiny_clip.py` photographs them, further benchmarks can do either with other seeds.
+`tiny_clip.py` photographs them, `blinking_digits.py` lets a digit come and go.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,12 @@
-"""Pretrain the tiny CLIP of the benchmark: an image and a text tower, on captioned stills.
+"""Pretrain the tiny CLIP of the leaderboard: an image and a text tower, on captioned stills.
 
     mmstadapter prepare tiny_clip        # two or three minutes, once
+    mmstadapter prepare tiny_clip --tower timm --out data/moving_digits/timm_tiny.safetensors
 
 It sees stills of training handwriting only, rendered on the fly, and no motion. One
 safetensors file under OpenAI's names, in 16 bit, is what comes out; a file that is
-there is kept.
+there is kept. With ``--tower timm`` the image tower is one of timm, trained likewise, and the
+file holds it alone under timm's names.
 """
 
 import json
@@ -23,25 +25,39 @@ from torch import Tensor, nn
 from . import scenes, words
 
 OUT = 'data/moving_digits/clip_tiny.safetensors'
+TRUNKS = dict(clip='_base_/trunks/clip_vit-tiny.py', timm='_base_/trunks/timm_vit-tiny.py')
+JOINT_DIMS = 64  # of images and sentences
 CAPTION_WEIGHTS = (1.0, 0.5, 0.5)  # the digit alone, with its colour, with its pattern
 CURRICULUM = 0.4  # share of the steps in which place, size and angle grow to full jitter
 WARMUP = 0.1  # share of the steps in which the learning rate rises
 
 
 class TinyCLIP(nn.Module):
-    """Image tower, text tower and temperature; features are returned normalised."""
+    """Image tower, text tower and temperature; features are returned normalised.
 
-    def __init__(self) -> None:
+    Args:
+        tower: of `TRUNKS`, the image tower.
+    """
+
+    def __init__(self, tower: str = 'clip') -> None:
         super().__init__()
+        from mmaction.registry import MODELS
         from mmengine.config import Config
 
-        from .. import CLIPText, CLIPViT, shipped
+        from .. import CLIPText, shipped
 
-        config = Config.fromfile(shipped.config('_base_/trunks/clip_vit-tiny.py'))
-        arch = config.trunk.arch.to_dict()
-        self.visual = CLIPViT(arch, tune='all', with_proj=True)
+        config = Config.fromfile(shipped.config(TRUNKS[tower]))
+        self.is_clip = tower == 'clip'
+        own = dict(with_proj=True) if self.is_clip else {}  # CLIP's projection is in its trunk
+        settings = config.trunk.to_dict() | dict(checkpoint=None, tune='all', **own)
+        self.visual = MODELS.build(settings)
+        self.project = (
+            self.visual.project
+            if self.is_clip
+            else nn.Linear(self.visual.embed_dims, JOINT_DIMS, bias=False)
+        )
         self.tokenizer = words.tokenizer()
-        self.text = CLIPText(dict(words.TEXT_ARCH, output_dims=arch['output_dims']))
+        self.text = CLIPText(dict(words.TEXT_ARCH, output_dims=JOINT_DIMS))
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         shape = (1, 3, 1, 1)
         self.mean = torch.tensor(config.data_preprocessor.mean).view(shape)
@@ -51,7 +67,8 @@ class TinyCLIP(nn.Module):
         """(M, 32, 32, 3) uint8 RGB -> (M, E), of length one."""
         images = torch.from_numpy(stills).permute(0, 3, 1, 2).float()
         tokens = self.visual((images - self.mean) / self.std)
-        return F.normalize(self.visual.project(self.visual.final_norm(tokens[:, 0])), dim=-1)
+        features = self.visual.final_norm(self.visual.readout(tokens))
+        return F.normalize(self.project(features), dim=-1)
 
     def read(self, captions: list[str]) -> Tensor:
         """B captions -> (B, E), of length one."""
@@ -59,9 +76,13 @@ class TinyCLIP(nn.Module):
         return F.normalize(sentences, dim=-1)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything under OpenAI's names, in 16 bit."""
-        named = {f'visual.{name}': tensor for name, tensor in self.visual.state_dict().items()}
-        named |= self.text.state_dict() | {'logit_scale': self.logit_scale.detach()}
+        """In 16 bit, both towers under OpenAI's names or the image tower under timm's."""
+        visual = self.visual.state_dict()
+        if self.is_clip:
+            named = {f'visual.{name}': tensor for name, tensor in visual.items()}
+            named |= self.text.state_dict() | {'logit_scale': self.logit_scale.detach()}
+        else:
+            named = {name.removeprefix('vit.'): tensor for name, tensor in visual.items()}
         return {name: tensor.half().contiguous() for name, tensor in named.items()}
 
 
@@ -141,7 +162,13 @@ def zero_shot_accuracy(model: TinyCLIP, glyphs: list[np.ndarray], size: int = 10
     return 100 * sum(right) / size
 
 
-def prepare(out: str | Path = OUT, steps: int = 1000, batch_size: int = 64, seed: int = 0) -> float:
+def prepare(
+    out: str | Path = OUT,
+    steps: int = 1000,
+    batch_size: int = 64,
+    seed: int = 0,
+    tower: str = 'clip',
+) -> float:
     """Make the file unless it is there; returns zero-shot accuracy on unseen handwriting."""
     out = Path(out)
     if out.exists():
@@ -150,7 +177,7 @@ def prepare(out: str | Path = OUT, steps: int = 1000, batch_size: int = 64, seed
         print(f'{out}: there already, {accuracy:.1f} % zero-shot digits on unseen handwriting')
         return accuracy
     torch.manual_seed(seed)
-    model = TinyCLIP()
+    model = TinyCLIP(tower)
     train(model, steps, batch_size, seed)
     accuracy = zero_shot_accuracy(model, scenes.split_glyphs()['val'])
     metadata = dict(

@@ -1,4 +1,4 @@
-"""The words of the benchmark's captions and their token ids."""
+"""The words of the leaderboard's captions and their token ids."""
 
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ TEXT_ARCH = dict(  # of the text tower; its joint width is the image tower's
 
 
 def tokenizer() -> 'WordTokenizer':
-    """The tokenizer of the benchmark's captions: at most ten of its words each."""
+    """The tokenizer of the leaderboard's captions: at most ten of its words each."""
     from .. import WordTokenizer
 
     return WordTokenizer(WORDS, CONTEXT_LENGTH)
