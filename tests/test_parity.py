@@ -59,6 +59,7 @@ QUANTITIES = dict(
     st_adapter_2_pre_mlp=75,
     st_adapter_4_both_k333=132,
     st_adapter_5_last2_k133=94,
+    tempme_2_two_heads_three_frames=70,
     vjepa2_2_one_block=51,
     zeroi2v_1_one_head_each_way=208,
     zeroi2v_4_ablation_right=191,

@@ -37,6 +37,7 @@ NAMES = (  # as `weights.SOURCES`, which a test keeps alike
     'side4video-retrieval',
     'side4video-retrieval-eva',
     'st-adapter',
+    'tempme',
     'vjepa2-probe',
     'vjepa2-probes',
     'zeroi2v',

@@ -12,7 +12,14 @@ from .retrieval import (
     gather_rows,
     score,
 )
-from .text_towers import CLIPText, CLIPTokenizer, EVAText, WordTokenizer, text_mask
+from .text_towers import (
+    CLIPText,
+    CLIPTokenizer,
+    EVAText,
+    TempMeText,
+    WordTokenizer,
+    text_mask,
+)
 from .trunks import CLIPBlock, CLIPViT, EVAViT, MMPretrainViT, TimmViT, Trunk
 
 __all__ = [
@@ -29,6 +36,7 @@ __all__ = [
     'ProbesHead',
     'Retriever',
     'SequentialSimilarity',
+    'TempMeText',
     'TextHead',
     'TimmViT',
     'TokenSimilarity',

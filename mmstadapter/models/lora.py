@@ -16,7 +16,7 @@ from . import lora_parts
 
 OPTIONS = dict(r=8, alpha=16, dropout=0.0, targets=None, dora=False)
 WRAPPED = '.base_layer.'  # in peft's name of a layer's own tensors
-ADDED = ('.lora_A.', '.lora_B.', '.lora_magnitude_vector.', '.lora_embedding_')
+ADDED = ('.lora_A.', '.lora_B.', '.lora_magnitude_vector.', '.lora_embedding_', 'low_rank.')
 
 
 def insert(encoder: nn.Module, options: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from .retrieval_data import FrameSamplingCase, PairingCase
 from .side4video import Side4VideoCase
 from .st_adapter import STAdapterCase
 from .tables import TableCase, is_table
+from .temp_me import TempMeCase
 from .text import CLIPTextCase, EVATextCase, TokenizerCase
 from .training import TrainingCase
 from .vjepa2 import ProbeCase
@@ -47,6 +48,7 @@ CASES: dict[tuple[str, str], Callable] = {
     ('OpenGVLab/efficient-video-recognition', 'EVL: '): EVLCase,
     ('alibaba-mmai-research/DiST', 'DiST: '): DiSTCase,
     ('facebookresearch/vjepa2', 'VJEPA2: attentive probe'): ProbeCase,
+    ('LunarShen/TempMe', 'TempMe: '): TempMeCase,
 }
 
 __all__ = ['CASES', 'Line', 'ModelCase', 'compare', 'is_table', 'read_case']

@@ -84,6 +84,24 @@ ROWS = {
     'side4video-full': dict(
         type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8, trunk=dict(tune='all')
     ),
+    'temp_me': dict(
+        type='mmstadapter.TempMeViT',
+        num_frames=4,
+        merge_layers=(1,),
+        merge_frames=(2,),
+        tome_r=1,
+        lora_dims=4,
+    ),
+    'temp_me-whole': dict(
+        type='mmstadapter.TempMeViT',
+        num_frames=4,
+        merge_layers=(0, 2),
+        merge_frames=(1, 4),
+        proportions=(0.0, 0.4),
+        prop_attn=False,
+        lora_dims=0,
+        with_cp=True,
+    ),
     'aim': dict(type='mmstadapter.AIMViT', num_frames=4, trunk=dict(tune='after_blocks')),
     'aim-two': dict(type='mmstadapter.AIMViT', time_in=True, scale=1.0, with_cp=True),
     'zeroi2v': dict(type='mmstadapter.ZeroI2VViT', num_frames=4, trunk=dict(tune='after_blocks')),

@@ -79,6 +79,17 @@ COLUMNS = {
         idle=('trunk.ln_post',),
     ),
     'DiSTViT': Column(dist, idle=('trunk.ln_post', 'layers.2.to_temporal')),
+    'TempMeViT': Column(
+        dict(
+            type='mmstadapter.TempMeViT',
+            trunk=tiny_trunk(),
+            num_frames=4,
+            merge_layers=[1],
+            merge_frames=[2],
+            lora_dims=16,
+        )
+    ),
+    'TempMeText': Column(tiny_text(type='mmstadapter.TempMeText', lora_dims=16)),
     'Side4VideoViT': Column(side, idle=('trunk.ln_post',)),
     'Retriever': Column(tiny_retriever(), idle=('backbone.after_attn.2.',)),
 }

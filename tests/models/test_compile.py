@@ -68,9 +68,10 @@ def test_a_recogniser_trains_and_predicts_the_same(options, backend):
         dict(type='mmstadapter.ZeroI2VViT', shifts=[(-1, 8), (2, 16)], dropout=0.0),
         dict(type='mmstadapter.ZeroI2VViT', adapters=('attn_qkv',), dropout=0.0, with_cp=True),
         dict(type='mmstadapter.EVLViT', blocks='last_2', dropout=0.0, **BESIDE),
+        dict(type='mmstadapter.TempMeViT', merge_layers=[1], merge_frames=[2], with_cp=True),
         dict(type='mmstadapter.DiSTViT', dims=16, temporal_dims=8, output_dims=24, **BESIDE),
     ],
-    ids=['aim', 'aim-recomputed', 'zeroi2v', 'zeroi2v-recomputed', 'evl', 'dist'],
+    ids=['aim', 'aim-recomputed', 'zeroi2v', 'zeroi2v-recomputed', 'evl', 'temp_me', 'dist'],
 )
 @pytest.mark.slow
 def test_comparators_are_one_graph(options):

@@ -1,5 +1,7 @@
 """The types in which numbers are multiplied and added up."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -13,3 +15,10 @@ def working_dtype(x: Tensor) -> torch.dtype:
 def summing_dtype(x: Tensor) -> torch.dtype:
     """The type in which many values of x are added up: float32 at least."""
     return torch.promote_types(x.dtype, torch.float32)
+
+
+def in_full(device: torch.device) -> AbstractContextManager:
+    """Without autocast, on devices that have it."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

@@ -49,6 +49,7 @@ class Retriever(BaseModel):
             text tower's pretrained file; a random tower starts at 1/0.07.
         num_frames: if given, videos of other lengths are refused.
         data_preprocessor: as for MMAction2's recognisers.
+        train_scale: whether the logit scale is trained.
 
     Raises:
         ValueError: if the parts do not fit together.
@@ -66,6 +67,7 @@ class Retriever(BaseModel):
         logit_scale: float | None = None,
         num_frames: int | None = None,
         data_preprocessor: dict | nn.Module | None = None,
+        train_scale: bool = True,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         if gather not in GRADIENTS:
@@ -80,7 +82,7 @@ class Retriever(BaseModel):
         self.gather, self.micro_batch, self.num_frames = gather, micro_batch, num_frames
         self.starts_at = logit_scale
         start = math.log(START_SCALE) if logit_scale is None else logit_scale
-        self.logit_scale = nn.Parameter(torch.tensor(float(start)))
+        self.logit_scale = nn.Parameter(torch.tensor(float(start)), train_scale)
         check_parts(self)
 
     def init_weights(self) -> None:

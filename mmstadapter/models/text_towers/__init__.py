@@ -3,6 +3,7 @@
 from .clip_text import CLIPText, EVAText
 from .clip_tokenizer import CLIPTokenizer
 from .packing import text_mask
+from .temp_me_text import TempMeText
 from .word_tokenizer import WordTokenizer
 
-__all__ = ['CLIPText', 'CLIPTokenizer', 'EVAText', 'WordTokenizer', 'text_mask']
+__all__ = ['CLIPText', 'CLIPTokenizer', 'EVAText', 'TempMeText', 'WordTokenizer', 'text_mask']
