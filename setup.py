@@ -92,7 +92,7 @@ setup(
     install_requires=requirements('runtime') + mmcv(),
     extras_require={
         name: requirements(name)
-        for name in ('full', 'timm', 'search', 'hub', 'peft', 'mteb', 'dev')
+        for name in ('full', 'timm', 'search', 'hub', 'peft', 'mteb', 'tokenizers', 'dev')
     },
     entry_points={'console_scripts': ['mmstadapter = mmstadapter_cli:main']},
     cmdclass={'build_py': BuildWithMim},

@@ -5,12 +5,14 @@
     mmstadapter convert --from openai-clip-text --to mmstadapter openai/ViT-B-16 DST
 
 SRC is a file or a known name, DST ends in .safetensors or .pth. CLIP files (openai-clip,
-open_clip, hf-clip, eva-clip) hold an image tower: `mmstadapter` then means a file for
-`model.backbone.trunk.checkpoint`. The names with -text take the text tower out of the same
-files, for `model.text_tower.checkpoint`. Files of st-adapter hold a recogniser, or its trained
-part alone as the official code saves it: `mmstadapter` then means a checkpoint for `load_from`
-and `mmstadapter test`, whose trunk supplies what the file lacks. Files of side4video-clip and
-side4video-eva hold recognisers too, running statistics included.
+open_clip, hf-clip, eva-clip) and those of SigLIP and PE-Core (siglip-open_clip, siglip-hf,
+pe-open_clip) hold an image tower: `mmstadapter` then means a file for
+`model.backbone.trunk.checkpoint`, of the last three under timm's names. The names with -text
+take the text tower out of the same files, for `model.text_tower.checkpoint`. Files of
+st-adapter hold a recogniser, or its trained part alone as the official code saves it:
+`mmstadapter` then means a checkpoint for `load_from` and `mmstadapter test`, whose trunk
+supplies what the file lacks. Files of side4video-clip and side4video-eva hold recognisers too,
+running statistics included.
 
 Tensors go from file to file one by one: writing a .safetensors file of any size takes about
 1.5 GB of memory, a .pth file may take its own size besides.
@@ -27,6 +29,9 @@ NAMES = (  # as `weights.SOURCES`, which a test keeps alike
     'hf-clip',
     'eva-clip',
     'eva-open_clip',
+    'siglip-open_clip',
+    'siglip-hf',
+    'pe-open_clip',
     'aim',
     'aim-imagenet',
     'clip4clip',
@@ -46,6 +51,8 @@ NAMES = (  # as `weights.SOURCES`, which a test keeps alike
     'open_clip-module-text',
     'hf-clip-text',
     'eva-clip-text',
+    'siglip-open_clip-text',
+    'siglip-hf-text',
 )
 
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..models.retrieval import Retriever
-from ..models.text_towers import text_mask
 from .account import Account, account_of
 from .fitting import largest_batch
 
@@ -110,7 +109,7 @@ def loss_of(model: nn.Module, video: Tensor, **targets: Tensor) -> Tensor:
         rows, contrast = torch.arange(len(ids)), model.contrast
         owners = rows if contrast.needs_owners else None
         captions = rows if contrast.text_negatives else None
-        losses = model._losses(states, frames, text_mask(ids), owners, captions)
+        losses = model._losses(states, frames, model.mask(ids), owners, captions)
         return torch.stack([v for name, v in losses.items() if name.startswith('loss')]).sum()
     feats, options = model.extract_feat(video[:, None])
     scores = model.cls_head(feats, **options)

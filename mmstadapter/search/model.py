@@ -153,7 +153,8 @@ class SearchModel:
         tokenizer = self.model.tokenizer
         if not hasattr(tokenizer, 'pieces'):  # one that refuses long captions
             return 0
-        return max(0, len(tokenizer.pieces(caption)) - (tokenizer.context_length - 2))
+        room = tokenizer.context_length - getattr(tokenizer, 'num_ends', 2)  # start and end
+        return max(0, len(tokenizer.pieces(caption)) - room)
 
     def segments(self, path: str | Path, seconds: float) -> Iterator[Segment]:
         """A video's segments in order, see :func:`mmstadapter.search.windows.segments`."""

@@ -7,7 +7,8 @@ from .lazy import LazyTensors
 from .numbers import require_numbers
 from .saving import save_lazily
 from .sources import SOURCES, from_ours, to_ours
-from .text import load_logit_scale, load_text
+from .text import load_logit_scale, load_number, load_siglip_text, load_text
+from .timm import load_timm
 from .visual import Fingerprint, fingerprint, load_eva_visual, load_visual
 
 __all__ = [
@@ -23,7 +24,10 @@ __all__ = [
     'known_name',
     'load_eva_visual',
     'load_logit_scale',
+    'load_number',
+    'load_siglip_text',
     'load_text',
+    'load_timm',
     'load_visual',
     'locate',
     'open_tensors',

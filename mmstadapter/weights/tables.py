@@ -16,8 +16,11 @@ from .lazy import LazyTensors
 KINDS = {
     'trunk': 'an image tower',
     'eva-trunk': 'an image tower of EVA-CLIP',
+    'siglip-trunk': 'an image tower of SigLIP',
+    'pe-trunk': 'an image tower of PE-Core',
     'model': 'a whole model',
     'text': 'a text tower',
+    'siglip-text': 'a text tower of SigLIP',
 }
 PROJECTIONS = ('proj', 'head.weight', 'head.bias', 'text_projection')
 
@@ -70,6 +73,25 @@ class AxesRule(Rule):
         return [_behind(_ahead(whole, self.before), self.after)]
 
 
+@dataclass(frozen=True)
+class RowsRule(Rule):
+    """A tensor of ours that is a share of the rows of one elsewhere; other rules have the rest.
+
+    Args:
+        first, last: which of ``of`` equal parts, ``last`` not included.
+        of: how many parts theirs has.
+    """
+
+    first: int = 0
+    last: int = 1
+    of: int = 1
+
+    def join(self, parts: list[Tensor]) -> Tensor:
+        """Theirs, all rows -> ours."""
+        rows = len(parts[0]) // self.of
+        return parts[0][self.first * rows : self.last * rows]
+
+
 def _ahead(x: Tensor, axes: int) -> Tensor:
     """With so many axes of length one more, or fewer, before the others."""
     for _ in range(abs(axes)):
@@ -117,9 +139,13 @@ class Source:
     require: Callable[[Path, str], None] | None = None
 
     @cached_property
-    def by_theirs(self) -> dict[str, tuple[Rule, int]]:
-        """Their name -> rule and which of its parts."""
-        return {name: (rule, i) for rule in self.rules for i, name in enumerate(rule.theirs)}
+    def by_theirs(self) -> dict[str, list[tuple[Rule, int]]]:
+        """Their name -> rule and which of its parts; several rules where they share its rows."""
+        found: dict[str, list[tuple[Rule, int]]] = {}
+        for rule in self.rules:
+            for i, name in enumerate(rule.theirs):
+                found.setdefault(name, []).append((rule, i))
+        return found
 
     @cached_property
     def by_ours(self) -> dict[str, Rule]:
@@ -152,10 +178,9 @@ class Source:
         found: dict[str, tuple[Rule, dict[int, str]]] = {}
         for name, full in self.full_names(tensors).items():
             template, number = _template(full, self.by_theirs)
-            if template in self.by_theirs:
-                rule, part = self.by_theirs[template]
+            for rule, part in self.by_theirs.get(template, ()):
                 found.setdefault(rule.ours.format(number), (rule, {}))[1][part] = name
-            elif not _matching(self.ignored, full):
+            if template not in self.by_theirs and not _matching(self.ignored, full):
                 raise _no_rule(self.name, name, self.by_theirs)
         for ours, (rule, names) in found.items():
             absent = [name for i, name in enumerate(rule.theirs) if i not in names]
@@ -172,22 +197,37 @@ class Source:
         """Our state dict -> theirs, under full names; parts of one have memory of their own.
 
         Raises:
-            KeyError: for a name of ours that they have no place for.
+            KeyError: for a name of ours that they have no place for, and if of several tensors
+                that make one of theirs only some are there.
         """
         return dict(self.lazily_from_ours(tensors))
 
     def lazily_from_ours(self, tensors: Mapping[str, Tensor]) -> LazyTensors:
         """The same, each tensor made when asked for; the names are checked at once."""
-        makers = {}
+        shares: dict[tuple[str, str], dict[Rule, Callable[[], Tensor]]] = {}
         for name in tensors:
             template, number = _template(name, self.by_ours)
             if template in self.by_ours:
                 rule = self.by_ours[template]
                 for part, theirs in enumerate(rule.theirs):
-                    makers[theirs.format(number)] = partial(_part, rule, tensors, name, part)
+                    make = partial(_part, rule, tensors, name, part)
+                    shares.setdefault((theirs, number), {})[rule] = make
             elif not _matching(self.ignored_ours, name):
                 raise _no_rule(f'{self.name}, from ours', name, self.by_ours)
-        return LazyTensors(makers)
+        return LazyTensors(
+            {theirs.format(n): self._whole(theirs, made) for (theirs, n), made in shares.items()}
+        )
+
+    def _whole(
+        self, theirs: str, shares: Mapping[Rule, Callable[[], Tensor]]
+    ) -> Callable[[], Tensor]:
+        """What makes one of their tensors, of all the shares of it that the table has."""
+        rules = [rule for rule, _ in self.by_theirs[theirs]]
+        absent = [rule.ours for rule in rules if rule not in shares]
+        if absent:
+            raise KeyError(f'{self.name}: {theirs!r} also needs our {", ".join(absent)}.')
+        makers = [shares[rule] for rule in rules]
+        return makers[0] if len(makers) == 1 else partial(_stack, makers)
 
     def full_names(self, names: Iterable[str]) -> dict[str, str]:
         """Name in a file -> name in the table, which has the optional prefix."""
@@ -224,6 +264,10 @@ def _join(rule: Rule, tensors: Mapping[str, Tensor], names: list[str]) -> Tensor
 def _part(rule: Rule, tensors: Mapping[str, Tensor], name: str, part: int) -> Tensor:
     tensor = rule.split(tensors[name])[part]
     return tensor.clone() if len(rule.theirs) > 1 else tensor
+
+
+def _stack(makers: list[Callable[[], Tensor]]) -> Tensor:
+    return torch.cat([make() for make in makers])
 
 
 def _template(name: str, known: Collection[str] = ()) -> tuple[str, str]:

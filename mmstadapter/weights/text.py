@@ -1,5 +1,6 @@
 """The text tower and the temperature of any CLIP file, under one set of names."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from .fetch import locate
@@ -8,6 +9,11 @@ from .lazy import LazyTensors
 from .matching import Tower, load_tower
 
 TEXT = Tower('text', 'text tower', 'load_text', 'model.text_tower', 'text_config')
+SIGLIP = replace(TEXT, kind='siglip-text', loader='load_siglip_text', family='SigLIP')
+USUAL = dict(
+    logit_scale="OpenAI's models have ln 100 = 4.6052",
+    logit_bias='SigLIP starts its training at -10, models trained by contrast have none',
+)
 
 
 def load_text(checkpoint: str | Path, activation: str = 'quick_gelu') -> LazyTensors:
@@ -29,8 +35,34 @@ def _advice(names: object) -> str:
     )
 
 
+def load_siglip_text(checkpoint: str | Path) -> LazyTensors:
+    """The text tower of a SigLIP file under the names of `SigLIPText`.
+
+    Raises:
+        KeyError: if it is no SigLIP file of open_clip or Hugging Face.
+        ValueError: when a tensor is asked for that holds no floating-point numbers.
+    """
+    return load_tower(SIGLIP, checkpoint, None, _siglip_advice)
+
+
+def _siglip_advice(names: object) -> str:
+    return (
+        'Give a file with both towers of SigLIP or SigLIP 2, of open_clip '
+        '(open_clip_model.safetensors) or Hugging Face (model.safetensors, fixed resolution).'
+    )
+
+
 def load_logit_scale(checkpoint: str | Path) -> float:
     """The temperature of a CLIP file: similarities are multiplied by its exponential.
+
+    Raises:
+        KeyError, ValueError: see `load_number`.
+    """
+    return load_number(checkpoint, 'logit_scale')
+
+
+def load_number(checkpoint: str | Path, name: str) -> float:
+    """``logit_scale`` or ``logit_bias`` of a file with both towers.
 
     Raises:
         KeyError: if the file has none, as files of one tower alone.
@@ -38,14 +70,14 @@ def load_logit_scale(checkpoint: str | Path) -> float:
     """
     path = locate(checkpoint)
     tensors = open_tensors(path)
-    if 'logit_scale' not in tensors:
+    if name not in tensors:
         raise KeyError(
-            f'load_logit_scale: {path} has no logit_scale. Give a file with both towers, or set '
-            "the retriever's temperature: OpenAI's models have ln 100 = 4.6052."
+            f'load_{name}: {path} has no {name}. Give a file with both towers, or set '
+            f"the retriever's {name}: {USUAL[name]}."
         )
-    scale = tensors['logit_scale']
-    if scale.numel() != 1:
+    number = tensors[name]
+    if number.numel() != 1:
         raise ValueError(
-            f'load_logit_scale: logit_scale of {path} must be one number, got {tuple(scale.shape)}.'
+            f'load_{name}: {name} of {path} must be one number, got {tuple(number.shape)}.'
         )
-    return scale.float().item()
+    return number.float().item()

@@ -16,7 +16,7 @@ from .sources import SOURCES
 IMAGE = Tower('trunk', 'image tower', 'load_visual', 'model.backbone.trunk', 'vision_config')
 EVA_IMAGE = replace(IMAGE, kind='eva-trunk', family='EVA-CLIP')
 CHUNK = 1 << 24  # values that are float32 at once
-PROJECTION = {'proj', 'head.weight', 'head.bias'}
+PROJECTION = {'proj', 'head.weight', 'head.bias', 'vit.head.weight', 'vit.head.bias'}
 TRUNKS = {'trunk': 'CLIPViT', 'eva-trunk': 'EVAViT'}
 EVA_MARK = '.attn.q_bias'
 OTHER_EVA = ('rope', 'relative_position', 'inner_attn_ln', 'ffn_ln', 'mlp.w1', 'gamma_1')

@@ -20,6 +20,8 @@ BATCH = 6
 MEAN = dict(similarity=dict(type='mmstadapter.MeanPoolSimilarity'))
 OWNERS = dict(loss=dict(type='mmstadapter.ContrastiveLoss', positives='skip', decorrelation=0.5))
 TEXTS = dict(loss=dict(type='mmstadapter.ContrastiveLoss', positives='skip', text_negatives=0.5))
+SIGMOID = MEAN | dict(loss=dict(type='mmstadapter.SigmoidLoss'))
+ALL_OF_ONE = dict(type='mmstadapter.SigmoidLoss', positives='all')
 # changes of the retriever, pairs of the first of two processes
 CASES = {
     'mean': (MEAN, 3),
@@ -31,6 +33,9 @@ CASES = {
     'token, released': (dict(gather='released'), 3),
     'one video twice': (OWNERS, 3),
     'captions apart': (TEXTS, 3),
+    'sigmoid': (SIGMOID, 3),
+    'sigmoid, in parts, unequal shares': (SIGMOID | dict(micro_batch=2), 4),
+    'sigmoid, one video twice': (SIGMOID | dict(loss=ALL_OF_ONE), 3),
 }
 
 

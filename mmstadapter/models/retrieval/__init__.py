@@ -4,6 +4,7 @@ from .gather import gather_rows
 from .losses import ContrastiveLoss
 from .retriever import Retriever
 from .scoring import score
+from .sigmoid_loss import SigmoidLoss
 from .similarity import MeanPoolSimilarity, SequentialSimilarity, TokenSimilarity
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     'MeanPoolSimilarity',
     'Retriever',
     'SequentialSimilarity',
+    'SigmoidLoss',
     'TokenSimilarity',
     'gather_rows',
     'score',

@@ -35,6 +35,11 @@ def check_parts(retriever: nn.Module) -> None:
             f'Retriever: the tokenizer makes rows of {length} tokens, the text tower takes at '
             f'most {longest}. Set model.tokenizer.context_length={longest} or less.'
         )
+    if getattr(tower, 'whole_rows', False) and length is not None and length < longest:
+        raise ValueError(
+            f'Retriever: the text tower reads a sentence at the last of {longest} tokens, the '
+            f'tokenizer makes rows of {length}. Set model.tokenizer.context_length={longest}.'
+        )
     ids = getattr(retriever.tokenizer, 'vocab_size', None)
     held = getattr(tower, 'vocab_size', None)
     if ids is not None and held is not None and ids > held:

@@ -19,6 +19,7 @@ from .scoring import score
 
 LARGEST_SCALE = 100.0
 START_SCALE = 1 / 0.07  # CLIP's at the start of its own training
+START_BIAS = -10.0  # SigLIP's
 CAPTIONS_A_PASS = 256  # when no gradient is wanted
 
 
@@ -28,9 +29,9 @@ class Retriever(BaseModel):
 
     Side4Video (section 3.4, released ``CLIP4Clip.forward``) and CLIP4Clip. The features of all
     processes are put together before the similarity, so every process has the loss of the joint
-    batch. ``exp(logit_scale)`` never exceeds 100: as in the released code it is cut back after
-    each step, here at the start of the next and in what is saved. From the similarity on
-    everything is float32, also under autocast.
+    batch. With `ContrastiveLoss` ``exp(logit_scale)`` never exceeds 100: as in the released code
+    it is cut back after each step, here at the start of the next and in what is saved. From the
+    similarity on everything is float32, also under autocast.
 
     Its parts are given as configs, or built.
 
@@ -40,16 +41,18 @@ class Retriever(BaseModel):
         text_tower: ids (B, L) -> (B, E) and (B, L, E).
         tokenizer: captions -> ids (registry ``TOKENIZER``).
         similarity: `TokenSimilarity`, `MeanPoolSimilarity` or `SequentialSimilarity`.
-        loss: of the matrix of similarities; `ContrastiveLoss` if None.
+        loss: of the matrix of similarities, `ContrastiveLoss` (if None) or `SigmoidLoss`.
         gather: gradients of the joint batch, ``'exact'`` or ``'released'``; see `gather_rows`.
         micro_batch: items a process encodes at a time in training, with the gradients of the
             whole batch for less memory and a second forward pass; see `encode_in_parts`.
             ``None``: all.
         logit_scale: its natural logarithm at the start. ``None`` reads it from the
             text tower's pretrained file; a random tower starts at 1/0.07.
+        logit_bias: what `SigmoidLoss` adds to every logit, at the start. ``None`` as for the
+            scale; a random tower starts at -10.
         num_frames: if given, videos of other lengths are refused.
         data_preprocessor: as for MMAction2's recognisers.
-        train_scale: whether the logit scale is trained.
+        train_scale: whether the logit scale, and the bias, is trained.
 
     Raises:
         ValueError: if the parts do not fit together.
@@ -65,6 +68,7 @@ class Retriever(BaseModel):
         gather: str = 'exact',
         micro_batch: int | None = None,
         logit_scale: float | None = None,
+        logit_bias: float | None = None,
         num_frames: int | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         train_scale: bool = True,
@@ -80,22 +84,34 @@ class Retriever(BaseModel):
         self.similarity = built(similarity)
         self.contrast = built(loss or dict(type='mmstadapter.ContrastiveLoss'))
         self.gather, self.micro_batch, self.num_frames = gather, micro_batch, num_frames
-        self.starts_at = logit_scale
+        self.starts_at = dict(logit_scale=logit_scale)
         start = math.log(START_SCALE) if logit_scale is None else logit_scale
         self.logit_scale = nn.Parameter(torch.tensor(float(start)), train_scale)
+        self.has_bias = getattr(self.contrast, 'has_bias', False)
+        if self.has_bias:
+            self.starts_at['logit_bias'] = logit_bias
+            start = START_BIAS if logit_bias is None else logit_bias
+            self.logit_bias = nn.Parameter(torch.tensor(float(start)), train_scale)
         check_parts(self)
+        if logit_bias is not None and not self.has_bias:
+            raise ValueError(
+                f'Retriever: {type(self.contrast).__name__} knows no logit_bias, got {logit_bias}. '
+                "Leave it out, or set loss to dict(type='mmstadapter.SigmoidLoss')."
+            )
 
     def init_weights(self) -> None:
-        """Read pretrained files; then what starts from them: the header, the logit scale."""
+        """Read pretrained files; then what starts from them: the header, the logit's scale."""
         again = self.is_init
+        getattr(self.tokenizer, 'read', lambda: None)()  # its file, before the large ones
         super().init_weights()
         if again:
             return
         self.similarity.start_from(self.text_tower)
         checkpoint = getattr(self.text_tower, 'checkpoint', None)
-        if self.starts_at is None and checkpoint is not None:
-            with torch.no_grad():
-                self.logit_scale.fill_(weights.load_logit_scale(checkpoint))
+        for name, given in self.starts_at.items():
+            if given is None and checkpoint is not None:
+                with torch.no_grad():
+                    getattr(self, name).fill_(weights.load_number(checkpoint, name))
 
     # ------------------------------------------------------------------ encode
 
@@ -111,7 +127,7 @@ class Retriever(BaseModel):
         """Token ids (A, L) -> features for `score`, first axis A."""
         size = None if torch.is_grad_enabled() else CAPTIONS_A_PASS
         (states,) = encode_in_parts(self.read_ids, self.text_tower, ids, size)
-        return self._encode_states(states, text_mask(ids))
+        return self._encode_states(states, self.mask(ids))
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         """A captions -> ids (A, L) on the model's device."""
@@ -130,6 +146,10 @@ class Retriever(BaseModel):
         """(A, L) -> what the similarity reads, a tuple of (A, E) or (A, L, E)."""
         sentences, words = self.text_tower(ids)
         return (words if self.similarity.reads == 'words' else sentences,)
+
+    def mask(self, ids: Tensor) -> Tensor:
+        """Which tokens are a caption's own, (A, L) bool, as the text tower says."""
+        return getattr(self.text_tower, 'mask', text_mask)(ids)
 
     def _encode_states(self, states: Tensor, mask: Tensor) -> dict[str, Tensor]:
         words = states if self.similarity.reads == 'words' else None
@@ -174,7 +194,7 @@ class Retriever(BaseModel):
         self.limit_scale()
         ids = self.tokenize(check_captions(data_samples, len(inputs)))
         states, frames = self._encode_batch(ids, inputs)
-        tensors = dict(states=states, frames=frames, mask=text_mask(ids))
+        tensors = dict(states=states, frames=frames, mask=self.mask(ids))
         if self.contrast.needs_owners:
             tensors['owners'] = owner_numbers([s.video_id for s in data_samples], ids.device)
         if self.contrast.text_negatives:
@@ -208,7 +228,7 @@ class Retriever(BaseModel):
                 same = same | (owners[:, None] == owners[None, :])
             texts = (scale * score(text, text)).masked_fill(same, float('-inf'))
         with torch.autocast(cosines.device.type, enabled=False):
-            losses = dict(loss_contrast=self.contrast(scale * cosines, owners, texts))
+            losses = dict(loss_contrast=self.contrast(self.logits(cosines), owners, texts))
             if self.contrast.decorrelation:
                 term = self.similarity.decorrelation(states, mask, frames)
                 losses['loss_decorrelation'] = self.contrast.decorrelation * term
@@ -233,10 +253,17 @@ class Retriever(BaseModel):
 
     # ------------------------------------------------------------------- scale
 
+    def logits(self, cosines: Tensor) -> Tensor:
+        """What the loss reads: exp(logit_scale) · similarity, and the bias where it has one."""
+        logits = self.logit_scale.float().exp() * cosines
+        return logits + self.logit_bias.float() if self.has_bias else logits
+
     @torch.no_grad()
     def limit_scale(self) -> None:
-        """Cut ``exp(logit_scale)`` back to at most 100."""
-        self.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
+        """Cut ``exp(logit_scale)`` back to the loss's largest, 100 of `ContrastiveLoss`."""
+        largest = getattr(self.contrast, 'largest_scale', LARGEST_SCALE)
+        if largest is not None:
+            self.logit_scale.clamp_(max=math.log(largest))
 
     def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
         """What is saved after the last step is cut back, too."""

@@ -14,6 +14,7 @@ from ..ops.linear import Projection
 from ..pretrained import Pretrained
 from ..trunks.clip_vit import ACTIVATIONS, CLIPBlock, Transformer
 from ..trunks.sizes import resolve_arch
+from .packing import text_mask
 
 ARCHS: dict[str, dict] = {
     'clip-b': dict(embed_dims=512, num_layers=12, num_heads=8, output_dims=512),
@@ -24,7 +25,6 @@ EVA_ARCHS: dict[str, dict] = {
     'eva-e-plus': dict(embed_dims=1280, num_layers=32, num_heads=20, output_dims=1024),
 }
 REQUIRED = ('embed_dims', 'num_layers', 'num_heads', 'output_dims')
-OPTIONAL = dict(vocab_size=49408, context_length=77)  # CLIP's
 TUNE = ('none', 'all')
 
 
@@ -58,6 +58,8 @@ class CLIPText(Pretrained):
     role = 'text tower'
     setting = 'model.text_tower'
     archs = ARCHS
+    optional = dict(vocab_size=49408, context_length=77)  # CLIP's
+    activations: Collection[str] = ACTIVATIONS
 
     def __init__(
         self,
@@ -71,9 +73,9 @@ class CLIPText(Pretrained):
         super().__init__(checkpoint, tune, dtype, lora)
         who = type(self).__name__
         _check_choice(who, 'tune', tune, TUNE)
-        _check_choice(who, 'activation', activation, ACTIVATIONS)
+        _check_choice(who, 'activation', activation, self.activations)
         self.activation = activation
-        sizes = OPTIONAL | resolve_arch(who, arch, self.archs, OPTIONAL, REQUIRED)
+        sizes = self.optional | resolve_arch(who, arch, self.archs, self.optional, REQUIRED)
         self.vocab_size, self.context_length = sizes['vocab_size'], sizes['context_length']
         self.joint_dims = sizes['output_dims']
         with nullcontext() if checkpoint is None else torch.device('meta'):
@@ -107,7 +109,8 @@ class CLIPText(Pretrained):
         """OpenAI's initial values: smaller ones where a branch joins the residual."""
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
-        nn.init.normal_(self.text_projection, std=embed_dims**-0.5)
+        matrix = getattr(self.text_projection, 'weight', self.text_projection)  # a layer or not
+        nn.init.normal_(matrix, std=embed_dims**-0.5)
         joining = embed_dims**-0.5 * (2 * num_layers) ** -0.5
         for block in self.transformer.resblocks:
             nn.init.normal_(block.attn.in_proj_weight, std=embed_dims**-0.5)
@@ -139,8 +142,16 @@ class CLIPText(Pretrained):
         """
         self.require_weights()
         words = self.to_joint(self.ln_final(self.encode(ids)))
+        return self.sentences(words, ids), words
+
+    def sentences(self, words: Tensor, ids: Tensor) -> Tensor:
+        """The token that each sentence is read at, of (B, L, E) -> (B, E)."""
         rows = torch.arange(len(ids), device=ids.device)
-        return words[rows, ids.argmax(dim=-1)], words
+        return words[rows, ids.argmax(dim=-1)]
+
+    def mask(self, ids: Tensor) -> Tensor:
+        """Which tokens are the caption's own, for comparisons token by token, (B, L) bool."""
+        return text_mask(ids)
 
     def encode(self, ids: Tensor) -> Tensor:
         """Tokens after the last block, (B, L) -> (B, L, D), before norm and projection."""

@@ -1,6 +1,6 @@
 """CLIP's vision transformer as a trunk."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,9 @@ ARCHS: dict[str, dict] = {
     'vit-l-p14': dict(img_size=224, patch_size=14, **LARGE),
     'vit-l-p14-336': dict(img_size=336, patch_size=14, **LARGE),
 }
-ACTIVATIONS: dict[str, type[nn.Module]] = dict(quick_gelu=QuickGELU, gelu=nn.GELU)
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(quick_gelu=QuickGELU, gelu=nn.GELU)
+SIGLIP = 'gelu_tanh'  # of SigLIP's text towers alone, so no choice for others
+INNER = ACTIVATIONS | {SIGLIP: partial(nn.GELU, approximate='tanh')}
 
 
 class Attention(SelfAttention):
@@ -83,7 +85,7 @@ class MLP(nn.Module):
     def __init__(self, embed_dims: int, feedforward_dims: int, activation: str) -> None:
         super().__init__()
         self.c_fc = Linear(embed_dims, feedforward_dims)
-        self.activation = ACTIVATIONS[activation]()
+        self.activation = INNER[activation]()
         self.c_proj = Linear(feedforward_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,8 +100,9 @@ class CLIPBlock(Block):
         embed_dims: width D.
         num_heads: attention heads.
         causal: see `Attention`.
-        activation: ``'quick_gelu'`` or ``'gelu'``.
+        activation: one of `INNER`.
         mlp_ratio: hidden width of the MLP over D, rounded down.
+        eps: of the norms.
     """
 
     def __init__(
@@ -109,11 +112,12 @@ class CLIPBlock(Block):
         causal: bool = False,
         activation: str = 'quick_gelu',
         mlp_ratio: float = 4,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.ln_1 = LayerNorm(embed_dims)
+        self.ln_1 = LayerNorm(embed_dims, eps)
         self.attn = Attention(embed_dims, num_heads, causal)
-        self.ln_2 = LayerNorm(embed_dims)
+        self.ln_2 = LayerNorm(embed_dims, eps)
         self.mlp = MLP(embed_dims, int(mlp_ratio * embed_dims), activation)
 
     def attend(

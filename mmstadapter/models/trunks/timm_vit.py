@@ -26,6 +26,7 @@ REFUSED = {
     'patch_drop_rate': 'an adapter needs every patch of the grid',
     'in_chans': 'frames have 3 channels',
 }
+CLASSES = (1000, 10450, 11221, 11821, 12151, 18841, 21841, 21843)  # ImageNet's sets
 
 
 @MODELS.register_module()
@@ -37,13 +38,20 @@ class TimmViT(WrappedViT):
     SigLIP's "map") makes of all tokens. For one frame it equals timm's ``forward_head``
     with ``pre_logits=True``; ``options=dict(global_pool='avg')`` chooses another pooling.
 
+    For retrieval (``with_proj``) the model must be the image tower of an image-text model. Its
+    joint space is timm's classifier where the model has one by that name (PE-Core, EVA-02 CLIP),
+    else the feature itself (SigLIP).
+
     Args:
         model: a name of timm, such as ``'vit_base_patch16_siglip_224'``, or a built model of
             timm, which keeps its weights and loses its classifier.
         options: arguments for ``timm.create_model``, such as ``img_size`` in pixels.
-        checkpoint: path of the model's file under timm's names, or of the original
-            release where timm converts that; positions are resampled to ``img_size``.
-        tune, dtype: see `Trunk`.
+        checkpoint: path of the model's file under timm's names, of a file of open_clip that
+            holds it (PE-Core, SigLIP), of Hugging Face's SigLIP, or of the original release
+            where timm converts that; positions are resampled to ``img_size``.
+        tune, dtype, lora: see `Trunk`.
+        with_proj: keep the projection into the joint image-text space (retrieval), of timm's
+            width or that of ``options=dict(num_classes=...)``.
 
     Raises:
         ImportError: if timm is not installed.
@@ -59,13 +67,15 @@ class TimmViT(WrappedViT):
         tune: str = 'none',
         dtype: str | None = None,
         lora: dict | None = None,
+        with_proj: bool = False,
     ) -> None:
         super().__init__(checkpoint, tune, dtype, lora)
         self.vit = vit = (
-            take_vit(model)
+            take_vit(model, with_proj)
             if isinstance(model, nn.Module)
-            else build_vit(model, dict(options or {}))
+            else build_vit(model, dict(options or {}), with_proj)
         )
+        self.with_proj = with_proj
         self.model_name = model = name_of(model)
         if tune != 'none' and getattr(getattr(vit, 'rope', None), 'aug_active', False):
             raise ValueError(
@@ -88,8 +98,8 @@ class TimmViT(WrappedViT):
         self.freeze()
 
     def parameters_after_blocks(self) -> Iterator[nn.Parameter]:
-        """Norms and pooling after the last block."""
-        after = (self.vit.norm, self.vit.attn_pool, self.vit.fc_norm)
+        """Norms, pooling and projection after the last block."""
+        after = (self.vit.norm, self.vit.attn_pool, self.vit.fc_norm, self.vit.head)
         for module in (module for module in after if module is not None):
             yield from module.parameters()
 
@@ -129,10 +139,25 @@ class TimmViT(WrappedViT):
         """What timm's ``forward_features`` gives, (M, L, D) -> same."""
         return call(self.vit.norm, x)
 
+    @property
+    def joint_dims(self) -> int:
+        """E, the width of the joint image-text space."""
+        if not self.with_proj:
+            raise self._without_projection()
+        return getattr(self.vit.head, 'out_features', self.embed_dims)
+
+    def project(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., E), timm's ``head``, or x where the model has none."""
+        if not self.with_proj:
+            raise self._without_projection()
+        return call(self.vit.head, x)
+
     def read_pretrained(self, checkpoint: str) -> dict[str, Tensor]:
-        """The file's tensors, its classifier left out, under ``vit.<the file's name>``."""
-        tensors = weights.read_tensors(weights.locate(checkpoint))
-        return {PREFIX + n: t for n, t in tensors.items() if not n.startswith(('head.', 'head_'))}
+        """The file's tensors, a classifier left out, under ``vit.<the file's name>``."""
+        tensors = weights.load_timm(checkpoint)
+        is_projection = self.with_proj and isinstance(self.vit.head, nn.Linear)
+        heads = ('head_',) if is_projection else ('head.', 'head_')
+        return {PREFIX + n: t for n, t in tensors.items() if not n.startswith(heads)}
 
     def fit_pretrained(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Names, patches and positions as timm fits them to this model."""
@@ -150,27 +175,42 @@ class TimmViT(WrappedViT):
         return {PREFIX + name: tensor for name, tensor in fitted.items()}
 
 
-def build_vit(model: str, options: dict) -> nn.Module:
-    """Timm's model of random weights and without a classifier, checked."""
+def build_vit(model: str, options: dict, with_proj: bool = False) -> nn.Module:
+    """Timm's model of random weights, without a classifier unless that projects, checked."""
     timm = import_timm()
     if not timm.is_model(model):
         near = get_close_matches(model, timm.list_models(), 5, 0.3)
         raise ValueError(f'TimmViT: timm has no model {model!r}; near: {", ".join(near)}.')
     for name, instead in REFUSED.items():
-        if name in options:
+        if name in options and not (with_proj and name == 'num_classes'):
             raise ValueError(f'TimmViT: leave out options[{name!r}]: {instead}.')
-    return checked(timm.create_model(model, num_classes=0, **options), model)
+    classes = 0
+    if with_proj:
+        classes = options.pop('num_classes', timm.get_pretrained_cfg_value(model, 'num_classes'))
+        refuse_classifier(model, classes)
+    return checked(timm.create_model(model, num_classes=classes or 0, **options), model)
 
 
-def take_vit(vit: nn.Module) -> nn.Module:
-    """A built model of timm without its classifier, checked."""
+def refuse_classifier(model: str, classes: int) -> None:
+    """Raise for a model whose head was trained for classes, as timm's page of it says."""
+    if classes in CLASSES:
+        raise ValueError(
+            f'TimmViT: with_proj needs the image tower of an image-text model, but the head of '
+            f'{model} has {classes} classes. Take one such as vit_pe_core_base_patch16_224.fb, '
+            'vit_base_patch16_siglip_224.v2_webli or eva02_base_patch16_clip_224.merged2b.'
+        )
+
+
+def take_vit(vit: nn.Module, with_proj: bool = False) -> nn.Module:
+    """A built model of timm without its classifier unless that projects, checked."""
     checked(vit, name_of(vit))
     if not isinstance(getattr(vit, 'patch_drop', None), nn.Identity | None):
         raise ValueError(
             f'TimmViT: {name_of(vit)} drops patches at random, and an adapter needs every patch '
             'of the grid. Build it without patch_drop_rate.'
         )
-    vit.reset_classifier(0)
+    if not with_proj:
+        vit.reset_classifier(0)
     return vit
 
 

@@ -16,7 +16,8 @@ MODULES = {
 }
 
 
-def _block(tower: str) -> tuple[Rule, ...]:
+def block_rules(tower: str) -> tuple[Rule, ...]:
+    """The blocks of a tower, ours being CLIP's."""
     layer = tower + '.encoder.layers.{}.'
     packed = (
         Rule(
@@ -37,7 +38,7 @@ SOURCES = (
             Rule('positional_embedding', ('vision_model.embeddings.position_embedding.weight',)),
             Rule('conv1.weight', ('vision_model.embeddings.patch_embedding.weight',)),
             *renamed({'ln_pre': 'vision_model.pre_layrnorm'}),  # spelt so there
-            *_block('vision_model'),
+            *block_rules('vision_model'),
             *renamed({'ln_post': 'vision_model.post_layernorm'}),
             Rule('proj', ('visual_projection.weight',), transpose=True),
         ),
@@ -56,7 +57,7 @@ SOURCES = (
         (
             Rule('positional_embedding', ('text_model.embeddings.position_embedding.weight',)),
             Rule('token_embedding.weight', ('text_model.embeddings.token_embedding.weight',)),
-            *_block('text_model'),
+            *block_rules('text_model'),
             *renamed({'ln_final': 'text_model.final_layer_norm'}),
             Rule('text_projection', ('text_projection.weight',), transpose=True),
         ),
