@@ -8,10 +8,11 @@ from torch import nn
 from .. import weights
 from ..engine.tuned_checkpoint import write_adapter
 from ..models.backbones.zeroi2v import ZeroI2VViT
-from ..models.lora_folding import encoders_with_lora, fold
+from ..models.lora_folding import encoders_with_lora, fold, fold_beside
 from ..models.merging import merged
 from .adapter_model import read_model
 
+BESIDE = dict(backbone='backbone.trunk', text_tower='text_tower')  # who may have such maps
 TRUNKS = dict(CLIPViT='openai-clip', EVAViT='eva-clip')  # whose names a trunk's file has
 
 
@@ -23,8 +24,8 @@ def merge(
 ) -> None:
     """Merge the linear adapters of an adapter file, and write the model as a file like it.
 
-    LoRA and DoRA go into the encoders they are in, ZeroI2V's adapters into its trunk. What else
-    was trained stays as it is.
+    LoRA and DoRA go into the encoders they are in, ZeroI2V's adapters into its trunk, TempMe's
+    low-rank maps into both towers. What else was trained stays as it is.
 
     Args:
         adapter: a file that `mmstadapter fit` or `mmstadapter publish` wrote.
@@ -41,7 +42,7 @@ def merge(
     kind = type(model.backbone.trunk).__name__
     if trunk is not None and kind not in TRUNKS:
         raise TypeError(f'merge: --trunk writes {" and ".join(TRUNKS)}, this one is {kind}.')
-    config = Config(header['config'])
+    config, beside = Config(header['config']), [n for n in BESIDE if has_maps(model, n)]
     for name in merge_model(model):
         part = config.model
         for key in name.split('.'):
@@ -49,6 +50,8 @@ def merge(
         part.update(checkpoint=None, dtype=None, lora=None)
     if isinstance(model.backbone, ZeroI2VViT):
         config.model.backbone.update(adapters=[])
+    for name in beside:
+        config.model[name].update(lora_dims=0)
     labels = {key: header[key] for key in ('labels',) if key in header}
     write_adapter(out, model, config, whole=True, **labels)
     if trunk is not None:
@@ -61,7 +64,15 @@ def merge_model(model: nn.Module) -> list[str]:
     changed = encoders_with_lora(model)
     for encoder in changed.values():
         fold(encoder)
+    for owner in (name for name in BESIDE if has_maps(model, name)):
+        changed[BESIDE[owner]] = encoder = model.get_submodule(BESIDE[owner])
+        fold_beside(model.get_submodule(owner), encoder)
     if isinstance(model.backbone, ZeroI2VViT) or not changed:
         model.backbone = merged(model.backbone)
         return sorted({*changed, 'backbone.trunk'})
     return sorted(changed)
+
+
+def has_maps(model: nn.Module, name: str) -> bool:
+    """Whether a part of a model has low-rank maps beside an encoder's attentions."""
+    return bool(len(getattr(getattr(model, name, None), 'low_rank', ())))

@@ -4,7 +4,8 @@
 
 ADAPTER is a file that `mmstadapter fit` or `mmstadapter publish` wrote. OUT is a whole model for
 `mmstadapter predict` and whatever else takes an adapter file: without LoRA, and of ZeroI2V a plain
-CLIP with heads that look at other frames, `ZeroI2VViT` with `adapters=()`. It holds the encoders
+CLIP with heads that look at other frames, `ZeroI2VViT` with `adapters=()`; of TempMe both towers
+without low-rank maps, `lora_dims=0`, whose tokens merge as before. It holds the encoders
 that were changed in float32 and needs no pretrained file for them. Its outputs agree with
 ADAPTER's to about 1e-6. What else was trained, such as ST-Adapters, stays as it is.
 

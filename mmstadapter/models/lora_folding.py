@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from .lora_parts import ThreeParts
+from .lora_parts import FUSED, ThreeParts
+from .ops.linear import QKV, InProjection, is_plain
 from .pretrained import Pretrained
 
 
@@ -30,7 +31,40 @@ def fold(encoder: Pretrained) -> None:
         if isinstance(layer, ThreeParts):
             _replace(encoder, name, layer.base_layer)
     encoder.__dict__.pop('peft_config', None)  # what peft notes on a model it was put into
-    encoder.lora = encoder.checkpoint = encoder.dtype = encoder.fingerprint = None
+    encoder.lora = None
+    _leave_file(encoder)
+
+
+@torch.no_grad()
+def fold_beside(owner: nn.Module, encoder: Pretrained) -> None:
+    """The same for the maps that stand beside an encoder's attentions, see `LowRank`.
+
+    Args:
+        owner: whose ``low_rank`` they are, one a block; it has none afterwards.
+        encoder: `CLIPViT`, `EVAViT`, a trunk of timm or MMPretrain, or a text tower; without
+            LoRA of peft, which `fold` takes in before.
+
+    Raises:
+        TypeError: for layers that something has replaced.
+    """
+    encoder.float()
+    blocks = getattr(encoder, 'blocks', None) or encoder.transformer.resblocks
+    layers = [next(getattr(b.attn, n) for n in FUSED if hasattr(b.attn, n)) for b in blocks]
+    for layer in layers:
+        if not is_plain(layer, QKV, InProjection, nn.Linear):
+            raise TypeError(
+                f'merge: the layers of {type(encoder).__name__} must be its own, one is a '
+                f'{type(layer).__name__} or has hooks. Merge first, quantise afterwards.'
+            )
+    for layer, low_rank in zip(layers, owner.low_rank, strict=True):
+        layer.weight += low_rank.b.weight.double() @ low_rank.a.weight.double()
+    owner.low_rank = nn.ModuleList()
+    _leave_file(encoder)
+
+
+def _leave_file(encoder: Pretrained) -> None:
+    """Its weights are no longer those of a pretrained file."""
+    encoder.checkpoint = encoder.dtype = encoder.fingerprint = None
     encoder.source = 'state_dict'
 
 

@@ -11,9 +11,18 @@ from torch import nn
 from mmstadapter.apis.adapter_model import read_model
 from mmstadapter.commands.merge import main
 from mmstadapter.engine.tuned_checkpoint import read_adapter, write_adapter
-from mmstadapter.models import CLIPText, CLIPViT
-from mmstadapter.models.lora_folding import fold
-from mmstadapter.testing import TINY_ARCH, tiny_text, tiny_trunk, toy_clips, write_clip_file
+from mmstadapter.models import CLIPText, CLIPViT, TempMeViT
+from mmstadapter.models.lora_folding import fold, fold_beside
+from mmstadapter.testing import (
+    TINY_ARCH,
+    caption_samples,
+    fill,
+    tiny_retriever,
+    tiny_text,
+    tiny_trunk,
+    toy_clips,
+    write_clip_file,
+)
 
 PIPELINE = [dict(type='mmstadapter.VideoInit'), dict(type='PackActionInputs')]
 
@@ -152,3 +161,62 @@ def test_a_file_that_is_no_adapter_is_named(tmp_path, capsys):
     file = write_clip_file(tmp_path / 'clip.safetensors')
     fails(file, tmp_path / 'out.safetensors')
     assert 'not an adapter file of mmstadapter' in capsys.readouterr().err
+
+
+def retriever_adapter(folder):
+    """An adapter file of a trained TempMe, both towers from one CLIP file."""
+    checkpoint = write_clip_file(folder / 'clip.safetensors', seed=4)
+    model = tiny_retriever(
+        backbone=dict(
+            type='mmstadapter.TempMeViT',
+            trunk=tiny_trunk(checkpoint=checkpoint, with_proj=True),
+            num_frames=4,
+            merge_layers=[1],
+            merge_frames=[2],
+            output='frames',
+        ),
+        text_tower=tiny_text(type='mmstadapter.TempMeText', checkpoint=checkpoint),
+        similarity=dict(type='mmstadapter.MeanPoolSimilarity'),
+        train_scale=False,
+    )
+    config = Config(dict(model=model, test_dataloader=dict(dataset=dict(pipeline=PIPELINE))))
+    trained = MODELS.build(config.model)
+    trained.init_weights()
+    for parameter in (p for p in trained.parameters() if p.requires_grad):
+        nn.init.normal_(parameter, std=0.1)
+    write_adapter(folder / 'adapter.safetensors', trained, config)
+    return folder / 'adapter.safetensors'
+
+
+@torch.no_grad()
+def test_tempmes_low_rank_maps_go_into_both_towers(tmp_path):
+    adapter = retriever_adapter(tmp_path)
+    outcome = lambda path: read_model(path).model.eval()(  # noqa: E731
+        toy_clips(), caption_samples(2), mode='tensor'
+    )
+    before = outcome(adapter)
+    main([str(adapter), str(tmp_path / 'merged.safetensors')])
+    (tmp_path / 'clip.safetensors').unlink()
+    made = outcome(tmp_path / 'merged.safetensors')
+    torch.testing.assert_close(made, before, atol=1e-6, rtol=1e-6)
+    names = read_adapter(tmp_path / 'merged.safetensors')[0]
+    assert not any('low_rank' in name for name in names)
+    assert 'backbone.clip_embed.1' in names
+
+
+@torch.no_grad()
+def test_low_rank_maps_go_into_eva_too():
+    trunk = dict(type='mmstadapter.EVAViT', arch=dict(TINY_ARCH))
+    model = fill(TempMeViT(trunk, num_frames=4, merge_layers=[1], merge_frames=[2])).eval()
+    before = model(toy_clips())
+    fold_beside(model, model.trunk)
+    assert not model.low_rank
+    torch.testing.assert_close(model(toy_clips()), before, atol=2e-6, rtol=2e-6)
+
+
+def test_nothing_is_folded_into_a_layer_that_has_been_replaced():
+    model = TempMeViT(tiny_trunk(), num_frames=4, merge_layers=[1], merge_frames=[2])
+    model.trunk.blocks[1].attn.in_proj = nn.Sequential(nn.Linear(32, 96))
+    with pytest.raises(TypeError, match='one is a Sequential or has hooks'):
+        fold_beside(model, model.trunk)
+    assert len(model.low_rank) == 3
