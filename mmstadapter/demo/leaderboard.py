@@ -2,9 +2,9 @@
 
 import argparse
 import multiprocessing
+import signal
 import time
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from ..preparation import tiny_clip
@@ -39,11 +39,11 @@ def missing(plans: list[Plan], found: list[Result]) -> list[Plan]:
 
 def possible(plans: list[Plan]) -> list[Plan]:
     """The runs that can be done; says why the others cannot."""
-    reasons = {(p.method, p.trunk, p.task): reason_against(p) for p in dict.fromkeys(plans)}
-    found = Counter(reason for reason in reasons.values() if reason)
-    for reason, number in found.items():
-        rows = sorted({' '.join(row) for row, why in reasons.items() if why == reason})
-        print(f'left out, {number} rows: {", ".join(rows)}: {reason}')
+    rows = {(plan.method, plan.trunk, plan.task): plan for plan in plans}
+    reasons = {row: reason_against(plan) for row, plan in rows.items()}
+    for reason in dict.fromkeys(filter(None, reasons.values())):
+        names = [' '.join(row) for row, why in reasons.items() if why == reason]
+        print(f'left out: {", ".join(names)}: {reason}')
     return [p for p in plans if not reasons[p.method, p.trunk, p.task]]
 
 
@@ -54,19 +54,21 @@ def make_data(plans: list[Plan], data: Path) -> None:
         tiny_clip.prepare(path, tower=path.stem.removesuffix('_tiny'))
 
 
-def run_all(plans: list[Plan], jobs: int, log_dir: Path) -> None:
-    """Complete runs, some at a time; what fails is told, and stops the rest."""
-    start = time.perf_counter()
+def run_all(plans: list[Plan], jobs: int, log_dir: Path) -> dict[str, BaseException]:
+    """Complete runs, some at a time; returns those that failed, which stop no other."""
+    start, failed = time.perf_counter(), {}
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(jobs, context, start_worker, (str(log_dir),)) as pool:
-        waiting = {pool.submit(complete, plan): plan for plan in plans}
+        waiting = {pool.submit(complete, plan): plan.name for plan in plans}
         try:
             for number, future in enumerate(as_completed(waiting), start=1):
-                scores = ', '.join(f'{k} {v:.1f}' for k, v in future.result().scores.items())
+                name = waiting[future]
+                if error := future.exception():
+                    failed[name] = error
                 past = (time.perf_counter() - start) / 60
                 left = past / number * (len(plans) - number)
                 print(
-                    f'[{past:5.1f} min] {waiting[future].name}: {scores}, '
+                    f'[{past:5.1f} min] {name}: {outcome(future)}, '
                     f'{number} of {len(plans)} runs, about {left:.0f} min left',
                     flush=True,
                 )
@@ -75,6 +77,14 @@ def run_all(plans: list[Plan], jobs: int, log_dir: Path) -> None:
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
+    return failed
+
+
+def outcome(future: Future) -> str:
+    """A run's scores, or what it failed of, in a line."""
+    if error := future.exception():
+        return f'FAILED: {type(error).__name__}: {str(error).partition(chr(10))[0]}'
+    return ', '.join(f'{name} {score:.1f}' for name, score in future.result().scores.items())
 
 
 def estimate(plans: list[Plan], jobs: int) -> float:
@@ -109,18 +119,25 @@ def compare(args: argparse.Namespace) -> None:
     folder, page, work_dir = Path(args.results), Path(args.page), Path(args.work_dir)
     found = results.read_all(folder)
     if args.report:
-        return write_page(folder, page)
+        write_page(folder, page)
+        return
     plans = plan_runs(args)
     left = possible(missing(plans, found))
     print(f'{len(plans)} runs are asked for, {len(left)} are to be done')
+    failed: dict[str, BaseException] = {}
     if left:
         make_data(left, Path(args.data_root))
         print(f'{args.jobs} at a time: {estimate(left, args.jobs):.0f} min on idle cores')
         work_dir.mkdir(parents=True, exist_ok=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the runs as well
         try:
-            run_all(left, args.jobs, work_dir)
-        finally:
-            write_page(folder, page)
-    else:
-        write_page(folder, page)
-    return None
+            failed = run_all(left, args.jobs, work_dir)
+        except KeyboardInterrupt:
+            raise SystemExit('Stopped; the same command goes on from here.') from None
+    write_page(folder, page)
+    if failed:
+        raise SystemExit(
+            f'mmstadapter leaderboard: {len(failed)} of {len(left)} runs failed: '
+            f'{", ".join(failed)}; the logs are in {work_dir}/worker_*.log. '
+            'The same command tries them again.'
+        )

@@ -4,9 +4,11 @@ import datetime
 import hashlib
 import importlib.util
 import json
+import multiprocessing
 import os
 import platform
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -82,16 +84,25 @@ class Plan:
 
 
 def start_worker(log_dir: str) -> None:
-    """Prepare a process for runs: one thread, and its output into a file."""
+    """Prepare a process for runs: one thread, a log, and an end when its parent has gone."""
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(
+        target=leave_with, args=[multiprocessing.parent_process()], daemon=True
+    ).start()
     path = Path(log_dir) / f'worker_{os.getpid()}.log'
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log, stream.fileno())
     os.close(log)
+
+
+def leave_with(parent: Any) -> None:
+    """End this process when a parent has gone, killed perhaps, so that nothing runs on unseen."""
+    parent.join()
+    os._exit(1)
 
 
 def read_config(plan: Plan, drawn: dict | None = None):
@@ -136,8 +147,6 @@ def reason_against(plan: Plan) -> str | None:
 
     if plan.trunk == 'timm-tiny' and importlib.util.find_spec('timm') is None:
         return "timm is not installed: pip install 'mmstadapter[timm]'"
-    if plan.trunk == 'timm-tiny' and plan.asked.kind == 'captions':
-        return 'the trunk has no projection into a joint image-text space'
     init_default_scope('mmaction')
     try:
         with torch.device('meta'):

@@ -176,8 +176,9 @@ class Meter(TorchDispatchMode):
 def _equal_blocks(model: nn.Module) -> dict[int, Hashable]:
     """Frozen blocks of trunks by id, with what two of them have in common if they are alike."""
     trunks = [module for module in model.modules() if isinstance(module, Trunk)]
-    blocks = [block for trunk in trunks for block in trunk.blocks if not block.training]
-    frozen = [b for b in blocks if not any(p.requires_grad for p in b.parameters())]
+    blocks = [block for trunk in trunks for block in trunk.blocks]
+    modules = [b for b in blocks if isinstance(b, nn.Module) and not b.training]  # wrapped: none
+    frozen = [b for b in modules if not any(p.requires_grad for p in b.parameters())]
     return {id(block): _likeness(block) for block in frozen}
 
 

@@ -90,6 +90,17 @@ class TestFile:
         stored = load_file(made)['visual.transformer.resblocks.3.mlp.c_fc.weight']
         torch.testing.assert_close(model.blocks[3].mlp.c_fc.weight, stored.float())
 
+    def test_timms_tower_is_trained_likewise_and_written_under_its_names(self, tmp_path):
+        pytest.importorskip('timm')
+        path = tmp_path / 'timm_tiny.safetensors'
+        tiny_clip.prepare(path, steps=2, batch_size=4, tower='timm')
+        config = Config.fromfile(shipped.config('_base_/trunks/timm_vit-tiny.py'))
+        model = MODELS.build(config.trunk.to_dict() | dict(checkpoint=str(path)))
+        model.init_weights()
+        stored = load_file(path)
+        assert stored.keys() == model.vit.state_dict().keys()
+        torch.testing.assert_close(model.vit.norm.weight, stored['norm.weight'].float())
+
     def test_a_file_that_is_there_is_kept(self, made, capsys):
         before = made.stat().st_mtime_ns
         tiny_clip.prepare(made, steps=3, batch_size=4)

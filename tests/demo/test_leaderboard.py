@@ -1,8 +1,10 @@
 """The leaderboard: what its committed results show, and what its runs and its page are made of."""
 
 import json
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -172,7 +174,18 @@ def test_without_timm_its_trunk_is_left_out_with_the_reason(plan, monkeypatch, c
 @pytest.mark.parametrize('name', methods('motion'))
 def test_timms_trunk_takes_every_row(name, plan):
     pytest.importorskip('timm')
-    assert leaderboard_runs.reason_against(replace(plan, trunk='timm-tiny', method=name)) is None
+    row = replace(plan, trunk='timm-tiny', method=name)
+    assert leaderboard_runs.reason_against(row) is None
+    on_clip = leaderboard_runs.costs(leaderboard_runs.read_config(replace(plan, method=name)), True)
+    on_timm = leaderboard_runs.costs(leaderboard_runs.read_config(row), True)
+    assert on_timm['gmac'] == pytest.approx(on_clip['gmac'], rel=0.3)
+    assert on_timm['peak_mb'] == pytest.approx(on_clip['peak_mb'], rel=0.6)
+
+
+def test_timms_trunk_has_no_joint_space_for_captions(plan):
+    pytest.importorskip('timm')
+    search = replace(plan, trunk='timm-tiny', method='stadapter', task='captions')
+    assert 'no projection' in leaderboard_runs.reason_against(search)
 
 
 def test_what_a_row_takes_is_counted_without_weights(plan):
@@ -228,6 +241,13 @@ def test_a_finished_run_is_not_done_again_and_one_with_other_settings_is(plan):
     assert leaderboard.missing([replace(plan, seed=1)], [found]) == [replace(plan, seed=1)]
     assert leaderboard.missing([plan], [replace(found, options={'a': 1})]) == [plan]
     assert leaderboard.missing([plan], [replace(found, config='other.py')]) == [plan]
+
+
+def test_a_worker_ends_when_its_parent_has_gone(monkeypatch):
+    steps = []
+    monkeypatch.setattr(leaderboard_runs.os, '_exit', lambda status: steps.append(status))
+    leaderboard_runs.leave_with(SimpleNamespace(join=lambda: steps.append('gone')))
+    assert steps == ['gone', 1]
 
 
 def test_every_row_is_asked_for_on_every_task_and_trunk_and_every_seed_in_turn():
@@ -296,6 +316,23 @@ class TestPage:
         (tmp_path / 'results' / 'a' / 'b.json').write_text('{}')
         with pytest.raises(results.ResultError, match='missing field method'):
             main(['--results', str(tmp_path / 'results'), '--data-root', plan.data])
+
+    def test_a_run_that_fails_stops_no_other_and_is_named_at_the_end(
+        self, plan, tmp_path, monkeypatch, capsys
+    ):
+        future: Future = Future()
+        future.set_exception(ValueError('no such thing\nmore'))
+        assert leaderboard.outcome(future) == 'FAILED: ValueError: no such thing'
+        results.write(result_of(plan), Path(plan.folder))
+        monkeypatch.setattr(leaderboard, 'make_data', lambda *args: None)
+        monkeypatch.setattr(leaderboard, 'run_all', lambda *args: {'linear_x': ValueError()})
+        page = tmp_path / 'page.md'
+        arguments = ['--results', plan.folder, '--page', str(page), '--work-dir', plan.work_dir]
+        with pytest.raises(SystemExit, match='1 of 1 runs failed: linear_x'):
+            main(
+                [*arguments, *'--methods linear --tasks digit --trunks clip-tiny --seeds 0'.split()]
+            )
+        assert page.is_file()
 
     def test_an_empty_folder_makes_no_page(self, tmp_path):
         with pytest.raises(SystemExit, match='no results'):

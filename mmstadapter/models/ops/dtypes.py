@@ -6,10 +6,15 @@ import torch
 from torch import Tensor
 
 
+def autocasts(x: Tensor) -> bool:
+    """Whether autocast is on for x; it knows no tensors without storage."""
+    kind = x.device.type
+    return kind != 'meta' and torch.is_autocast_enabled(kind)
+
+
 def working_dtype(x: Tensor) -> torch.dtype:
     """The type a matrix product of x is computed in: autocast's where it is on."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    return torch.get_autocast_dtype(x.device.type) if autocasts(x) else x.dtype
 
 
 def summing_dtype(x: Tensor) -> torch.dtype:

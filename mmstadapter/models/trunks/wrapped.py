@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..ops.attention import Mix, attention_weights, join_heads, split_heads
+from ..ops.dtypes import autocasts
 from .base import Trunk
 from .block import Change, through
 
@@ -186,7 +186,7 @@ def call(module: nn.Module, x: Tensor, **kwargs) -> Tensor:
     Vectors (norms, biases, scales) are read as `beside` says. So are matrices, except under
     autocast, which chooses the types of products itself.
     """
-    autocast = torch.is_autocast_enabled(x.device.type)
+    autocast = autocasts(x)
     stored = dict(module.named_parameters()) | dict(module.named_buffers())
     read = {n: beside(x, t) for n, t in stored.items() if t.dim() < 2 or not autocast}
     read = {name: tensor for name, tensor in read.items() if tensor is not stored[name]}
@@ -197,6 +197,6 @@ def beside(x: Tensor, stored: Tensor) -> Tensor:
     """A weight for arithmetic with x: in x's type, under autocast at least in float32."""
     if not stored.is_floating_point():
         return stored
-    if torch.is_autocast_enabled(x.device.type):
+    if autocasts(x):
         return stored.float() if stored.itemsize == 2 else stored
     return stored.to(x.dtype)
