@@ -92,7 +92,17 @@ setup(
     install_requires=requirements('runtime') + mmcv(),
     extras_require={
         name: requirements(name)
-        for name in ('full', 'timm', 'search', 'hub', 'peft', 'mteb', 'tokenizers', 'dev')
+        for name in (
+            'full',
+            'timm',
+            'transformers',
+            'search',
+            'hub',
+            'peft',
+            'mteb',
+            'tokenizers',
+            'dev',
+        )  # fmt: skip
     },
     entry_points={'console_scripts': ['mmstadapter = mmstadapter_cli:main']},
     cmdclass={'build_py': BuildWithMim},

@@ -24,7 +24,7 @@ from .text_towers import (
     WordTokenizer,
     text_mask,
 )
-from .trunks import CLIPBlock, CLIPViT, EVAViT, MMPretrainViT, TimmViT, Trunk
+from .trunks import CLIPBlock, CLIPViT, EVAViT, HFVideoViT, MMPretrainViT, TimmViT, Trunk
 
 __all__ = [
     'CLIPBlock',
@@ -34,6 +34,7 @@ __all__ = [
     'ContrastiveLoss',
     'EVAText',
     'EVAViT',
+    'HFVideoViT',
     'MMPretrainViT',
     'MultiTaskHead',
     'MeanPoolSimilarity',

@@ -10,7 +10,9 @@ from torch import Tensor
 from .containers import kind_of, read_content, read_index, refuse_expanded
 from .lazy import MappedTensors
 
-CONTAINERS = ('state_dict', 'model_state_dict', 'model_state', 'model')
+CONTAINERS = (
+    'state_dict', 'model_state_dict', 'model_state', 'model', 'target_encoder', 'module'
+)  # fmt: skip
 LISTED = 'classifiers'  # under which V-JEPA 2 keeps the state dicts of its probes, in a list
 WRAPPER, COMPILED = 'module.', '_orig_mod'  # names of what DDP and torch.compile wrap
 
@@ -33,7 +35,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     Which of them a file is, its content tells. Pickles are read with ``weights_only=True``,
     archives by `read_torchscript`; neither runs code of the file. Tensors are mapped from
     the file where its format allows, so what is never touched takes no memory. A state dict
-    is looked for under ``state_dict``, ``model_state_dict``, ``model_state`` and ``model``; what
+    is looked for under the names of `CONTAINERS`, such as ``state_dict`` and ``model``; what
     wrappers put before its names is taken off, see `unwrapped`. Several in a list under
     ``classifiers`` are named ``classifiers.<i>.<name>``, one alone by its own names. Of a
     checkpoint in shards the path is that of its index, a JSON file beside which they lie.

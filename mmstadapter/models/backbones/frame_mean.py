@@ -4,8 +4,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops.clips import images_of
 from ..parts import built_trunk
+from .beside import rows_of
 from .outputs import check_output, join_frames, out_width
 
 
@@ -15,7 +15,8 @@ class FrameMeanViT(BaseModule):
 
     The baseline of ST-Adapter's Table 1: ``tune='none'`` is the linear probe,
     ``'last_1'`` partial fine-tuning, ``'bias'`` BitFit, ``'all'`` full fine-tuning.
-    Its output does not depend on the order of the frames.
+    Its output does not depend on the order of the frames, but with a video encoder as the
+    trunk, whose feature of the clip it is.
 
     Args:
         trunk: the pretrained image encoder or its config.
@@ -25,7 +26,7 @@ class FrameMeanViT(BaseModule):
 
     def __init__(self, trunk: dict | nn.Module, output: str = 'clip') -> None:
         super().__init__()
-        self.trunk = built_trunk(trunk, 'FrameMeanViT')
+        self.trunk = built_trunk(trunk, 'FrameMeanViT', clips=True)
         self.output = check_output(output, self.trunk, 'FrameMeanViT')
 
     @property
@@ -35,8 +36,8 @@ class FrameMeanViT(BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T."""
-        num_frames = video.shape[2]
-        x = self.trunk.embed(images_of(video))
+        given, _ = rows_of(self.trunk, video)
+        x = self.trunk.embed(given)
         for i, block in enumerate(self.trunk.blocks):
             x = block(x, self.trunk.num_queries(i))
-        return join_frames(self.trunk, self.trunk.readout(x), num_frames, self.output)
+        return join_frames(self.trunk, self.trunk.readout(x), len(x) // len(video), self.output)

@@ -76,7 +76,7 @@ class WrappedBlock:
     def require_plain(self, purpose: str) -> None:
         """Raise TypeError for an attention other than the libraries' plain one."""
         if not self.mixes:
-            kind = type(getattr(self.block, 'attn', None)).__name__
+            kind = type(getattr(self, 'attn', None)).__name__
             raise TypeError(
                 f'{type(self).__name__}: {purpose}, the attention must be a plain one '
                 f'({", ".join(PLAIN_ATTENTION)}), this block has {kind}. Take a trunk without '
