@@ -198,7 +198,7 @@ def test_every_shipped_base_builds_with_the_statistics_of_its_model(path: Path):
 
 
 def test_there_are_shipped_bases():
-    assert len(BASES) == 3
+    assert len(BASES) == 4
 
 
 def test_without_timm_building_says_what_to_install(monkeypatch):
