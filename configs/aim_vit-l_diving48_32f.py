@@ -13,6 +13,6 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 
-model = dict(backbone=dict(with_cp=True), cls_head=dict(num_classes=48))
+model = dict(backbone=dict(recompute='block'), cls_head=dict(num_classes=48))
 train_cfg = dict(max_epochs=50)
 test_dataloader = dict(dataset=dict(steps=dict(ThreeCrop=dict(type='CenterCrop'))))

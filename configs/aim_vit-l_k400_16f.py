@@ -7,6 +7,6 @@ Blocks are recomputed in the backward pass. 8 GPUs x 8 clips.
 
 _base_ = 'aim_vit-l_k400.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 16
 frame_interval = 8

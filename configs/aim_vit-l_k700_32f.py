@@ -12,6 +12,6 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 
-model = dict(backbone=dict(with_cp=True), cls_head=dict(num_classes=700))
+model = dict(backbone=dict(recompute='block'), cls_head=dict(num_classes=700))
 clip_len = 32
 frame_interval = 4

@@ -7,5 +7,5 @@ Blocks are recomputed in the backward pass. 8 GPUs x 8 clips.
 
 _base_ = 'aim_vit-l_ssv2.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 32

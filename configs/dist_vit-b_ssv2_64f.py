@@ -7,5 +7,5 @@ The recipe for 8+16 frames. Layers are recomputed in the backward pass.
 
 _base_ = 'dist_vit-b_ssv2_16f.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 64

@@ -23,7 +23,7 @@ model = dict(
             ]
         )
     ),
-    backbone=dict(num_poolings=4, with_cp=True),
+    backbone=dict(num_poolings=4, recompute='block'),
     cls_head=dict(num_classes=400, labels='data/kinetics400/label_map_k400.txt'),
 )
 clip_len = 64

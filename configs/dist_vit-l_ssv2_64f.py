@@ -22,7 +22,7 @@ model = dict(
             ]
         )
     ),
-    backbone=dict(with_cp=True),
+    backbone=dict(recompute='block'),
     cls_head=dict(num_classes=174, labels='data/sthv2/label_map_sthv2.txt'),
 )
 clip_len = 64

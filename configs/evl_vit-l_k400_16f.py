@@ -8,7 +8,7 @@ backward pass, where the released script splits its batch in 2.
 
 _base_ = 'evl_vit-l_k400.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 16
 num_views = 1
 num_crops = 3

@@ -8,5 +8,5 @@ pass, for memory.
 
 _base_ = 'side4video_vit-l_ssv2.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 16

@@ -8,6 +8,6 @@ are recomputed in the backward pass, so that 3 GPUs x 64 clips still fit.
 
 _base_ = 'stadapter_vit-b_k400.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 16
 frame_interval = 8

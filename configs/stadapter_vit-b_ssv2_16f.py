@@ -8,5 +8,5 @@ Blocks are recomputed in the backward pass, so that 4 GPUs x 64 clips still fit.
 
 _base_ = 'stadapter_vit-b_ssv2.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 16

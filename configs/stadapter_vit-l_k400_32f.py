@@ -8,6 +8,6 @@ recomputed in the backward pass, so that 8 GPUs x 16 clips still fit.
 
 _base_ = 'stadapter_vit-l_k400.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 32
 frame_interval = 4

@@ -8,5 +8,5 @@ are recomputed in the backward pass, so that 8 GPUs x 16 clips still fit.
 
 _base_ = 'stadapter_vit-l_ssv2.py'
 
-model = dict(backbone=dict(with_cp=True))
+model = dict(backbone=dict(recompute='block'))
 clip_len = 16

@@ -7,5 +7,5 @@ A head each looks one and two frames back and ahead. 4 GPUs x 16 clips.
 
 _base_ = 'zeroi2v_vit-b_hmdb51.py'
 
-model = dict(backbone=dict(shifts=[(-1, 12), (1, 12), (-2, 12), (2, 12)], with_cp=True))
+model = dict(backbone=dict(shifts=[(-1, 12), (1, 12), (-2, 12), (2, 12)], recompute='block'))
 clip_len = 32

@@ -41,7 +41,7 @@ TABLE_2 = {  # Something-Something V2, 3 clips of 1 crop: GFLOPs, tuned paramete
 TEXT = """
 ## Side4Video
 
-The frozen trunk is computed once and in full, so that there is one form. The operations are those of the authors' code; the paper's tool counts norms as well, about 0.1 %. For ViT-E/14 the paper's 7.98 TFLOPs a view are less than its layers need, 9.45. More frames are `--cfg-options clip_len=16` (with `model.backbone.with_cp=True` where 32 need too much memory) and cost in proportion; those for which the paper has a result are configs of their own.
+The frozen trunk is computed once and in full, so that there is one form. The operations are those of the authors' code; the paper's tool counts norms as well, about 0.1 %. For ViT-E/14 the paper's 7.98 TFLOPs a view are less than its layers need, 9.45. More frames are `--cfg-options clip_len=16` (with `model.backbone.recompute=block` where 32 need too much memory) and cost in proportion; those for which the paper has a result are configs of their own.
 
 ### Table 2: Something-Something V2, three views
 

@@ -1,27 +1,31 @@
-"""How many clips a step, and whether blocks are recomputed, by the memory that there is."""
+"""How many clips a step, and what is recomputed, by the memory that there is."""
 
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
 
+from ..models.recomputing import DEFAULT, STEPS
 from ..planning.account import GB
-from ..planning.settings import changed, takes
+from ..planning.choosing import cheapest_step
+from ..planning.settings import takes
 from ..planning.step import TrainingStep
 
+MORE = STEPS[STEPS.index(DEFAULT) + 1 :]  # what can be recomputed beyond what is by default
 GPU_SHARE = 0.93  # the rest is the context's and the allocator's
 CPU_SHARE = 0.8  # the rest is the system's and the readers'
 
 
 class Capacity(NamedTuple):
-    """Clips a step, whether blocks are recomputed besides, and why; no reason: as wanted."""
+    """Clips a step, what is recomputed (None: as the config has it), and why; '': as wanted."""
 
     batch_size: int
-    with_cp: bool
+    recompute: str | None
     reason: str
 
 
@@ -59,7 +63,7 @@ def choose_capacity(
     try:
         found = _choose(config, device.type == 'cpu', is_given, memory)
     except Exception as error:  # a wrong guess must not stop what may work
-        return Capacity(batch, False, f'memory not planned: {str(error).splitlines()[0]}')
+        return Capacity(batch, None, f'memory not planned: {str(error).splitlines()[0]}')
     note.write_text(json.dumps(dict(digest=digest, **found._asdict())), encoding='utf-8')
     return found
 
@@ -68,22 +72,27 @@ def _choose(config: Config, on_cpu: bool, is_given: bool, memory: float) -> Capa
     step = TrainingStep(config, on_cpu=on_cpu)
     batch, needed = step.videos, step.account().peak
     if needed <= memory:
-        return Capacity(batch, False, '')
+        return Capacity(batch, None, '')
     why = f'{batch} clips would take {needed / GB:.1f} GB of {memory / GB:.1f}'
-    backbone = config.model.backbone
-    recomputes = takes(backbone, 'with_cp') and backbone.get('with_cp') is None
-    if recomputes:
-        step = TrainingStep(changed(config, {'model.backbone.with_cp': True}), on_cpu=on_cpu)
-    needed = step.account().peak
-    if recomputes and needed <= memory:
-        reason = f'with_cp=True recomputes blocks, {needed / GB:.1f} GB in all: {why}'
-        return Capacity(batch, True, reason)
+    recompute, also = None, ''
+    if _is_left_open(config.model.backbone):
+        found = cheapest_step(config, memory, MORE, on_cpu=on_cpu)
+        recompute, step, needed = found.step, found.training, found.training.account().peak
+        also = f' with recompute={recompute!r}'
+        if found.fits:
+            reason = f'recompute={recompute!r}, {needed / GB:.1f} GB in all: {why}'
+            return Capacity(batch, recompute, reason)
     if is_given:
         reason = f'it will hardly fit: {batch} clips take {needed / GB:.1f} GB of {memory / GB:.1f}'
-        return Capacity(batch, recomputes, reason)
+        return Capacity(batch, recompute, reason)
     fits = step.largest(memory)
     size = 1 << max(fits, 1).bit_length() - 1
-    also = ' with recomputed blocks' if recomputes else ''
     if not fits:
         why = f'not even one clip{also} fits {memory / GB:.1f} GB; take a smaller --arch'
-    return Capacity(size, recomputes, f'only {size} clips a step{also}: {why}')
+    return Capacity(size, recompute, f'only {size} clips a step{also}: {why}')
+
+
+def _is_left_open(backbone: Mapping) -> bool:
+    """Whether a backbone can recompute more, and its config does not say how much."""
+    said = backbone.get('recompute') or backbone.get('with_cp')
+    return takes(backbone, 'recompute') and said is None

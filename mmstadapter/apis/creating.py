@@ -117,7 +117,7 @@ def _changed(config: Config, options: Mapping[str, Any]) -> Config:
     if unknown:
         raise ValueError(
             f'create_model: the config has no {", ".join(unknown)}. Options are dotted names of '
-            f'its settings, such as model.backbone.with_cp; it has {", ".join(config)}.'
+            f'its settings, such as model.backbone.recompute; it has {", ".join(config)}.'
         )
     config.merge_from_dict(dict(options))
     return config

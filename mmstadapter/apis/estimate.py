@@ -47,7 +47,7 @@ class Estimate:
         if 0 < self.available < self.memory:
             lines.append(
                 f'only {gib(self.available)} are free: give a smaller --batch-size, or '
-                '--cfg-options model.backbone.with_cp=True'
+                '--cfg-options model.backbone.recompute=block'
             )
         return lines
 

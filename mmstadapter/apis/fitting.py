@@ -144,7 +144,7 @@ class Fit:
         )  # fmt: skip
 
     def take_what_fits(self, config: Config, base: Base, given: dict[str, Any]) -> None:
-        """Recompute blocks, or take fewer clips a step, where the device's memory is short."""
+        """Recompute more, or take fewer clips a step, where the device's memory is short."""
         is_given = given.get('batch_size') is not None or any(
             option.startswith('train_dataloader.batch_size=') for option in self.options
         )
@@ -156,7 +156,7 @@ class Fit:
                 self.parts['train'], self.folder.labels, base.config, mirror=(False, ''), **given
             )
             self.recipe.reasons += base.notes
-        self.recipe.with_cp = found.with_cp
+        self.recipe.recompute = found.recompute
         self.recipe.reasons += [found.reason] if found.reason else []
 
     def choose_mirror(self, config: Config, wanted: bool | None, fetched: bool) -> Mirror:

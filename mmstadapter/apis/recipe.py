@@ -36,7 +36,7 @@ class Recipe:
         views: clips a video in testing.
         flip: whether training mirrors clips.
         reasons: a sentence for each choice.
-        with_cp: recompute blocks in the backward pass, for want of memory.
+        recompute: what the backward pass computes again, for want of memory; None: as the base.
     """
 
     batch_size: int
@@ -47,7 +47,7 @@ class Recipe:
     views: int
     flip: bool
     reasons: list[str]
-    with_cp: bool = False
+    recompute: str | None = None
 
     @classmethod
     def choose(
@@ -239,8 +239,8 @@ def config_text(
     if blending:
         mixed = _for_classes(blending.to_dict(), len(labels))
         changes['model']['data_preprocessor'] = dict(blending=mixed)
-    backbone = (dict(trunk=trunk) if trunk else {}) | (dict(with_cp=True) if recipe.with_cp else {})
-    if backbone:
+    backbone = dict(trunk=trunk, recompute=recipe.recompute)
+    if backbone := {key: value for key, value in backbone.items() if value}:
         changes['model']['backbone'] = backbone
     if from_scratch:
         changes['load_from'] = None

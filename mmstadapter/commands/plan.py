@@ -2,7 +2,7 @@
 
     mmstadapter plan stadapter_vit-b_k400.py --gpu 4090
     mmstadapter plan side4video_vit-e_k400.py --gpu-memory 24 --batch-size 4
-    mmstadapter plan mine.py --gpus 8 --json --cfg-options model.backbone.with_cp=True
+    mmstadapter plan mine.py --gpus 8 --json --cfg-options model.backbone.recompute=mlp
 
 Counts a step on tensors without content: nothing is fetched, no GPU is needed, and ViT-E/14 takes
 no memory. Prints the peak by kind, what each module keeps for the backward pass, the time that the

@@ -2,12 +2,13 @@
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from ..models.recomputing import STEPS, chosen_step
 from .step import TrainingStep
 
 SMALL_PORTION = 8  # frames that a trunk takes at a time
@@ -30,9 +31,7 @@ def changed(config: Config, options: dict[str, Any]) -> Config:
 def settings_of(step: TrainingStep) -> Iterator[Setting]:
     """What can be set otherwise in a step's config."""
     backbone, trunk = step.config.model.backbone, step.config.model.backbone.trunk
-    if takes(backbone, 'with_cp'):
-        other = not backbone.get('with_cp', False)
-        yield _plain('model.backbone.with_cp', other)
+    yield from other_steps(backbone)
     if step.autocast is None:
         yield Setting('--amp', {'optim_wrapper.type': 'mmstadapter.AmpOptimWrapper'})
     else:
@@ -46,11 +45,30 @@ def settings_of(step: TrainingStep) -> Iterator[Setting]:
     yield from _other_frames(step)
 
 
+def other_steps(backbone: Mapping) -> Iterator[Setting]:
+    """What else a backbone can compute again in the backward pass, the cheapest first."""
+    if takes(backbone, 'recompute'):
+        now = chosen_step(backbone.get('recompute'), backbone.get('with_cp'), 'recompute')
+        for step in STEPS:
+            if step != now:
+                yield recomputing(backbone, step)
+    elif takes(backbone, 'with_cp'):
+        yield _plain('model.backbone.with_cp', not backbone.get('with_cp', False))
+
+
+def recomputing(backbone: Mapping, step: str) -> Setting:
+    """A step of ``recompute``; the old word, where the config has it, goes along."""
+    setting = _plain('model.backbone.recompute', step)
+    if backbone.get('with_cp') is not None:
+        setting.options['model.backbone.with_cp'] = None
+    return setting
+
+
 def _plain(name: str, value: Any) -> Setting:
     return Setting(f'{name}={value}', {name: value})
 
 
-def takes(config: dict, name: str) -> bool:
+def takes(config: Mapping, name: str) -> bool:
     """Whether a class of the registry takes an argument."""
     kind = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
     return name in inspect.signature(kind).parameters

@@ -8,7 +8,8 @@ from mmengine.config import Config
 
 # What changes no feature, or only says where the same weights lie.
 IRRELEVANT = {
-    *('checkpoint', 'init_cfg', 'dtype', 'tune', 'with_cp', 'frames_per_pass', '_scope_'),
+    *('checkpoint', 'init_cfg', 'dtype', 'tune', 'frames_per_pass', '_scope_'),
+    *('recompute', 'with_cp'),
     *('loss', 'gather', 'micro_batch'),
 }
 

@@ -91,10 +91,23 @@ COLUMNS = {
     ),
     'TempMeText': Column(tiny_text(type='mmstadapter.TempMeText', lora_dims=16)),
     'Side4VideoViT': Column(side, idle=('trunk.ln_post',)),
+    'STAdapterViT-recomputing': Column(
+        dict(
+            type='mmstadapter.STAdapterViT',
+            trunk=tiny_trunk(),
+            bottleneck_dims=16,
+            recompute='attention',
+        ),
+        idle=('after_attn.2.',),
+    ),
+    'Side4VideoViT-recomputing': Column(
+        side | dict(recompute='attention'), idle=('trunk.ln_post',)
+    ),
     'Retriever': Column(tiny_retriever(), idle=('backbone.after_attn.2.',)),
 }
 # Networks beside a trunk have a norm of their own.
-UNREAD = {name: {'trunk.ln_post'} for name in ('EVLViT', 'DiSTViT', 'Side4VideoViT')}
+BESIDE = ('EVLViT', 'DiSTViT', 'Side4VideoViT', 'Side4VideoViT-recomputing')
+UNREAD = {name: {'trunk.ln_post'} for name in BESIDE}
 
 
 def mark(name: str, needs: str | None) -> pytest.MarkDecorator:

@@ -20,7 +20,7 @@ def test_it_says_peak_time_batch_and_settings(capsys):
         'gradient bucket',
         'GeForce RTX 4090: at least ',
         'largest batch_size in 24 GB: ',
-        'model.backbone.with_cp=True',
+        'model.backbone.recompute=block',
         '--amp',
         'batch_size=2, accumulative_counts=2',
         '16 frames a clip',
@@ -36,7 +36,7 @@ def test_tools_get_all_of_it(capsys):
     assert found['categories']['kept for backward'] >= max(found['kept'].values()) > 0
     assert found['gpu_memory'] == 0.1e9 and found['largest_batch_size'] > found['batch_size']
     by_name = {setting['name']: setting for setting in found['settings']}
-    assert by_name['model.backbone.with_cp=True']['peak'] < found['peak']
+    assert by_name['model.backbone.recompute=block']['peak'] < found['peak']
     assert by_name['16 frames a clip']['seconds_a_clip'] > found['seconds'] / found['clips']
 
 

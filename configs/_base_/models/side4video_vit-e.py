@@ -15,7 +15,7 @@ model = dict(
         side_dims=576,
         layers='interval',
         norm='post',
-        with_cp=True,
+        recompute='block',
     ),
     cls_head=dict(
         type='mmstadapter.VideoHead',

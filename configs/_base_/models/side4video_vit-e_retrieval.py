@@ -16,7 +16,7 @@ model = dict(
         layers='interval',
         norm='post',
         output='frames',
-        with_cp=True,
+        recompute='block',
     ),
     text_tower=dict(type='mmstadapter.EVAText', arch='eva-e', checkpoint=_base_.trunk.checkpoint),
     tokenizer=dict(type='mmstadapter.CLIPTokenizer', context_length=32),

@@ -11,17 +11,17 @@ from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..ops.bottleneck import Bottleneck
 from ..ops.drop_path import DropPath
 from ..ops.positions import embed_in_time
 from ..parts import built_trunk
+from ..recomputing import Recomputing, chosen_step
 from .outputs import mean_of_frames
 
 
 @MODELS.register_module()
-class AIMViT(BaseModule):
+class AIMViT(Recomputing, BaseModule):
     """Each block attends over time, then over space, with the same weights; then its MLP.
 
         x = x + A_T(attention over time(A_in(norm1 x)))         A_in only with ``time_in``
@@ -44,7 +44,7 @@ class AIMViT(BaseModule):
             dropped in the last block, from 0 in the first on; 0.2 in the released recipes.
         drop_path_over: what is dropped, see `DropPath`: ``'place'`` in the released CLIP
             model, ``'frame'`` in its ImageNet model.
-        with_cp: recompute each block's activations in the backward pass.
+        recompute, with_cp: what the backward pass computes again, see `STAdapterViT`.
     """
 
     def __init__(
@@ -56,10 +56,11 @@ class AIMViT(BaseModule):
         time_in: bool = False,
         drop_path_rate: float = 0.0,
         drop_path_over: str = 'place',
-        with_cp: bool = False,
+        recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:
         super().__init__()
-        self.trunk, self.with_cp = built_trunk(trunk, 'AIMViT'), with_cp
+        self.trunk = built_trunk(trunk, 'AIMViT')
         dims, depth = self.trunk.embed_dims, len(self.trunk.blocks)
         self.time_embed = nn.Parameter(torch.zeros(num_frames, dims))
         rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
@@ -73,6 +74,7 @@ class AIMViT(BaseModule):
         self.time_out = adapters(depth, skip=False)
         self.space_out = adapters(depth)
         self.beside_mlp = adapters(depth, skip=False, scale=scale)
+        self.recompute = chosen_step(recompute, with_cp, 'AIMViT')
 
     @property
     def out_channels(self) -> int:
@@ -84,17 +86,18 @@ class AIMViT(BaseModule):
         x = embed_in_time(self.trunk, video, self.time_embed)
         for i in range(len(self.trunk.blocks)):
             queries = self.trunk.num_queries(i)
-            run = partial(self.run_block, i=i, num_frames=video.shape[2], num_queries=queries)
-            x = checkpoint(run, x, use_reentrant=False) if self.with_cp else run(x)
+            options = dict(i=i, num_frames=video.shape[2], num_queries=queries)
+            x = self.again('block', self.run_block, x, **options)
         return mean_of_frames(self.trunk, x, video.shape[2])
 
     def run_block(
         self, x: Tensor, i: int, num_frames: int, num_queries: int | None = None
     ) -> Tensor:
         """Block i, its last two steps for the first tokens alone. (B·T, L, D) -> (B·T, Q, D)."""
-        x = self.attend_over_time(x, i, num_frames)
-        x = self.trunk.blocks[i].attend(x, num_queries, post=self.space_out[i])
-        return self.feed_forward(x, i, num_frames)
+        x = self.again('attention', self.attend_over_time, x, i=i, num_frames=num_frames)
+        options = dict(num_queries=num_queries, post=self.space_out[i])
+        x = self.again('attention', self.trunk.blocks[i].attend, x, **options)
+        return self.again('mlp', self.feed_forward, x, i=i, num_frames=num_frames)
 
     def attend_over_time(self, x: Tensor, i: int, num_frames: int) -> Tensor:
         """Each place, the class token's too, looks along time. (B·T, L, D) -> same."""

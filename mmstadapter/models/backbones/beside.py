@@ -1,6 +1,6 @@
 """What methods beside a frozen trunk share: its layers one at a time, and nothing kept of them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ def trunk_layers(
     *,
     embedded: bool = False,
     looked: list[tuple[Tensor, Tensor]] | None = None,
+    run: Callable[[Block, Tensor], Tensor] | None = None,
 ) -> Iterator[list[Tensor]]:
     """Run a trunk on a video's frames and yield each layer's tokens as soon as they exist.
 
@@ -34,6 +35,7 @@ def trunk_layers(
         embedded: whether the tokens before the first layer are yielded too, ahead of it.
         looked: is given the queries and keys of the layer, two of (M, L, D) a chunk, all heads
             side by side. None: nobody reads them.
+        run: how a layer is run that is trained and not looked at, `Recomputing.trunk_block`.
 
     Yields:
         Per layer the chunks (M, prefix + N, D), together the B·T frames, or of a video encoder
@@ -52,7 +54,10 @@ def trunk_layers(
             looked.clear()
         with torch.set_grad_enabled(recording):
             for i in range(len(chunks)):  # no name may hold on to the layer before
-                chunks[i] = _run(block, chunks[i], looked)
+                if run is not None and recording and looked is None:
+                    chunks[i] = run(block, chunks[i])
+                else:
+                    chunks[i] = _run(block, chunks[i], looked)
         yield chunks
 
 

@@ -17,6 +17,7 @@ from ..ops.linear import Linear
 from ..ops.positions import time_positions
 from ..ops.time_conv import TimeMLP, TimeSpaceNet
 from ..parts import built_trunk
+from ..recomputing import Recomputing, chosen_step
 from ..trunks.block import read_by
 from ..trunks.clip_vit import MLP, CLIPBlock
 from . import beside
@@ -88,7 +89,7 @@ class AdaPooling(nn.Module):
 
 
 @MODELS.register_module()
-class DiSTViT(BaseModule):
+class DiSTViT(Recomputing, BaseModule):
     """Frozen trunk on some frames, a thin network on all, and one beside both that joins them.
 
     Nothing flows back into a frozen trunk. `TextHead` compares the feature with class names.
@@ -103,7 +104,7 @@ class DiSTViT(BaseModule):
         num_poolings: `AdaPooling` layers, 2 on Something-Something and 4 on Kinetics.
         stem_frames, kernel_size: frames of the first convolution and of the others.
         ratios: inner over outer width of the thin network, of MLPs and of MLPs over time.
-        frames_per_pass, with_cp: see `EVLViT`.
+        frames_per_pass, recompute, with_cp: see `EVLViT`.
     """
 
     def __init__(
@@ -111,13 +112,14 @@ class DiSTViT(BaseModule):
         blocks: str | Sequence[int] = 'all', dims: int = 384, temporal_dims: int = 96,
         output_dims: int | None = 512, num_poolings: int = 2, stem_frames: int = 5,
         kernel_size: int = 3, ratios: Sequence[float] = (1, 1, 0.25),
-        frames_per_pass: int | None = 64, with_cp: bool = False,
+        frames_per_pass: int | None = 64, recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         trunk = self.trunk = built_trunk(trunk, 'DiSTViT')
         self.reads = check_options(trunk, blocks, num_frames, stride, stem_frames, kernel_size)
         self.frames_per_pass = beside.check_portion(frames_per_pass, 'DiSTViT')
-        self.with_cp, self.stride, self.out_channels = with_cp, stride, output_dims or dims
+        self.stride, self.out_channels = stride, output_dims or dims
         p, k, rows = trunk.patch_size, stem_frames, -(-num_frames // stride)
         self.stem = nn.Conv3d(3, temporal_dims, (k, p, p), (1, p, p), (k // 2, 0, 0))
         sizes = (trunk.embed_dims, dims, temporal_dims, rows, stride, kernel_size, ratios)
@@ -127,17 +129,19 @@ class DiSTViT(BaseModule):
         self.cls_proj, self.ln = Linear(trunk.embed_dims, dims), LayerNorm(dims)
         self.proj = Linear(dims, output_dims, bias=False) if output_dims else nn.Identity()
         initialise(self)
+        self.recompute = chosen_step(recompute, with_cp, 'DiSTViT')
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, E), for any T."""
         video = whole_strides(video, self.stride)
         u, r, trunk, last = self.stem(video), 0.0, self.trunk, self.reads[-1]
         seen = trunk, video[:, :, :: self.stride], last, self.frames_per_pass
-        for i, tokens in enumerate(beside.trunk_layers(*seen, embedded=True), start=-1):
+        layers = beside.trunk_layers(*seen, embedded=True, run=self.trunk_block)
+        for i, tokens in enumerate(layers, start=-1):
             if i in self.reads:
                 layer = self.layers[self.reads.index(i)]
                 given = beside.class_and_patches(tokens, trunk)
-                u, r, z = beside.run_layer(layer, self.with_cp, u, r, *given)
+                u, r, z = self.again('block', layer, u, r, *given)
         cls = torch.cat([chunk[:, 0] for chunk in tokens]).unflatten(0, (len(video), -1))
         idle = [*beside.idle_parameters(trunk, last), *layer.to_temporal.parameters()]
         return keep_in_graph(self.pool(z + r, cls), idle)

@@ -20,12 +20,12 @@ from ..ops.linear import Linear
 from ..ops.neighbours import OffsetTables, gazes
 from ..ops.positions import time_positions
 from ..parts import built_trunk
+from ..recomputing import Recomputing, chosen_step
 from ..trunks.block import require_mix
 from .beside import (
     check_portion,
     check_words,
     idle_parameters,
-    run_layer,
     trunk_layers,
 )
 from .st_adapter import select_blocks
@@ -82,7 +82,7 @@ class DecoderLayer(nn.Module):
 
 
 @MODELS.register_module()
-class EVLViT(BaseModule):
+class EVLViT(Recomputing, BaseModule):
     """Frozen trunk whose last layers a learned query reads in turn, through a decoder beside it.
 
     Nothing flows back into the trunk, which runs without gradients while nothing in it is
@@ -98,7 +98,8 @@ class EVLViT(BaseModule):
         mlp_ratio: hidden width of the decoder's MLPs over D.
         dropout: within these MLPs.
         frames_per_pass: frames the trunk takes at a time; None for all at once.
-        with_cp: recompute each decoder layer in the backward pass.
+        recompute, with_cp: what the backward pass computes again, see `STAdapterViT`: of a
+            decoder layer all or its elementwise steps.
 
     Raises:
         ValueError: for unknown words or layers, or a trunk whose attention cannot be read.
@@ -108,7 +109,8 @@ class EVLViT(BaseModule):
         self, trunk: dict | nn.Module, blocks: str | Sequence[int] = 'last_4',
         temporal: Sequence[str] = TEMPORAL, num_frames: int = 8,
         attn_dims: int | None = None, num_heads: int | None = None, mlp_ratio: float = 4.0,
-        dropout: float = 0.5, frames_per_pass: int | None = 64, with_cp: bool = False,
+        dropout: float = 0.5, frames_per_pass: int | None = 64, recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.trunk = built_trunk(trunk, 'EVLViT')
@@ -117,7 +119,7 @@ class EVLViT(BaseModule):
         self.looks = 'cross_attention' in check_words('EVLViT: temporal', temporal, TEMPORAL)
         if self.looks:
             require_mix(self.trunk, 'EVLViT')
-        self.frames_per_pass, self.with_cp = check_portion(frames_per_pass, 'EVLViT'), with_cp
+        self.frames_per_pass = check_portion(frames_per_pass, 'EVLViT')
         self.query = nn.Parameter(torch.zeros(dims))
         width = attn_dims or dims
         options = (width, num_heads or max(1, width // 64), mlp_ratio, dropout)
@@ -125,19 +127,21 @@ class EVLViT(BaseModule):
             DecoderLayer(dims, self.trunk.grid, temporal, num_frames, *options) for _ in self.reads
         )
         self.ln = LayerNorm(dims)
+        self.recompute = chosen_step(recompute, with_cp, 'EVLViT')
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         check_video(video, 'EVLViT')
         s, last = self.query.expand(len(video), 1, -1), self.reads[-1]
         looked: list | None = [] if self.looks else None
-        layers = trunk_layers(self.trunk, video, last, self.frames_per_pass, looked=looked)
+        given = self.trunk, video, last, self.frames_per_pass
+        layers = trunk_layers(*given, looked=looked, run=self.trunk_block)
         for i, tokens in enumerate(layers):
             if i in self.reads:
                 seen = self.gazes(i, looked, video.shape[2]) if looked else ()
                 z = rearrange(torch.cat(tokens), '(b t) l d -> b t l d', b=len(video))
                 layer = self.layers[self.reads.index(i)]
-                s = run_layer(layer, self.with_cp, s, z, *seen)
+                s = self.again('block', layer, s, z, *seen)
         return keep_in_graph(self.ln(s[:, 0]), idle_parameters(self.trunk, last))
 
     def gazes(self, i: int, looked: list[tuple[Tensor, Tensor]], num_frames: int) -> list[Tensor]:

@@ -12,13 +12,14 @@ from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..ops.clips import images_of
 from ..ops.depthwise import DepthwiseConv
 from ..ops.elementwise import QuickGELU, keep_in_graph
 from ..ops.linear import Linear, all_plain
+from ..ops.recompute import remakeable
 from ..parts import built_trunk
+from ..recomputing import Recomputing, chosen_step
 from .outputs import check_output, join_frames, out_width
 
 See = Callable[[str, Tensor], None]
@@ -89,16 +90,20 @@ class STAdapter(nn.Module):
         """
         u = self.fc1(x[:, prefix:])
         u = rearrange(u, '(b t) (h w) d -> b d t h w', t=num_frames, h=grid[0])
-        u = self.activation(self.conv(u))
-        u = self.fc2(rearrange(u, 'b d t h w -> (b t) (h w) d'))
-        return torch.cat([x[:, :prefix], x[:, prefix:] + u], dim=1)
+        u = remakeable(_tokens, self.activation(self.conv(u)))
+        return torch.cat([x[:, :prefix], x[:, prefix:] + self.fc2(u)], dim=1)
+
+
+def _tokens(u: Tensor) -> Tensor:
+    """(B, d, T, h, w) -> (B·T, h·w, d)."""
+    return rearrange(u, 'b d t h w -> (b t) (h w) d')
 
 
 ADAPTER_TYPES = (STAdapter, Linear, DepthwiseConv, *ACTIVATIONS.values())
 
 
 @MODELS.register_module()
-class STAdapterViT(BaseModule):
+class STAdapterViT(Recomputing, BaseModule):
     """Frozen trunk with ST-Adapters between its layers; class tokens averaged over time.
 
     Section 3.3 and Table 4 of the paper. The released K400 model has one adapter
@@ -112,8 +117,12 @@ class STAdapterViT(BaseModule):
             ``'after_mlp'`` (Table 4c).
         blocks: which blocks have adapters: ``'all'``, ``'first_<n>'``,
             ``'last_<n>'`` or a list of indices from 0 (Table 4b).
-        with_cp: recompute each block's activations in the backward pass; saves
-            about three quarters of the training memory for about a third more time.
+        recompute: what of a block the backward pass computes again instead of finding it in
+            memory: ``'nothing'``, ``'elementwise'`` (the default: norms, activations and
+            adapters' convolutions, where a trained map reads them), ``'mlp'`` (the MLP as
+            well), ``'attention'`` (that as well), ``'block'`` (all, a third more time for a
+            quarter of the memory). No result depends on it.
+        with_cp: True is another word for ``recompute='block'``.
         output: ``'clip'``, (B, D), or ``'frames'`` for retrieval, one joint image-text
             vector a frame, (B, T, E).
 
@@ -129,13 +138,13 @@ class STAdapterViT(BaseModule):
         positions: Sequence[str] = ('after_attn',),
         blocks: str | Sequence[int] = 'all',
         activation: str = 'none',
-        with_cp: bool = False,
+        recompute: str | None = None,
+        with_cp: bool | None = None,
         output: str = 'clip',
     ) -> None:
         super().__init__()
         self.trunk = built_trunk(trunk, 'STAdapterViT')
         self.output = check_output(output, self.trunk, 'STAdapterViT')
-        self.with_cp = with_cp
         indices = select_blocks(blocks, len(self.trunk.blocks))
         for position in check_positions(positions):
             adapters = {
@@ -143,6 +152,7 @@ class STAdapterViT(BaseModule):
                 for i in indices
             }
             setattr(self, position, nn.ModuleDict(adapters))
+        self.recompute = chosen_step(recompute, with_cp, 'STAdapterViT')
 
     @property
     def out_channels(self) -> int:
@@ -157,11 +167,10 @@ class STAdapterViT(BaseModule):
         num_frames = video.shape[2]
         x = self.trunk.embed(images_of(video))
         tell('embed', x, see)
-        run = self.run_block
-        if self.with_cp and see is None:
-            run = partial(checkpoint, self.run_block, use_reentrant=False)
+        run = self.run_block if see else partial(self.again, 'block', self.run_block)
         for i in range(len(self.trunk.blocks)):
-            x = run(x, i, num_frames, None if see else self.num_queries(i), see)
+            queries = None if see else self.num_queries(i)
+            x = run(x, i=i, num_frames=num_frames, num_queries=queries, see=see)
         return join_frames(self.trunk, self.trunk.readout(x), num_frames, self.output)
 
     def run_block(
@@ -175,9 +184,9 @@ class STAdapterViT(BaseModule):
         """Block i with its adapters. (B·T, prefix+N, D) -> (B·T, Q, D), Q = num_queries or all."""
         block = self.trunk.blocks[i]
         x = self.adapt(x, 'before_attn', i, num_frames, see)
-        x = block.attend(x, num_queries)
+        x = self.again('attention', block.attend, x, num_queries=num_queries)
         x = self.adapt(x, 'after_attn', i, num_frames, see)
-        x = block.feed_forward(x)
+        x = self.again('mlp', block.feed_forward, x)
         x = self.adapt(x, 'after_mlp', i, num_frames, see)
         tell(str(i), x, see)
         return x

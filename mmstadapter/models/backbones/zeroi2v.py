@@ -11,12 +11,12 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..ops.bottleneck import Bottleneck
 from ..ops.positions import embed_in_time
 from ..ops.time_shift import TimeShift
 from ..parts import built_trunk
+from ..recomputing import Recomputing, chosen_step
 from ..trunks.block import require_mix
 from .outputs import mean_of_frames
 
@@ -35,7 +35,7 @@ class AdaptersApart(nn.ModuleDict):
 
 
 @MODELS.register_module()
-class ZeroI2VViT(BaseModule):
+class ZeroI2VViT(Recomputing, BaseModule):
     """A block's keys and values look at other frames; linear adapters around its matrices.
 
         q, k, v = W_qkv A_1(norm1 x);  k, v = shift(k), shift(v)
@@ -59,7 +59,7 @@ class ZeroI2VViT(BaseModule):
             Something-Something.
         dropout: rate inside the adapters.
         activation: before the dropout: ``'none'``, or ``'gelu'``, which cannot be merged.
-        with_cp: recompute each block's activations in the backward pass.
+        recompute, with_cp: what the backward pass computes again, see `STAdapterViT`.
 
     Raises:
         ValueError: for unknown adapters, or if the trunk cannot mix.
@@ -76,7 +76,8 @@ class ZeroI2VViT(BaseModule):
         scale: float = 0.5,
         dropout: float = 0.1,
         activation: str = 'none',
-        with_cp: bool = False,
+        recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:
         super().__init__()
         if set(adapters) - set(ADAPTERS) or {'attn_in', 'attn_qkv'} <= set(adapters):
@@ -84,7 +85,7 @@ class ZeroI2VViT(BaseModule):
                 f'ZeroI2VViT: adapters must be of {", ".join(ADAPTERS)}, of the first two one at '
                 f'most, got {tuple(adapters)}.'
             )
-        self.trunk, self.with_cp = built_trunk(trunk, 'ZeroI2VViT'), with_cp
+        self.trunk = built_trunk(trunk, 'ZeroI2VViT')
         require_mix(self.trunk, 'ZeroI2VViT')
         dims, blocks = self.trunk.embed_dims, self.trunk.blocks
         self.shift = TimeShift(shifts, dims, blocks[0].attn.num_heads, shift_over)
@@ -93,6 +94,7 @@ class ZeroI2VViT(BaseModule):
         for name in (name for name in ADAPTERS if name in adapters):
             new = partial(AdaptersApart, make) if name == 'attn_qkv' else make
             setattr(self, name, nn.ModuleList(new() for _ in blocks))
+        self.recompute = chosen_step(recompute, with_cp, 'ZeroI2VViT')
 
     @property
     def out_channels(self) -> int:
@@ -104,8 +106,8 @@ class ZeroI2VViT(BaseModule):
         x = embed_in_time(self.trunk, video, self.time_embed)
         for i in range(len(self.trunk.blocks)):
             queries = self.trunk.num_queries(i)
-            run = partial(self.run_block, i=i, num_frames=video.shape[2], num_queries=queries)
-            x = checkpoint(run, x, use_reentrant=False) if self.with_cp else run(x)
+            options = dict(i=i, num_frames=video.shape[2], num_queries=queries)
+            x = self.again('block', self.run_block, x, **options)
         return mean_of_frames(self.trunk, x, video.shape[2])
 
     def run_block(
@@ -115,8 +117,10 @@ class ZeroI2VViT(BaseModule):
         block = self.trunk.blocks[i]
         pre, mix = self.adapter('attn_in', i), partial(self.mix, num_frames=num_frames)
         pre, post = pre or self.adapter('attn_qkv', i), self.adapter('attn_out', i)
-        x = block.attend(x, num_queries, pre=pre, mix=mix, post=post)
-        return block.feed_forward(x, pre=self.adapter('mlp_in', i), post=self.adapter('mlp_out', i))
+        options = dict(num_queries=num_queries, pre=pre, mix=mix, post=post)
+        x = self.again('attention', block.attend, x, **options)
+        pre, post = self.adapter('mlp_in', i), self.adapter('mlp_out', i)
+        return self.again('mlp', block.feed_forward, x, pre=pre, post=post)
 
     def adapter(self, name: str, i: int) -> nn.Module | None:
         """An adapter of block i, if there is one."""

@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .dtypes import summing_dtype
+from .recompute import remakeable
 
 
 def conv3d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -195,6 +196,10 @@ class DepthwiseConv(nn.Conv3d):
         super().__init__(dims, dims, kernel_size, padding=(t, h, w), groups=dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, h, w) -> same; a view of tokens (B, T, h, w, C) is not copied."""
-        x = depthwise_conv(rearrange(x, 'b c t h w -> b t h w c'), self.weight, self.bias)
-        return rearrange(x, 'b t h w c -> b c t h w')
+        """(B, C, T, h, w) -> same, remakeable; a view of tokens (B, T, h, w, C) is not copied."""
+        return remakeable(_channels_first_conv, x, self.weight, self.bias)
+
+
+def _channels_first_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    x = depthwise_conv(rearrange(x, 'b c t h w -> b t h w c'), weight, bias)
+    return rearrange(x, 'b t h w c -> b c t h w')

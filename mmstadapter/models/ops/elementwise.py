@@ -121,8 +121,8 @@ class QuickGELU(nn.Module):
     """CLIP's activation as a layer; see `quick_gelu`."""
 
     def forward(self, u: Tensor) -> Tensor:
-        """(...) -> (...)."""
-        return quick_gelu(u)
+        """(...) -> (...), remakeable."""
+        return remakeable(quick_gelu, u)
 
 
 class _KeepInGraph(torch.autograd.Function):

@@ -46,12 +46,15 @@ def all_plain(module: nn.Module, *types: type[nn.Module]) -> bool:
 class Linear(nn.Linear):
     """``nn.Linear`` whose weights may be stored in another type than the input has.
 
-    Given a tensor that can be made again (`remakeable`), it keeps what that is made from.
+    Given a tensor that can be made again (`remakeable`), it keeps what that is made from, unless
+    ``makes_input_again`` is off (``recompute='nothing'``).
     """
+
+    makes_input_again = True
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out), in x's type or autocast's."""
-        recipe = recipe_of(x)
+        recipe = recipe_of(x) if self.makes_input_again else None
         if recipe is None or not keeps_input(self.weight):
             return linear(x, self.weight, self.bias)
         return linear_of(x, recipe, self.weight, self.bias)
@@ -65,7 +68,8 @@ def keeps_input(weight: Tensor) -> bool:
 def gelu_linear(u: Tensor, layer: nn.Module) -> Tensor:
     """layer(GELU(u)), exact GELU, keeping u alone where ``layer`` is an ordinary `Linear`."""
     recorded = torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    if recorded and is_plain(layer, Linear) and keeps_input(layer.weight):
+    plain = recorded and is_plain(layer, Linear) and layer.makes_input_again
+    if plain and keeps_input(layer.weight):
         return linear_of_gelu(u, layer.weight, layer.bias)
     return layer(F.gelu(u))
 

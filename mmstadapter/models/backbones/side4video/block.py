@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...ops.batch_norm import BatchNorm, contexts_of_recomputation, normalise
 from ...ops.elementwise import LayerNorm
+from ...recomputing import Recomputing
 from .operators import (
     MLP,
     AttentionOverTime,
@@ -22,7 +23,7 @@ from .operators import (
 Branch = Callable[[Tensor], Tensor]
 
 
-class SideBlock(nn.Module):
+class SideBlock(Recomputing):
     """Fuse a trunk layer's tokens, then time, space and MLP, each on the residual.
 
     Figure 3b and section 3.3. With norm='pre' (CLIP trunks) batch norm comes before the
@@ -72,26 +73,35 @@ class SideBlock(nn.Module):
         Returns:
             (B·T, L, C).
         """
-        s, x = self.before_attention(s, tokens, positions, num_frames)
-        num_queries = s.shape[1]
-        s = s + self.around(self.ln_1, lambda x: self.attn(x, num_queries), x)
-        return s + self.around(self.bn_2, self.mlp, s)
+        s, *cls = self.before_attention(s, tokens, num_frames)
+        s = s + self.again('attention', self.attend, s, positions, *cls)
+        mlp = partial(self.around, self.bn_2, self.mlp)
+        return s + self.again('mlp', mlp, s, of=self.as_now)
 
     def before_attention(
-        self, s: Tensor, tokens: Sequence[Tensor], positions: Tensor, num_frames: int
-    ) -> tuple[Tensor, Tensor]:
+        self, s: Tensor, tokens: Sequence[Tensor], num_frames: int
+    ) -> tuple[Tensor, ...]:
         """Fusion and the temporal branch; arguments as of `forward`.
 
         Returns:
-            The stream (B·T, L, C), and what attention sees of it (B·T, K, C): K = L, and one
-            more in front with the shifted class token.
+            The stream (B·T, L, C), and if wanted the shifted class token (B·T, 1, C).
         """
         z = self.project(tokens)
         s = self.fuse(s, z)
         if self.temporal != 'none':
-            s = s + self.around(self.bn_1, partial(self.over_time, num_frames=num_frames), s)
-        cls = shifted_class_tokens(z, num_frames) if self.cls_shift else None
-        return s, with_positions(s, positions, cls)
+            branch = partial(self.over_time, num_frames=num_frames)
+            run = partial(self.around, self.bn_1, branch)
+            s = s + self.again(self.temporal, run, s, of=self.as_now)  # if it is attention
+        return (s, shifted_class_tokens(z, num_frames)) if self.cls_shift else (s,)
+
+    def attend(self, s: Tensor, positions: Tensor, *cls: Tensor) -> Tensor:
+        """The attention branch, (B·T, L, C) -> same; arguments see `with_positions`."""
+        x = with_positions(s, positions, *cls)
+        return self.around(self.ln_1, lambda x: self.attn(x, s.shape[1]), x)
+
+    def as_now(self) -> tuple:
+        """Contexts of two computations; the second has the batch norms of the first."""
+        return contexts_of_recomputation(self)
 
     def around(self, norm: nn.Module, branch: Branch, x: Tensor) -> Tensor:
         """branch(norm(x)) with norm='pre', norm(branch(x)) with norm='post'."""
@@ -121,9 +131,10 @@ class SideBlock(nn.Module):
     ) -> Tensor:
         """How much each of the L side tokens looks at each of K. -> (B·T, heads, L, K).
 
-        Arguments as of `forward`; K as in `before_attention`.
+        Arguments as of `forward`; K is L, and one more with a shifted class token.
         """
-        s, x = self.before_attention(s, tokens, positions, num_frames)
+        s, *cls = self.before_attention(s, tokens, num_frames)
+        x = with_positions(s, positions, *cls)
         return self.attn.weights(x if self.post else self.ln_1(x), s.shape[1])
 
 

@@ -14,6 +14,7 @@ from ...ops.clips import check_video
 from ...ops.elementwise import keep_in_graph
 from ...ops.linear import Projection
 from ...parts import built_trunk
+from ...recomputing import Recomputing, chosen_step
 from ...trunks.base import Trunk
 from ..beside import (
     check_portion,
@@ -33,7 +34,7 @@ from .options import (
 
 
 @MODELS.register_module()
-class SideNetwork(BaseModule):
+class SideNetwork(Recomputing, BaseModule):
     """The side network by itself, fed with a trunk's layers one at a time.
 
     Figure 3, Eq. 1 to 4, Tables 1 and 9. It reads its sizes from the trunk and does not keep
@@ -61,7 +62,12 @@ class SideNetwork(BaseModule):
         final_norm: batch norm after the last side block; None for what is released: yes,
             except for recognition with norm='post'.
         head_dims: channels of an attention head.
-        with_cp: recompute each side block in the backward pass; about half the memory.
+        recompute: what the backward pass computes again instead of finding it in memory:
+            ``'nothing'``, ``'elementwise'`` (the default: norms, GELU, convolutions over time),
+            ``'mlp'`` (the side blocks' MLPs as well), ``'attention'`` (that as well),
+            ``'block'`` (whole side blocks, under half the memory). Where the trunk is trained,
+            the same of its blocks. No result depends on it.
+        with_cp: True is another word for ``recompute='block'``.
 
     Raises:
         ValueError: for an unknown choice, layers the trunk does not have, or a width that
@@ -82,7 +88,8 @@ class SideNetwork(BaseModule):
         cls_position: bool = False,
         final_norm: bool | None = None,
         head_dims: int = 64,
-        with_cp: bool = False,
+        recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:
         super().__init__()
         self.output = check_output(output, trunk, 'Side4VideoViT')
@@ -91,7 +98,7 @@ class SideNetwork(BaseModule):
         check_sizes(trunk, side_dims, head_dims, cls_shift, representation)
         self.reads = select_layers(layers, len(trunk.blocks))
         self.last = len(trunk.blocks) - 1 if output == 'frames' else self.reads[-1]
-        self.representation, self.with_cp = representation, with_cp
+        self.representation = representation
         self.stem = Stem(trunk.patch_size, side_dims)
         num_patches = trunk.grid[0] * trunk.grid[1]
         self.position_embedding = nn.Parameter(torch.empty(num_patches + cls_position, side_dims))
@@ -115,6 +122,7 @@ class SideNetwork(BaseModule):
             self.up = nn.Parameter(torch.zeros(side_dims, trunk.embed_dims))
             self.to_trunk = Projection(self, 'up')
         initialise(self, norm, output)
+        self.recompute = chosen_step(recompute, with_cp, 'Side4VideoViT')
 
     def start(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B·T, L, C), the side tokens before the first layer.
@@ -149,7 +157,7 @@ class SideNetwork(BaseModule):
             return s
         block = self.blocks[self.reads.index(layer)]
         tokens = class_and_patches(tokens, trunk)
-        if not (self.with_cp and torch.is_grad_enabled()):
+        if not self.computes_again('block'):
             return block(s, tokens, self.position_embedding, num_frames)
         return recomputed(block, s, tokens, self.position_embedding, num_frames)
 
@@ -178,7 +186,7 @@ class SideNetwork(BaseModule):
 
 
 @MODELS.register_module()
-class Side4VideoViT(BaseModule):
+class Side4VideoViT(Recomputing, BaseModule):
     """Frozen trunk with a side network that reads its layers; nothing flows back into it.
 
     The trunk runs without gradients while nothing up to its last layer is tuned, and hands
@@ -190,7 +198,7 @@ class Side4VideoViT(BaseModule):
         frames_per_pass: frames the trunk takes at a time, which bounds the memory of its
             inner activations; None for all at once.
         side_dims, layers, temporal, cls_shift, fusion, norm, representation, output,
-            cls_position, final_norm, head_dims, with_cp: see `SideNetwork`.
+            cls_position, final_norm, head_dims, recompute, with_cp: see `SideNetwork`.
 
     Raises:
         ValueError: for options that do not fit the trunk; see `SideNetwork`.
@@ -211,7 +219,8 @@ class Side4VideoViT(BaseModule):
         cls_position: bool = False,
         final_norm: bool | None = None,
         head_dims: int = 64,
-        with_cp: bool = False,
+        recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:
         super().__init__()
         self.trunk = built_trunk(trunk, 'Side4VideoViT')
@@ -229,8 +238,10 @@ class Side4VideoViT(BaseModule):
             cls_position=cls_position,
             final_norm=final_norm,
             head_dims=head_dims,
+            recompute=recompute,
             with_cp=with_cp,
         )
+        self.recompute = self.side.recompute
 
     @property
     def out_channels(self) -> int:
@@ -241,7 +252,8 @@ class Side4VideoViT(BaseModule):
         """(B, 3, T, H, W) -> (B, C) or (B, T, E), see ``output``, for any T."""
         num_frames, side, trunk = video.shape[2], self.side, self.trunk
         s = side.start(video)
-        for i, tokens in enumerate(trunk_layers(trunk, video, side.last, self.frames_per_pass)):
+        seen = trunk, video, side.last, self.frames_per_pass
+        for i, tokens in enumerate(trunk_layers(*seen, run=self.trunk_block)):
             s = side.read(s, i, tokens, trunk, num_frames)
         x = side.finish(s, tokens, trunk, num_frames)
         return keep_in_graph(x, idle_parameters(trunk, side.last)) if side.output == 'clip' else x
