@@ -23,7 +23,7 @@ def fold(encoder: Pretrained) -> None:
     weights are no longer those of the pretrained file, and a checkpoint holds them.
     """
     encoder.float()
-    for name, layer in _layers(encoder).items():
+    for name, layer in lora_layers(encoder).items():
         base = layer.get_base_layer()
         base.weight.copy_(folded(layer))
         _replace(encoder, name, base)
@@ -80,7 +80,7 @@ def folded(layer: nn.Module) -> Tensor:
     return weight
 
 
-def _layers(encoder: nn.Module) -> dict[str, nn.Module]:
+def lora_layers(encoder: nn.Module) -> dict[str, nn.Module]:
     """The layers that peft has wrapped, by name."""
     named = encoder.named_modules()
     return {name: layer for name, layer in named if len(getattr(layer, 'lora_A', ()))}

@@ -155,6 +155,10 @@ class Pretrained(BaseModule):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Accept a tuned-only state dict by filling in the frozen tensors."""
         mark = state_dict.pop(prefix + 'fingerprint', None)
+        given = [name for name in state_dict if name.startswith(prefix)]
+        if mark is None and given and all(map(low_rank.is_added, given)):  # as peft loads its files
+            super()._load_from_state_dict(state_dict, prefix, *args)
+            return
         frozen = self.frozen_names()
         absent = [n for n in frozen if prefix + n not in state_dict]
         if absent:
