@@ -1,6 +1,7 @@
 """The config that a recipe inherits: by method and trunk, or any recognition config by name."""
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ METHODS = {
     'dist': {'vit-b-p16': 'dist_vit-b_k400_16f.py'},  # and its text tower
     'linear': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'linear_vit-b_k400.py'),
     'attnpool': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'attnpool_vit-b_k400.py'),
+    'lora': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'lora_vit-b_k400.py'),
+    'dora': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'dora_vit-b_k400.py'),
 }
+MEAN_OF_FRAMES = ('linear', 'attnpool', 'lora', 'dora')  # one config for trunks of any width
 DEFAULT_ARCH, DEFAULT_METHOD, MAX_BATCH = 'vit-b-p16', 'stadapter', 32
 
 
@@ -147,6 +151,18 @@ class Base:
         if fetch or not is_source(name):
             locate(name)
 
+    def require_libraries(self) -> None:
+        """Refuse LoRA without peft before any video is opened.
+
+        Raises:
+            RuntimeError: with the way to install it.
+        """
+        if self.config.model.backbone.get('trunk', {}).get('lora') and find_spec('peft') is None:
+            raise RuntimeError(
+                f'mmstadapter fit: {self.name} has LoRA in its trunk, for which peft is needed. '
+                "Install it with pip install 'mmstadapter[peft]', or choose another --method."
+            )
+
     def _is_shipped(self) -> bool:
         return self.name.startswith(shipped.PREFIX) or (
             Path(self.name).parent == (shipped.root() / 'configs').resolve()
@@ -170,7 +186,7 @@ def _by_method(arch: str, method: str, changed: dict[str, Any]) -> Base:
         )
     weights, width, max_batch = ARCHS[arch]
     name = shipped.PREFIX + METHODS[method][arch]
-    head = dict(in_channels=width) if method in ('linear', 'attnpool') else {}
+    head = dict(in_channels=width) if method in MEAN_OF_FRAMES else {}
     trunk = dict(arch=arch, checkpoint=weights) | changed
     return Base(name, _read(name), max_batch, trunk, head)
 

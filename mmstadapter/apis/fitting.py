@@ -102,6 +102,7 @@ class Fit:
         """
         init_default_scope('mmaction')
         chosen = Base.choose(arch, method, checkpoint, base)
+        chosen.require_libraries()
         chosen.require_weights(launch.parse_options(options or []), fetch)
         folder, work_dir = VideoFolder(root, layout), work_dir_of(root, work_dir)
         if work_dir.is_relative_to(folder.root):

@@ -3,6 +3,7 @@
 from . import backbones
 from .backbones import *  # noqa: F403  (its __all__ is below)
 from .heads import MultiTaskHead, ProbesHead, TextHead, VideoHead
+from .lora_files import load_peft, save_peft
 from .retrieval import (
     ContrastiveLoss,
     MeanPoolSimilarity,
@@ -53,6 +54,8 @@ __all__ = [
     'VideoHead',
     'WordTokenizer',
     'gather_rows',
+    'load_peft',
+    'save_peft',
     'score',
     'text_mask',
     *backbones.__all__,

@@ -20,7 +20,8 @@ from mmstadapter.demo import results
 FOLDER = shipped.root() / 'configs'
 CONFIGS = sorted(FOLDER.glob('*.py'))
 # Recipes that are named after what is trained. The others are named after their backbone.
-RECIPES = {'linear', 'bitfit', 'partial', 'full', 'temporal', 'lora', 'clip4clip', 'zeroshot'}
+RECIPES = {'linear', 'bitfit', 'partial', 'full', 'temporal', 'lora', 'dora'}
+RECIPES |= {'clip4clip', 'zeroshot'}
 CAPTIONED = {'msrvtt', 'msvd', 'vatex', 'didemo', 'demo-captions'}
 DATA = {path.stem for path in (FOLDER / '_base_/datasets').glob('*.py')}
 NAME = re.compile(r'([a-z0-9]+)_vit-([a-z0-9]+)(?:-[a-z0-9]+)*_([a-z0-9]+)(-[a-z]+)?(?:_(\d+)f)?')
@@ -43,6 +44,12 @@ def words(path: Path) -> tuple[str, str, str, int | None]:
     assert name, f'{path.name} is not METHOD_vit-TRUNK[-OPTION]_DATA[-TASK][_16f].py'
     method, trunk, data, task, frames = name.groups()
     return method, trunk, data + (task or ''), frames and int(frames)
+
+
+def require_library(config: Config) -> None:
+    """Skip what builds a model with LoRA where peft is not installed."""
+    if config.model.backbone.trunk.get('lora'):
+        pytest.importorskip('peft', reason='peft is not installed')
 
 
 def trunk_word(trunk: dict) -> str:
@@ -110,6 +117,7 @@ class TestEveryConfig:
 
     def test_its_model_builds_and_tunes_something(self, path):
         config = read(path)
+        require_library(config)
         settings = config.model.to_dict()
         settings['data_preprocessor'].pop('blending', None)  # the host's wants numbers
         if settings['backbone']['trunk']['type'] == 'mmstadapter.TimmViT':
@@ -139,6 +147,7 @@ class TestEveryConfig:
         assert OURS.items() <= {n: h['type'] for n, h in config.default_hooks.items()}.items()
 
     def test_it_passes_the_checks_before_a_run_without_a_word(self, path):
+        require_library(read(path))
         _, notes = prepare(read(path))
         assert notes == []
 

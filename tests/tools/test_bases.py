@@ -37,6 +37,8 @@ def steps_of(config: Config, kind: str) -> list[str]:
 
 def check(config: Config) -> None:
     """Its model has two classes and fits its head, and its pipelines build and agree."""
+    if config.model.backbone.trunk.get('lora'):
+        pytest.importorskip('peft', reason='peft is not installed')
     settings = config.model.to_dict()
     blending = settings['data_preprocessor'].pop('blending', {})  # wants numbers when it is built
     assert {part['num_classes'] for part in blending.get('augments', ())} <= {2}
@@ -86,11 +88,18 @@ def test_a_method_and_an_arch_say_it_all(method, arch, tmp_path):
     assert (trunk.arch, trunk.checkpoint) == (arch, ARCHS[arch][0])
 
 
+def test_lora_without_its_library_is_refused_before_the_videos_are_opened(monkeypatch):
+    monkeypatch.setattr('mmstadapter.apis.bases.find_spec', lambda name: None)
+    with pytest.raises(RuntimeError, match=r"has LoRA in its trunk.*'mmstadapter\[peft\]'"):
+        Base.choose(method='dora').require_libraries()
+    Base.choose(method='linear').require_libraries()
+
+
 def test_what_does_not_go_together_is_refused(tmp_path):
     with pytest.raises(ValueError, match='--method chooses a base config'):
         Base.choose(method='linear', base='linear_vit-b_k400.py')
     with pytest.raises(ValueError, match='method must be one of'):
-        Base.choose(method='lora')
+        Base.choose(method='adapters')
     with pytest.raises(ValueError, match='no model.cls_head, so it is no recipe for classes'):
         Base.choose(base='zeroshot_vit-b_msvd.py')
     with pytest.raises(FileNotFoundError, match='Did you mean'):
