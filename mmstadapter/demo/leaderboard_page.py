@@ -1,5 +1,6 @@
 """The leaderboard's page and picture, made from its results alone."""
 
+import inspect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from statistics import mean, stdev
@@ -7,6 +8,7 @@ from statistics import mean, stdev
 from .results import TRUNKS, Result
 from .tasks import TASKS, Task
 
+LOADERS = ('train', 'val', 'test')
 WANTED = 3.0  # points of standard error that a row should be under
 NAMES = {'clip-tiny': 'Tiny CLIP', 'timm-tiny': 'Tiny vision transformer of timm'}
 HEAD = """# The leaderboard: ways to adapt an image model to video
@@ -15,12 +17,17 @@ Every recipe of the tiny image models of [the embedded data sets](../tools/data/
 
 ![Accuracy of every method on every task](leaderboard.png)
 
-A figure is the mean of seeds ± its standard error, then the 95 % interval of the mean by Student's t, and the number of seeds; 1 seed has no interval. Seeds change the new layers' start, the order of the clips, the sampled frames and, with few shots, the clips; data and image models are one. Rows without frame order cannot pass the bound, which is exact. Tuned parameters include the classifier; MMAC are 1e6 multiply-adds of the backbone on a clip; the peak is that of a training step in 1e6 bytes, accounted on empty tensors; a step's time is the median processor time in ms, one thread, decoding left out, "–" where it was not measured. Batch 8, captions 16, float32. All rows take the settings that `make demo` chose on this validation set for the linear probe and ST-Adapter, with a quarter of the rate for pretrained tensors where they are tuned: no method was tuned by itself.
+A figure is the mean of seeds ± its standard error, then the 95 % interval of the mean by Student's t, and the number of seeds; 1 seed has no interval. Seeds change the new layers' start, the order of the clips, the sampled frames and, with few shots, the clips; data and image models are one. Rows without frame order cannot pass the bound, which is exact. Tuned parameters include the classifier; MMAC are 1e6 multiply-adds of the backbone on a clip; the peak is that of a training step in 1e6 bytes, accounted on empty tensors; a step's time is the least processor time of a run's steps in ms, one thread, decoding left out, "–" where it was not measured (`inputs.step_measured` in a file says that it was measured apart, and when). Batch 8, captions 16, float32. All rows take the settings that `make demo` chose on this validation set for the linear probe and ST-Adapter, with a quarter of the rate for pretrained tensors where they are tuned: no method was tuned by itself.
 
 """  # noqa: E501
 ADD = """## Add a row
 
-A result is one JSON file in a folder of its own below [leaderboard/](../leaderboard); the folder's name is free. `make leaderboard` runs what has no result, here or for a new recipe `configs/<method>_vit-tiny_demo-motion.py`, and writes the files; a method from elsewhere is a file by hand with the same fields. `mmstadapter leaderboard --report` checks all files (every field there, no other, no number that is none, no run twice, none that is blind to order above the bound) and makes this page anew.
+A result is one JSON file in a folder of its own below [leaderboard/](../leaderboard); the folder's name is free. `make leaderboard` runs what has no result, here or for a new recipe `configs/<method>_vit-tiny_demo-motion.py`, and writes the files; a method from elsewhere is a file by hand with the same fields. `mmstadapter leaderboard --report` checks all files (every field there, no other, no number that is none, no run twice, none that is blind to order above the bound) and makes this page anew. The fields:
+
+{fields}
+"""  # noqa: E501
+
+TASK_SETTINGS = """What a task changes of all of them, as `--cfg-options` of `mmstadapter train RECIPE`; with few shots also the list of a draw, as `train_dataloader.dataset.ann_file`:
 """  # noqa: E501
 
 
@@ -115,6 +122,13 @@ def sections(results: list[Result]) -> Iterator[str]:
             yield f'**{NAMES[trunk]}**\n\n{table(rows, task)}\n{unsteady(rows, task)}'
 
 
+def field_list() -> str:
+    """The fields of a file with what each holds, from the docstring of `Result`."""
+    about = (inspect.getdoc(Result) or '').partition('Attributes:\n')[2]
+    about = about.replace('``', '`').replace('; None ', '; null ')
+    return '\n'.join(f'- {line.strip()}' for line in about.splitlines())
+
+
 def settings(results: list[Result]) -> str:
     """What each row changes of its config on its first task, as a Markdown table."""
     lines = ['| method | config | changed fields |', '|---|---|---|']
@@ -137,9 +151,15 @@ def task_settings(results: list[Result]) -> str:
     lines = ['| task | changed fields |', '|---|---|']
     for name in TASKS:
         if any(result.task == name for result in results) and TASKS[name].options:
-            fields = ' '.join(f'{key}={value}' for key, value in TASKS[name].options.items())
+            fields = ' '.join(f'{key}={value}' for key, value in fields_of(name).items())
             lines.append(f'| `{name}` | `{fields}` |')
     return '\n'.join(lines)
+
+
+def fields_of(name: str) -> dict:
+    """A task's changed fields and the folder of its data."""
+    roots = {f'{x}_dataloader.dataset.data_root': f'data/{TASKS[name].data}' for x in LOADERS}
+    return (roots if TASKS[name].data != 'moving_digits' else {}) | TASKS[name].options
 
 
 def origin(results: list[Result]) -> str:
@@ -153,18 +173,24 @@ def origin(results: list[Result]) -> str:
         for name, version in result.versions.items():
             versions[name].add(str(version))
     told = '; '.join(f'{name} {every(found)}' for name, found in sorted(versions.items()))
+    dates = [result.date for result in results]
     models = every(str(r.inputs.get('image_model', 'not said'))[:12] for r in results)
     return (
         f'{len(results)} results; {every(r.machine for r in results)}; {told}; '
-        f'{min(r.date for r in results)} to {max(r.date for r in results)}; image models (the '
-        f'start of their SHA-256): {models}. Between files of an image model that were trained on '
+        f'{" to ".join(sorted({min(dates), max(dates)}))}; image models (the start of their '
+        f'SHA-256): {models}. Between files of an image model that were trained on '
         'different machines figures may differ by a few points.\n'
     )
 
 
 def text(results: list[Result]) -> str:
     """docs/leaderboard.md."""
-    parts = [HEAD.rstrip() + '\n', *sections(results), ADD, '## Settings\n']
+    parts = [
+        HEAD.rstrip() + '\n',
+        *sections(results),
+        ADD.format(fields=field_list()),
+        '## Settings\n',
+    ]
     parts += ['Recipes, and what a row changes of them:\n', settings(results) + '\n']
-    parts += ['What a task changes of all of them:\n', task_settings(results) + '\n']
+    parts += [TASK_SETTINGS, task_settings(results) + '\n']
     return '\n'.join([*parts, origin(results)])

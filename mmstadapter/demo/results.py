@@ -33,7 +33,7 @@ class Result:
         tuned: trained parameters, classifier included.
         gmac: 1e9 multiply-adds of the backbone on one clip.
         peak_mb: peak of a training step in 1e6 bytes, accounted; None where nothing is trained.
-        step_ms: median processor time of a training step; None where it was not measured.
+        step_ms: least processor time of a training step; None where it was not measured.
         epochs: of the training.
         config, options: the config and its changed fields.
         machine, versions, date: where, with what, and when (YYYY-MM-DD).
