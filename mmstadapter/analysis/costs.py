@@ -70,6 +70,7 @@ def _backbone_costs(text: str, frames: int) -> Costs:
     config['trunk'].update(checkpoint=None, dtype=None)
     with torch.device('meta'):
         backbone = MODELS.build(config).eval()
+        frames *= getattr(backbone, 'num_diff', 1)
         video = torch.empty(1, 3, frames, *backbone.trunk.img_size)
         ours = full = multiply_adds(backbone, video)
         if hasattr(backbone, 'trace'):
@@ -121,7 +122,7 @@ def steps_of(config: Config) -> list[dict]:
 
 
 def frames_of(config: Config) -> int:
-    """Frames of a clip."""
+    """Frames of a clip, without those around each that a method may see besides."""
     return next(step['clip_len'] for step in steps_of(config) if 'clip_len' in step)
 
 

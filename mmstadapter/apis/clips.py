@@ -10,6 +10,7 @@ from mmengine.dataset import Compose
 from torch import Tensor
 
 from ..datasets.loading import VideoInit
+from ..datasets.neighbours import group_size
 
 
 class ClipTransform:
@@ -23,7 +24,7 @@ class ClipTransform:
         size: (height, width) of the model's frames, if other than the pipeline's.
 
     Attributes:
-        num_frames: T, frames of a clip.
+        num_frames: T, frames of a clip, with those around each that a recipe takes besides.
         size: (height, width) of a frame, in pixels.
         mean, std: of red, green and blue, for pixels of 0..255: a clip is (pixels - mean) / std.
     """
@@ -35,7 +36,8 @@ class ClipTransform:
         size: tuple[int, int] | None = None,
     ) -> None:
         steps = fit_size([dict(step) for step in steps], size)
-        self.num_frames = int(next((s['clip_len'] for s in steps if 'clip_len' in s), 1))
+        length = next((s['clip_len'] for s in steps if 'clip_len' in s), 1)
+        self.num_frames = int(length) * group_size(steps)
         self.size = size or tuple(np.broadcast_to(crop_size(steps) or 0, 2).tolist())
         self.steps = Compose(steps).transforms
         plain = {key: value for key, value in preprocessor.items() if key != 'blending'}

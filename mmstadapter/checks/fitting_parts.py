@@ -6,6 +6,8 @@ from typing import Any
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from ..datasets.neighbours import group_size
+
 _CROPS = ('RandomSquare', 'RandomResizedSquare', 'SpatialViews', 'PILRandomSquare')
 _HOST_CROPS = ('RandomCrop', 'RandomResizedCrop', 'CenterCrop', 'ThreeCrop', 'TenCrop')
 
@@ -40,23 +42,44 @@ def _widths(backbone: nn.Module, head: nn.Module) -> Iterator[str]:
         yield "model.backbone.output: 'frames' is for retrieval; a classifier needs 'clip'."
 
 
-def unfitting_sizes(model: nn.Module, cfg: Mapping, *kinds: str) -> Iterator[str]:
-    """Crops of the pipelines that run, of 'train', 'val' or 'test', against the trunk's size."""
+def unfitting_clips(model: nn.Module, cfg: Mapping, *kinds: str) -> Iterator[str]:
+    """Clips of the pipelines that run, of 'train', 'val' or 'test', against trunk and backbone."""
     whole: Any = model.module if is_model_wrapper(model) else model
-    wanted = getattr(getattr(getattr(whole, 'backbone', None), 'trunk', None), 'img_size', None)
-    if not isinstance(wanted, tuple):
-        return
+    backbone = getattr(whole, 'backbone', None)
     for kind in kinds:
         loader = cfg.get(f'{kind}_dataloader')
         data = loader.get('dataset') if isinstance(loader, Mapping) else None
         steps = data.get('pipeline') if isinstance(data, Mapping) else None
-        size = crop_size(steps or ())
-        if size is not None and size != wanted:
-            yield (
-                f'{kind}_dataloader.dataset.pipeline: frames must be {wanted} pixels (height, '
-                f'width) for this trunk, but are cropped to {size}. Change the sizes of its steps, '
-                'or model.backbone.trunk.img_size.'
-            )
+        yield from _sizes(backbone, steps or (), f'{kind}_dataloader.dataset.pipeline')
+        if steps:
+            yield from _groups(backbone, steps, f'{kind}_dataloader.dataset.pipeline')
+
+
+def _sizes(backbone: nn.Module | None, steps: Any, path: str) -> Iterator[str]:
+    """Crops against the trunk's size."""
+    wanted = getattr(getattr(backbone, 'trunk', None), 'img_size', None)
+    size = crop_size(steps)
+    if isinstance(wanted, tuple) and size is not None and size != wanted:
+        yield (
+            f'{path}: frames must be {wanted} pixels (height, width) for this trunk, but are '
+            f'cropped to {size}. Change the sizes of its steps, or model.backbone.trunk.img_size.'
+        )
+
+
+def _groups(backbone: nn.Module | None, steps: Any, path: str) -> Iterator[str]:
+    """Frames around each sampled one against those that the backbone looks at."""
+    wanted = getattr(backbone, 'num_diff', 1)
+    found = group_size(step for step in steps if isinstance(step, Mapping))
+    if found == wanted or not isinstance(wanted, int):
+        return
+    said = f'takes the sampled frames alone, got groups of {found}. Take AddNeighbours out.'
+    if wanted > 1:
+        step = f"dict(type='mmstadapter.AddNeighbours', num_diff={wanted})"
+        said = (
+            f'takes groups of {wanted} frames around the sampled ones, got groups of {found}. '
+            f'Put {step} behind the step that samples.'
+        )
+    yield f'{path}: {type(backbone).__name__} {said}'
 
 
 def crop_size(steps: Any) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ from .caption_groups import CaptionGroupSampler
 from .dist_sampling import SampleEvenly
 from .loading import VideoDecode, VideoInit
 from .middle_clips import SampleMiddles
+from .neighbours import AddNeighbours
 from .packets import VideoReadError
 from .pca_noise import PCANoise
 from .rand_augment import RandAugment
@@ -20,6 +21,7 @@ from .spatial import RandomResizedSquare, RandomSquare, ResizeShortSide, Spatial
 from .video_dataset import VideoDataset
 
 __all__ = [
+    'AddNeighbours',
     'BadVideoHook',
     'CaptionDataset',
     'CaptionGroupSampler',

@@ -141,10 +141,10 @@ def _noted(batch) -> Iterator[tuple[str, str]]:
 
 def _check(runner: Runner, mode: str) -> None:
     """Refuse a loader that cannot be meant with this model, or whose videos are not there."""
-    from ..checks.fitting_parts import unfitting_sizes
+    from ..checks.fitting_parts import unfitting_clips
 
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    for sentence in unfitting_sizes(model, runner.cfg, mode):
+    for sentence in unfitting_clips(model, runner.cfg, mode):
         raise ValueError(sentence)
     check_present(_dataset(runner, mode), f'{mode}_dataloader')
     check_labels(_dataset(runner, mode), model, f'{mode}_dataloader')

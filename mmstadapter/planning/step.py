@@ -30,7 +30,7 @@ class TrainingStep:
     Attributes:
         model: on fake tensors.
         batch_size: clips of a process, with every copy that ``num_sample`` takes of a video.
-        frames: T.
+        frames: T; a method may see others around each.
         size: (height, width) in pixels.
         autocast: its type, or None.
 
@@ -76,7 +76,8 @@ class TrainingStep:
 
     def _run(self, clips: int) -> Account:
         with self.mode:
-            video = torch.empty(clips, 3, self.frames, *self.size)
+            frames = self.frames * getattr(self.model.backbone, 'num_diff', 1)
+            video = torch.empty(clips, 3, frames, *self.size)
             batch = dict(video=video, **self._targets(clips))
             return account_of(
                 lambda: loss_of(self.model, **batch),
