@@ -59,6 +59,7 @@ QUANTITIES = dict(
     st_adapter_2_pre_mlp=75,
     st_adapter_4_both_k333=132,
     st_adapter_5_last2_k133=94,
+    tdsclip_2_two_heads_odd_grid=493,
     tempme_2_two_heads_three_frames=70,
     vjepa2_2_one_block=51,
     zeroi2v_1_one_head_each_way=208,
@@ -237,6 +238,16 @@ class TestTables:
         self.change(tables, change)
         status, out = parity(tables)
         assert status == 1 and f'FAIL {name}' in out
+
+    @pytest.mark.parametrize('kind', ['sampled_1_based', 'frames_0_based'])
+    def test_a_file_that_is_one_table_is_compared_too(self, parity, tmp_path, kind):
+        file = tmp_path / 'frames.json'
+        shutil.copy(REFERENCE.parent / 'tds_frames.json', file)
+        status, out = parity(tmp_path)
+        assert status == 0 and '2 of 2 quantities agree' in out
+        self.change(file, lambda content: content['cases'][3][kind].reverse())
+        status, out = parity(file)
+        assert status == 1 and f'FAIL tds_frames/{kind}: rows of 16' in out
 
     def test_a_table_that_lacks_something_fails_and_the_others_go_on(self, parity, tables, case):
         self.change(tables, lambda content: content['aim_frames'][0].pop('clip_len'))

@@ -42,6 +42,7 @@ NAMES = (  # as `weights.SOURCES`, which a test keeps alike
     'side4video-retrieval',
     'side4video-retrieval-eva',
     'st-adapter',
+    'tds-clip',
     'tempme',
     'vjepa2-probe',
     'vjepa2-probes',

@@ -18,6 +18,7 @@ from .retrieval_data import FrameSamplingCase, PairingCase
 from .side4video import Side4VideoCase
 from .st_adapter import STAdapterCase
 from .tables import TableCase, is_table
+from .tds_clip import TDSCLIPCase
 from .temp_me import TempMeCase
 from .text import CLIPTextCase, EVATextCase, TokenizerCase
 from .training import TrainingCase
@@ -47,6 +48,7 @@ CASES: dict[tuple[str, str], Callable] = {
     ('MCG-NJU/ZeroI2V', 'ZeroI2V: '): ZeroI2VCase,
     ('OpenGVLab/efficient-video-recognition', 'EVL: '): EVLCase,
     ('alibaba-mmai-research/DiST', 'DiST: '): DiSTCase,
+    ('BBYL9413/TDS-CLIP', 'TDSCLIP: '): TDSCLIPCase,
     ('facebookresearch/vjepa2', 'VJEPA2: attentive probe'): ProbeCase,
     ('LunarShen/TempMe', 'TempMe: '): TempMeCase,
 }

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
+from ..datasets.neighbours import AddNeighbours
 from ..datasets.spatial import SpatialViews
 from .case import Line
 from .rates import RATES
 
 ABOUT = {'note', 'origin', 'torch', 'numpy'}  # entries that say where a table comes from
+# start of the `source` of a file that is one table, its rows under `cases` -> the table's name
+WHOLE = {'BBYL9413/TDS-CLIP': 'tds_frames'}
 Row = dict[str, Any]
 
 
@@ -21,11 +24,11 @@ class TableCase:
     """A file of tables, each what a released function gives for many arguments.
 
     Args:
-        tables: by name; one that `TABLES` does not know fails.
+        content: tables by name; one that `TABLES` does not know fails.
     """
 
-    def __init__(self, tables: dict[str, Any]) -> None:
-        self.tables, self.info = tables, dict(source='tables of released functions')
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.tables, self.info = tables_in(content), dict(source='tables of released functions')
 
     def lines(self) -> Iterator[Line]:
         """A line a table and mode: rows that differ, or the largest relative difference."""
@@ -42,7 +45,19 @@ def is_table(path: Path) -> bool:
         content = json.loads(path.read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and not TABLES.keys().isdisjoint(content)
+    return isinstance(content, dict) and not TABLES.keys().isdisjoint(tables_in(content))
+
+
+def tables_in(content: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a file by name."""
+    source = str(content.get('source'))
+    name = next((name for start, name in WHOLE.items() if source.startswith(start)), None)
+    if name is None:
+        return content
+    about = {'source', 'frames'}  # where it is from, and in words what it holds
+    return {name: content.get('cases')} | {
+        key: value for key, value in content.items() if key not in (*about, 'cases')
+    }
 
 
 # ------------------------------------------------------------------------- frames
@@ -130,6 +145,22 @@ def dist(row: Row) -> dict[str, dict]:
     return dict(train=train, test=train | dict(num_views=row['views'], test_mode=True))
 
 
+def groups(name: str, rows: list[Row]) -> Iterator[Line]:
+    """TDS-CLIP's sampled frames, and the five that are read around each."""
+    wrong = dict(sampled_1_based=0, frames_0_based=0)
+    for row in rows:
+        rule = 'kinetics' if row['data'].startswith('k') else 'something'
+        step = dict(type='mmstadapter.SampleSide4Video', clip_len=8, rule=rule, test_mode=True)
+        given = dict(total_frames=row['length'], start_index=1)
+        found = TRANSFORMS.build(step | dict(num_views=row['clips'])).transform(given)
+        wrong['sampled_1_based'] += found['frame_inds'].tolist() != row['sampled_1_based']
+        ends = dict(video='last', folder='first')[row['modality']]
+        read = AddNeighbours(5, ends).transform(found)['frame_inds'] - 1
+        wrong['frames_0_based'] += read.tolist() != row['frames_0_based']
+    for kind, count in wrong.items():
+        yield Line(f'{name}/{kind}: rows of {len(rows)} that differ', float(count), 0.0)
+
+
 def crops(name: str, rows: list[Row]) -> Iterator[Line]:
     """ST-Adapter's squares in testing."""
     wrong = 0
@@ -148,5 +179,6 @@ TABLES: dict[str, Callable[[str, Any], Iterator[Line]]] = {
     'zeroi2v_uniform_frames': frames(zeroi2v),
     'evl_frames': frames(strided),
     'dist_frames': frames(dist),
+    'tds_frames': groups,
 }
 TABLES |= RATES

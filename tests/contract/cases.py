@@ -84,6 +84,17 @@ ROWS = {
     'side4video-full': dict(
         type='mmstadapter.Side4VideoViT', side_dims=16, head_dims=8, trunk=dict(tune='all')
     ),
+    'tds_clip': dict(type='mmstadapter.TDSCLIPViT', side_dims=32, head_dims=16),
+    'tds_clip-three': dict(
+        type='mmstadapter.TDSCLIPViT',
+        side_dims=32,
+        head_dims=8,
+        num_diff=3,
+        layers='top_2',
+        with_cp=True,
+        frames_per_pass=3,
+        trunk=dict(tune='after_blocks'),
+    ),
     'temp_me': dict(
         type='mmstadapter.TempMeViT',
         num_frames=4,

@@ -6,7 +6,7 @@ from pkgutil import iter_modules
 import pytest
 import torch
 from mmaction.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
 from mmstadapter import models
 from mmstadapter.engine.tuned_checkpoint import drop_frozen
@@ -39,19 +39,25 @@ def test_the_key_files_are_those_of_the_cases():
     assert {path.stem for path in KEYS.glob('*.txt')} == CASES.keys(), REMEDY
 
 
+def clips_of(backbone: nn.Module, batch: int = 2, num_frames: int = 4, **options) -> Tensor:
+    """Toy clips of so many sampled frames, with those around each that a backbone looks at."""
+    return toy_clips(batch, num_frames * getattr(backbone, 'num_diff', 1), **options)
+
+
 class EveryBackbone:
     """The sweep, for the cases that a subclass is parametrised with."""
 
     def test_gives_one_feature_a_clip(self, case):
         backbone = build(case)['backbone']
-        assert backbone(toy_clips(batch=3)).shape == (3, backbone.out_channels)
+        assert backbone(clips_of(backbone, batch=3)).shape == (3, backbone.out_channels)
 
     def test_a_built_trunk_is_taken_as_it_is(self, case):
         model = build(case)['backbone']
         again = MODELS.build(CASES[case] | dict(trunk=model.trunk))
         assert again.trunk is model.trunk
         again.load_state_dict(model.state_dict())
-        assert torch.equal(again.eval()(toy_clips()), model.eval()(toy_clips()))
+        clips = clips_of(model)
+        assert torch.equal(again.eval()(clips), model.eval()(clips))
 
     def test_another_librarys_model_is_refused_as_a_trunk(self, case):
         with pytest.raises(TypeError, match=r'ViT: trunk must be .*got Linear, which has no embed'):
@@ -59,8 +65,9 @@ class EveryBackbone:
 
     def test_one_clip_does_not_see_another(self, case):
         model = fill(build(case)).eval()['backbone']
-        together = model(toy_clips(batch=2))
-        apart = torch.cat([model(clip[None]) for clip in toy_clips(batch=2)])
+        clips = clips_of(model, batch=2)
+        together = model(clips)
+        apart = torch.cat([model(clip[None]) for clip in clips])
         torch.testing.assert_close(together, apart)
 
     def test_trunk_stays_in_eval_after_train_and_train_returns_self(self, case):
@@ -71,7 +78,7 @@ class EveryBackbone:
 
     def test_only_tuned_parameters_get_gradients(self, case):
         model = fill(build(case))
-        feature = model['backbone'](toy_clips())
+        feature = model['backbone'](clips_of(model['backbone']))
         head = nn.Linear(feature.shape[1], 1)
         head(feature).sum().backward()
         with_grad = {n for n, p in model.named_parameters() if p.grad is not None}
@@ -84,7 +91,7 @@ class EveryBackbone:
         tuned = [p for p in model.parameters() if p.requires_grad]
         if tuned:
             optimiser = torch.optim.AdamW(tuned, lr=0.1, weight_decay=0.1)
-            model['backbone'](toy_clips()).sum().backward()
+            model['backbone'](clips_of(model['backbone'])).sum().backward()
             optimiser.step()
         assert all(torch.equal(model.get_parameter(n), p) for n, p in frozen.items())
 
@@ -93,34 +100,35 @@ class EveryBackbone:
         model = build(case, checkpoint=path)
         model['backbone'].init_weights()
         fill_tuned(model)
-        model['backbone'](toy_clips(seed=1))  # moves running statistics
+        clips = clips_of(model['backbone'])
+        model['backbone'](clips_of(model['backbone'], seed=1))  # moves running statistics
         kept = drop_frozen(model, model.state_dict())
         again = build(case, checkpoint=path).eval()
         again.load_state_dict(kept, strict=True)
         model.eval()
-        assert torch.equal(model['backbone'](toy_clips()), again['backbone'](toy_clips()))
+        assert torch.equal(model['backbone'](clips), again['backbone'](clips))
         frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
         assert bool(frozen) == (model['backbone'].trunk.tune != 'all')
         assert not frozen & kept.keys()
 
     def test_other_resolutions_run(self, case):
         backbone = build(case, img_size=48)['backbone']
-        assert backbone(toy_clips(size=48)).shape == (2, backbone.out_channels)
+        assert backbone(clips_of(backbone, size=48)).shape == (2, backbone.out_channels)
 
     def test_any_frame_count_runs(self, case):
         model = build(case)['backbone']
         counts = [t * getattr(model, 'frame_step', 1) for t in (1, 3, 8)]  # what it can join
-        assert [len(model(toy_clips(1, num_frames=t))) for t in counts] == [1, 1, 1]
+        assert [len(model(clips_of(model, 1, num_frames=t))) for t in counts] == [1, 1, 1]
 
     @torch.no_grad()
     def test_what_it_makes_is_on_the_device_of_the_clips(self, case):
         model = build(case)['backbone'].to('meta')  # which refuses other devices, as a GPU does
         for mode in (True, False):
-            assert model.train(mode)(toy_clips().to('meta')).device.type == 'meta'
+            assert model.train(mode)(clips_of(model).to('meta')).device.type == 'meta'
 
     def test_under_16_bit_autocast_the_feature_is_nearly_that_of_float32(self, case):
         model = build(case)['backbone']
-        clips = toy_clips()
+        clips = clips_of(model)
         with torch.autocast('cpu', torch.bfloat16):
             half = model(clips)
         if half.requires_grad:

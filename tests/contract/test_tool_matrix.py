@@ -54,6 +54,9 @@ dist = dict(
 )
 
 
+tds_clip = dict(type='mmstadapter.TDSCLIPViT', trunk=tiny_trunk(), side_dims=256)
+
+
 class Column(NamedTuple):
     """A model, the library it needs, and its parts that cannot change what it gives."""
 
@@ -103,10 +106,11 @@ COLUMNS = {
     'Side4VideoViT-recomputing': Column(
         side | dict(recompute='attention'), idle=('trunk.ln_post',)
     ),
+    'TDSCLIPViT': Column(tds_clip, idle=('trunk.ln_post',)),
     'Retriever': Column(tiny_retriever(), idle=('backbone.after_attn.2.',)),
 }
 # Networks beside a trunk have a norm of their own.
-BESIDE = ('EVLViT', 'DiSTViT', 'Side4VideoViT', 'Side4VideoViT-recomputing')
+BESIDE = ('EVLViT', 'DiSTViT', 'Side4VideoViT', 'Side4VideoViT-recomputing', 'TDSCLIPViT')
 UNREAD = {name: {'trunk.ln_post'} for name in BESIDE}
 
 
@@ -134,7 +138,7 @@ def run(model: nn.Module) -> Tensor:
     if hasattr(model, 'embed'):
         x = model(toy_clips()[:, :, 0])
         return model.final_norm(model.readout(x)).flatten()
-    return model(toy_clips()).flatten()
+    return model(toy_clips(num_frames=4 * getattr(model, 'num_diff', 1))).flatten()
 
 
 def layers(model: nn.Module, kinds: tuple[type, ...] = LAYERS) -> dict[str, nn.Module]:

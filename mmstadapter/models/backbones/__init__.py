@@ -13,6 +13,7 @@ from .prompt import PromptViT
 from .shared_trunk import FrameMean, SharedTrunkViT
 from .side4video import Side4VideoViT, SideNetwork
 from .st_adapter import STAdapter, STAdapterViT
+from .tds_clip import TDSCLIPViT
 from .temp_me import TempMeViT
 from .timesformer import TemporalAttention, TimeSformerViT
 from .xvit import XViT

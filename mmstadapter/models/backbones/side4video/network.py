@@ -74,6 +74,9 @@ class SideNetwork(Recomputing, BaseModule):
             the head width does not divide.
     """
 
+    who = 'Side4VideoViT'  # in errors
+    block_type = SideBlock
+
     def __init__(
         self,
         trunk: Trunk,
@@ -92,11 +95,11 @@ class SideNetwork(Recomputing, BaseModule):
         with_cp: bool | None = None,
     ) -> None:
         super().__init__()
-        self.output = check_output(output, trunk, 'Side4VideoViT')
+        self.output = check_output(output, trunk, self.who)
         self.out_channels = trunk.joint_dims if output == 'frames' else side_dims
         check_choices(temporal, fusion, norm, representation)
-        check_sizes(trunk, side_dims, head_dims, cls_shift, representation)
-        self.reads = select_layers(layers, len(trunk.blocks))
+        check_sizes(trunk, side_dims, head_dims, cls_shift, representation, self.who)
+        self.reads = select_layers(layers, len(trunk.blocks), self.who)
         self.last = len(trunk.blocks) - 1 if output == 'frames' else self.reads[-1]
         self.representation = representation
         self.stem = Stem(trunk.patch_size, side_dims)
@@ -111,7 +114,7 @@ class SideNetwork(Recomputing, BaseModule):
             representation=representation,
         )
         self.blocks = nn.ModuleList(
-            SideBlock(trunk.embed_dims, side_dims, **options) for _ in self.reads
+            self.block_type(trunk.embed_dims, side_dims, **options) for _ in self.reads
         )
         if representation == 'side_cls':
             self.class_token = nn.Parameter(0.02 * torch.randn(side_dims))
@@ -131,7 +134,7 @@ class SideNetwork(Recomputing, BaseModule):
         network's own (``'side_cls'``), or one that starts at zero and takes up the trunk's
         as the patches do (``'trunk_cls'``).
         """
-        check_video(video, 'Side4VideoViT')
+        check_video(video, self.who)
         s = self.stem(video)
         if self.representation == 'avg_pool':
             return s

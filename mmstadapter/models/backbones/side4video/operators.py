@@ -32,22 +32,33 @@ class Stem(nn.Module):
 
 
 class PatchConv(nn.Conv3d):
-    """Convolution with kernel (3, p, p), stride (1, p, p) and zeros before and after the clip."""
+    """Convolution with kernel (3, p, p), stride (1, p, p) and zeros before and after the clip.
 
-    def __init__(self, patch_size: int, side_dims: int) -> None:
+    Args:
+        patch_size: p.
+        side_dims: channels that it gives.
+        in_channels: channels of a frame.
+        border: zeros above and left of a frame, by which all patches are moved up and left.
+    """
+
+    def __init__(
+        self, patch_size: int, side_dims: int, in_channels: int = 3, border: int = 0
+    ) -> None:
         kernel, stride = (3, patch_size, patch_size), (1, patch_size, patch_size)
-        super().__init__(3, side_dims, kernel, stride, padding=(1, 0, 0))
+        super().__init__(in_channels, side_dims, kernel, stride, padding=(1, border, border))
+        self.border = border
 
     def forward(self, video: Tensor) -> Tensor:
-        """(B, 3, T, H, W) -> (B·T, N, C).
+        """(B, c, T, H, W) -> (B·T, N, C).
 
         Patches do not overlap, so it is one matrix product for each of the three frames.
         """
         p = self.kernel_size[1]
         height, width = (size // p * p for size in video.shape[-2:])
-        patches = rearrange(
-            video[..., :height, :width], 'b c t (h p) (w q) -> b t (h w) (c p q)', p=p, q=p
-        )
+        video = video[..., :height, :width]
+        if self.border:
+            video = F.pad(video, 2 * (self.border, -self.border))
+        patches = rearrange(video, 'b c t (h p) (w q) -> b t (h w) (c p q)', p=p, q=p)
         weight = rearrange(self.weight, 'd c k p q -> (k d) (c p q)')
         before, now, after = F.linear(patches, weight).chunk(3, dim=-1)
         s = now + self.bias.to(now.dtype) + shift(before, -1) + shift(after, 1)

@@ -16,7 +16,9 @@ CHOICES = dict(
 )
 
 
-def select_layers(layers: str | Sequence[int], num_layers: int) -> list[int]:
+def select_layers(
+    layers: str | Sequence[int], num_layers: int, who: str = 'Side4VideoViT'
+) -> list[int]:
     """Indices of the trunk layers read; see `Side4VideoViT`.
 
     Raises:
@@ -26,7 +28,7 @@ def select_layers(layers: str | Sequence[int], num_layers: int) -> list[int]:
     count = int(number) if number.isdigit() else 0
     if kind in ('interval', 'top') and count > num_layers:
         raise ValueError(
-            f'Side4VideoViT: {count} side blocks were asked for and the trunk has {num_layers} '
+            f'{who}: {count} side blocks were asked for and the trunk has {num_layers} '
             'layers; there can be at most one a layer. Lower the number in `layers`.'
         )
     if layers == 'interval' and num_layers > 1:
@@ -37,7 +39,7 @@ def select_layers(layers: str | Sequence[int], num_layers: int) -> list[int]:
         return select_blocks(f'last_{number}' if kind == 'top' else layers, num_layers)
     except ValueError:
         raise ValueError(
-            "Side4VideoViT: layers must be 'all', 'interval', 'interval_<n>', 'top_<n>' or a list "
+            f"{who}: layers must be 'all', 'interval', 'interval_<n>', 'top_<n>' or a list "
             f'of different indices from 0 to {num_layers - 1}, got {layers!r}.'
         ) from None
 
@@ -58,16 +60,17 @@ def check_sizes(
     head_dims: int,
     cls_shift: bool,
     representation: str,
+    who: str = 'Side4VideoViT',
 ) -> None:
     """Raise ValueError for sizes that do not fit each other or the trunk."""
     if min(side_dims, head_dims) < 1 or side_dims % head_dims:
         raise ValueError(
-            f'Side4VideoViT: side_dims must be a multiple of head_dims = {head_dims}, got '
+            f'{who}: side_dims must be a multiple of head_dims = {head_dims}, got '
             f'{side_dims}. The paper has 192, 320, 512 and 576 with 64.'
         )
     if not trunk.has_class_token and (cls_shift or representation == 'trunk_cls'):
         raise ValueError(
-            f'Side4VideoViT: {type(trunk).__name__} has no class token to shift or read. Set '
+            f'{who}: {type(trunk).__name__} has no class token to shift or read. Set '
             "cls_shift=False and representation to 'avg_pool' or 'side_cls'."
         )
 
