@@ -30,6 +30,11 @@ METHODS = {
         'vit-b-p32': 'side4video_vit-b32_k400.py',
         'vit-l-p14': 'side4video_vit-l_k400.py',
     },
+    'tdsclip': {
+        'vit-b-p16': 'tdsclip_vit-b_k400.py',
+        'vit-b-p32': 'tdsclip_vit-b_k400.py',
+        'vit-l-p14': 'tdsclip_vit-l_k400.py',
+    },
     'aim': {
         'vit-b-p16': 'aim_vit-b_k400.py',
         'vit-b-p32': 'aim_vit-b_k400.py',

@@ -1,0 +1,13 @@
+"""TDS-CLIP 24x512, CLIP ViT-L/14, 8 frames, Kinetics-400. No figure published.
+
+Released recipe: 8 GPUs x 16 videos, 2 clips of each, 30 epochs at 1e-4. Tested with 4 clips
+of 3 crops; what stands before the first frame: `_base_/datasets/k400_tds.py`.
+
+    mim train mmstadapter tdsclip_vit-l_k400.py --launcher pytorch --gpus 8
+"""
+
+_base_ = 'tdsclip_vit-b_k400.py'
+
+trunk = dict(arch='vit-l-p14', checkpoint='openai/ViT-L-14')
+model = dict(backbone=dict(trunk=trunk, side_dims=512), cls_head=dict(in_channels=512))
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
