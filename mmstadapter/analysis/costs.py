@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .. import shipped
 from ..models.ops import depthwise
+from ..models.ops.clips import frames_seen
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ def _backbone_costs(text: str, frames: int) -> Costs:
     config['trunk'].update(checkpoint=None, dtype=None)
     with torch.device('meta'):
         backbone = MODELS.build(config).eval()
-        frames *= getattr(backbone, 'num_diff', 1)
-        video = torch.empty(1, 3, frames, *backbone.trunk.img_size)
+        video = torch.empty(1, 3, frames_seen(backbone, frames), *backbone.trunk.img_size)
         ours = full = multiply_adds(backbone, video)
         if hasattr(backbone, 'trace'):
             full = multiply_adds(_FullForm(backbone), video)

@@ -245,13 +245,16 @@ def sees_order(cfg) -> bool:
     import torch
     from mmaction.registry import MODELS
 
+    from mmstadapter.models.ops.clips import frames_seen
+
     cfg.model.backbone.trunk.checkpoint = None
     with torch.random.fork_rng():
         torch.manual_seed(0)
         backbone = MODELS.build(cfg.model.backbone).eval()
         for parameter in backbone.parameters():
             torch.nn.init.normal_(parameter.data, std=0.3)
-        video = torch.randn(1, 3, cfg.clip_len, *backbone.trunk.img_size)
+        frames = frames_seen(backbone, cfg.clip_len)
+        video = torch.randn(1, 3, frames, *backbone.trunk.img_size)
     with torch.no_grad():
         forwards, backwards = backbone(video), backbone(video.flip(2))
     if forwards.dim() == 3:  # of retrieval, (1, T, E)

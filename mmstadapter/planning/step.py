@@ -12,6 +12,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from ..models.ops.clips import frames_seen
 from ..models.retrieval import Retriever
 from .account import Account, account_of
 from .fitting import largest_batch
@@ -76,7 +77,7 @@ class TrainingStep:
 
     def _run(self, clips: int) -> Account:
         with self.mode:
-            frames = self.frames * getattr(self.model.backbone, 'num_diff', 1)
+            frames = frames_seen(self.model.backbone, self.frames)
             video = torch.empty(clips, 3, frames, *self.size)
             batch = dict(video=video, **self._targets(clips))
             return account_of(

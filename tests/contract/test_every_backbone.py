@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmstadapter import models
 from mmstadapter.engine.tuned_checkpoint import drop_frozen
 from mmstadapter.models import Trunk, backbones
+from mmstadapter.models.ops.clips import frames_seen
 from mmstadapter.testing import fill, toy_clips, write_clip_file
 
 from .cases import CASES, ELSEWHERE, KEYS, build, names, registered
@@ -41,7 +42,7 @@ def test_the_key_files_are_those_of_the_cases():
 
 def clips_of(backbone: nn.Module, batch: int = 2, num_frames: int = 4, **options) -> Tensor:
     """Toy clips of so many sampled frames, with those around each that a backbone looks at."""
-    return toy_clips(batch, num_frames * getattr(backbone, 'num_diff', 1), **options)
+    return toy_clips(batch, frames_seen(backbone, num_frames), **options)
 
 
 class EveryBackbone:

@@ -18,6 +18,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
+from mmstadapter.models.ops.clips import frames_seen
 from mmstadapter.models.ops.linear import Projection
 from mmstadapter.testing import (
     TINY_ARCH,
@@ -138,7 +139,7 @@ def run(model: nn.Module) -> Tensor:
     if hasattr(model, 'embed'):
         x = model(toy_clips()[:, :, 0])
         return model.final_norm(model.readout(x)).flatten()
-    return model(toy_clips(num_frames=4 * getattr(model, 'num_diff', 1))).flatten()
+    return model(toy_clips(num_frames=frames_seen(model, 4))).flatten()
 
 
 def layers(model: nn.Module, kinds: tuple[type, ...] = LAYERS) -> dict[str, nn.Module]:

@@ -1,7 +1,7 @@
 """Clips become images here and nowhere else."""
 
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def images_of(video: Tensor) -> Tensor:
@@ -22,3 +22,8 @@ def check_video(video: Tensor, who: str = 'backbone') -> None:
             f"number of frames, got {tuple(video.shape)}. Set format_shape='NCTHW' in the data "
             'preprocessor.'
         )
+
+
+def frames_seen(backbone: nn.Module, num_frames: int) -> int:
+    """Frames of a clip of so many sampled ones, with those around each that a backbone looks at."""
+    return num_frames * getattr(backbone, 'num_diff', 1)
