@@ -5,6 +5,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import nn
 
+from mmstadapter.models.ops.clips import frames_seen
 from mmstadapter.models.recomputing import STEPS, chosen_step
 from mmstadapter.testing import fill, tiny_trunk, toy_clips
 
@@ -16,6 +17,7 @@ MODELS_ = {
     'Side4Video': SIDE,
     'Side4Video, attention': SIDE | dict(temporal='attention', norm='post'),
     'Side4Video, all tuned': SIDE | dict(frames_per_pass=3, trunk=dict(tune='all')),
+    'TDS-CLIP': dict(type='mmstadapter.TDSCLIPViT', side_dims=32, head_dims=16, num_diff=3),
     'AIM': dict(type='mmstadapter.AIMViT', time_in=True, drop_path_rate=0.5),
     'ZeroI2V': dict(type='mmstadapter.ZeroI2VViT', adapters=('attn_qkv', 'mlp_in', 'mlp_out')),
     'EVL': dict(type='mmstadapter.EVLViT', blocks='last_2', dropout=0.5),
@@ -35,7 +37,7 @@ def build(name: str, **options) -> nn.Module:
 def outcome(model: nn.Module) -> list[torch.Tensor]:
     """Output, gradients of what is tuned, and buffers."""
     torch.manual_seed(0)
-    out = model(toy_clips())
+    out = model(toy_clips(num_frames=frames_seen(model, 4)))
     tuned = [p for p in model.parameters() if p.requires_grad]
     grads = torch.autograd.grad(out.square().sum(), tuned)
     return [out, *grads, *model.buffers()]
@@ -61,7 +63,7 @@ def kept(model: nn.Module) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        out = model(toy_clips())
+        out = model(toy_clips(num_frames=frames_seen(model, 4)))
     assert out.requires_grad
     return sum(found.values())
 

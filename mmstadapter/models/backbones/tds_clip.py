@@ -18,12 +18,11 @@ from ..ops.elementwise import keep_in_graph
 from ..ops.linear import Linear
 from ..ops.time_shift import from_frame
 from ..parts import built_trunk
+from ..recomputing import Recomputing
 from ..trunks.base import Trunk
 from .beside import check_portion, idle_parameters, trunk_layers
 from .side4video import SideBlock, SideNetwork
 from .side4video.operators import PatchConv
-
-RATIO = 16  # of the width to a gate's
 
 
 def sampled(video: Tensor, num_diff: int) -> Tensor:
@@ -71,16 +70,17 @@ class MotionGate(nn.Module):
     u = u (0.5 + sigmoid(BN_b(W_b m)))          frames beyond the clip do not count
     """
 
+    ratio = 16  # of the width to that of b
+
     def __init__(self, dims: int) -> None:
         super().__init__()
-        inner = dims // RATIO
+        inner = dims // self.ratio
         self.down, self.up = Linear(dims, inner, bias=False), Linear(inner, dims, bias=False)
         self.bn_1, self.bn_2 = BatchNorm(inner), BatchNorm(dims)
 
     def forward(self, u: Tensor, num_frames: int) -> Tensor:
         """(B·T, N, C) -> same."""
-        b = normalise(self.bn_1, self.down(u))
-        b = rearrange(b, '(b t) n c -> b t n c', t=num_frames)
+        b = normalise(self.bn_1, self.down(rearrange(u, '(b t) n c -> b t n c', t=num_frames)))
         m = b - torch.maximum(torch.maximum(from_frame(b, -1), b), from_frame(b, 1))
         m = 0.5 * (m + m.mean(dim=-1, keepdim=True))
         gate = torch.sigmoid(normalise(self.bn_2, self.up(m.flatten(0, 1))))
@@ -110,7 +110,7 @@ class TDSNetwork(SideNetwork):
 
 
 @MODELS.register_module()
-class TDSCLIPViT(BaseModule):
+class TDSCLIPViT(Recomputing, BaseModule):
     """Frozen trunk on the sampled frames, a side network on them and their neighbours.
 
     A clip of T sampled frames comes as T groups of n neighbouring ones in order, T·n frames
@@ -120,31 +120,32 @@ class TDSCLIPViT(BaseModule):
         trunk: the pretrained image encoder or its config.
         side_dims: width C, a multiple of ``head_dims``: 320 (B/16), 512 (L/14).
         num_diff: frames n of a group, the sampled one in their midst.
-        layers, cls_shift, head_dims, frames_per_pass, with_cp: see `Side4VideoViT`.
+        layers, cls_shift, head_dims, frames_per_pass, recompute, with_cp: see `Side4VideoViT`.
     """
 
     def __init__(
         self, trunk: dict | nn.Module, side_dims: int = 320, num_diff: int = 5,
         layers: str | Sequence[int] = 'all', cls_shift: bool = True, head_dims: int = 64,
-        frames_per_pass: int | None = 64, with_cp: bool = False,
+        frames_per_pass: int | None = 64, recompute: str | None = None, with_cp: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         trunk = self.trunk = built_trunk(trunk, 'TDSCLIPViT')
         self.frames_per_pass = check_portion(frames_per_pass, 'TDSCLIPViT')
-        if num_diff < 3 or num_diff % 2 == 0 or side_dims < RATIO:
+        if num_diff < 3 or num_diff % 2 == 0 or side_dims < MotionGate.ratio:
             raise ValueError(
                 'TDSCLIPViT: num_diff must be odd, at least 3, so that a frame is in the middle, '
-                f'and side_dims at least {RATIO}, got {num_diff} and {side_dims}.'
+                f'and side_dims at least {MotionGate.ratio}, got {num_diff} and {side_dims}.'
             )
         options = dict(layers=layers, cls_shift=cls_shift, head_dims=head_dims, with_cp=with_cp)
-        self.side = TDSNetwork(trunk, side_dims, num_diff, **options)
-        self.num_diff, self.out_channels = num_diff, side_dims
+        self.side = TDSNetwork(trunk, side_dims, num_diff, recompute=recompute, **options)
+        self.num_diff, self.out_channels, self.recompute = num_diff, side_dims, self.side.recompute
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T·n, H, W) -> (B, C), for any T."""
         trunk, side, frames = self.trunk, self.side, sampled(video, self.num_diff)
         num_frames, s = frames.shape[2], side.start(video)
-        for i, tokens in enumerate(trunk_layers(trunk, frames, side.last, self.frames_per_pass)):
+        seen = trunk, frames, side.last, self.frames_per_pass
+        for i, tokens in enumerate(trunk_layers(*seen, run=self.trunk_block)):
             s = side.read(s, i, tokens, trunk, num_frames)
         feature = side.finish(s, tokens, trunk, num_frames)
         return keep_in_graph(feature, idle_parameters(trunk, side.last))

@@ -125,7 +125,7 @@ class SideNetwork(Recomputing, BaseModule):
             self.up = nn.Parameter(torch.zeros(side_dims, trunk.embed_dims))
             self.to_trunk = Projection(self, 'up')
         initialise(self, norm, output)
-        self.recompute = chosen_step(recompute, with_cp, 'Side4VideoViT')
+        self.recompute = chosen_step(recompute, with_cp, self.who)
 
     def start(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B·T, L, C), the side tokens before the first layer.
