@@ -7,7 +7,7 @@ from mmaction.registry import TRANSFORMS
 
 from .sampling import ClipSampler
 
-RULES = ('every', 'middle')
+RULES = ('every', 'middle', 'ends')
 CUTS = ('even', 'first', 'last')
 SHORT = ('spread', 'first')
 
@@ -21,7 +21,8 @@ class SampleSpread(ClipSampler):
 
     * ``'every'`` (strategy 1: MSR-VTT, MSVD): every (n // T)-th frame from the first on, which
       are T or more, and of these T by ``cut``;
-    * ``'middle'`` (strategy 4: VATEX): frames floor(n / 2T + k·n/T).
+    * ``'middle'`` (strategy 4: VATEX): frames floor(n / 2T + k·n/T);
+    * ``'ends'`` (TempMe, in training too): frames floor(k·(n - 1)/(T - 1)), for any n.
 
     The released code has frames stored 30 a second and reads all their numbers, so T frames are
     spread over a video's whole length whatever its rate; here a video file is read directly at
@@ -36,7 +37,7 @@ class SampleSpread(ClipSampler):
     Args:
         clip_len: frames T.
         test_mode: the fixed frames of ``rule`` instead of random ones.
-        rule: ``'every'`` or ``'middle'``, for testing.
+        rule: ``'every'``, ``'middle'`` or ``'ends'``, for testing.
         cut: which T of more frames under ``'every'``: ``'even'`` (``slice_framepos`` 2 there),
             ``'first'`` (0) or ``'last'`` (1).
         short: ``'spread'`` or ``'first'``, see above.
@@ -114,6 +115,8 @@ class SampleSpread(ClipSampler):
         """The frames of ``rule``."""
         if self.rule == 'every':
             return [self._every(total)]
+        if self.rule == 'ends':
+            return [np.linspace(0, total - 1, self.clip_len, dtype=int).tolist()]
         if total <= self.clip_len:
             return [self._repeated(total)]
         tick = total / self.clip_len

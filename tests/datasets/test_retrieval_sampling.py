@@ -26,6 +26,10 @@ class TestReleasedRules:
         expected = [6, 17, 28, 39, 50, 61, 71, 82, 93, 104, 115, 126]
         assert frames(131, rule='middle') == expected
 
+    def test_ends_are_spread_from_the_first_to_the_last(self):
+        assert frames(40, rule='ends') == [1, 4, 8, 11, 15, 18, 22, 25, 29, 32, 36, 40]
+        assert frames(3, rule='ends') == [1] * 6 + [2] * 5 + [3]
+
     def test_training_takes_one_frame_of_each_run(self):
         np.random.seed(0)
         expected = [6, 11, 24, 34, 48, 60, 64, 76, 83, 95, 108, 117]
