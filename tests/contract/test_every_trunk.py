@@ -73,6 +73,7 @@ CASES = {
     'timm-dinov3': Case(timm('vit_small_patch16_dinov3'), 'timm', prefix=5),
     'timm-siglip': Case(timm('vit_base_patch16_siglip_224'), 'timm', prefix=0),
     'timm-eva02': Case(timm('eva02_tiny_patch14_224'), 'timm'),
+    'timm-pe': Case(timm('vit_pe_core_base_patch16_224'), 'timm'),
     'timm-rope-mixed': Case(timm('vit_small_patch16_rope_mixed_224'), 'timm'),
     'timm-post-norm': Case(timm('vit_base_patch16_rpn_224'), 'timm', prefix=0),
 }
@@ -128,13 +129,13 @@ def test_the_sweep_sees_every_registered_trunk():
     registered = {name for name in trunks.__all__ if MODELS.get(name) is not None}
     swept = {case.config(32)['type'].split('.')[1] for case in CASES.values()}
     assert registered == swept | ELSEWHERE
-    assert len(CASES) == 12
+    assert len(CASES) == 13
 
 
 def test_the_sweep_leaves_out_only_what_is_not_installed():
     left_out = {p.values[0] for p in EVERY if p.marks[0].args[0]}
     assert left_out == {name for name, case in CASES.items() if case.needs in MISSING}
-    assert len(CASES) - len(left_out) == 2 + 3 * ('mmpretrain' not in MISSING) + 7 * (
+    assert len(CASES) - len(left_out) == 2 + 3 * ('mmpretrain' not in MISSING) + 8 * (
         'timm' not in MISSING
     )
 

@@ -173,6 +173,63 @@ def test_what_is_no_trunk_is_refused(model, options, sentence):
         TimmViT(model, options)
 
 
+# name -> model and width of its joint space; None: the feature itself
+JOINT = {
+    'siglip': ('vit_base_patch16_siglip_224.v2_webli', None),
+    'pe': ('vit_pe_core_base_patch16_224.fb', 1024),
+    'eva02 clip': ('eva02_base_patch16_clip_224.merged2b', 512),
+    'clip': ('vit_base_patch16_clip_224.openai', 512),
+}
+
+
+@needs_timm
+@pytest.mark.parametrize('name', JOINT)
+class TestJointSpace:
+    """For retrieval a frame's vector is what timm's model itself gives."""
+
+    def build(self, name: str, **changes) -> TimmViT:
+        return fill(TimmViT(JOINT[name][0], TINY, with_proj=True, **changes))
+
+    def test_is_that_of_timm(self, name):
+        trunk, width = self.build(name), JOINT[name][1] or 32
+        assert trunk.joint_dims == width
+        found = FrameMeanViT(trunk, output='frames')(frames()[:, :, None])
+        assert found.shape == (2, 1, width)
+        torch.testing.assert_close(found[:, 0], trunk.vit(frames()))
+
+    def test_is_tuned_with_what_follows_the_blocks(self, name):
+        trunk = self.build(name, tune='after_blocks')
+        tuned = {n for n, p in trunk.named_parameters() if p.requires_grad}
+        heads = {'vit.head.weight', 'vit.head.bias'}
+        assert tuned >= (set() if JOINT[name][1] is None else heads)
+        assert not any('blocks' in n or 'embed' in n for n in tuned)
+
+    def test_is_in_the_file_and_not_in_the_fingerprint(self, name, tmp_path):
+        tensors = {n: t.contiguous() for n, t in self.build(name).vit.state_dict().items()}
+        save_file(tensors, tmp_path / 'model.safetensors')
+        given = dict(options=TINY, checkpoint=str(tmp_path / 'model.safetensors'))
+        whole, bare = (
+            TimmViT(JOINT[name][0], with_proj=True, **given),
+            TimmViT(JOINT[name][0], **given),
+        )
+        for trunk in (whole, bare):
+            trunk.init_weights()
+        torch.testing.assert_close(dict(whole.vit.state_dict()), tensors)
+        assert torch.equal(whole.fingerprint, bare.fingerprint)
+        with pytest.raises(TypeError, match='no projection into a joint image-text space'):
+            bare.joint_dims  # noqa: B018
+
+
+@needs_timm
+def test_a_head_trained_for_classes_is_no_joint_space():
+    for model, classes in (
+        ('vit_base_patch16_224.augreg_in1k', 1000),
+        ('vit_base_patch16_224.augreg_in21k', 21843),
+    ):
+        with pytest.raises(ValueError, match=f'the head of {model} has {classes} classes'):
+            TimmViT(model, TINY, with_proj=True)
+
+
 @needs_timm
 def test_random_rotary_positions_are_refused_where_they_would_be_drawn():
     options = TINY | dict(rope_shift_coords=0.1)
@@ -181,7 +238,7 @@ def test_random_rotary_positions_are_refused_where_they_would_be_drawn():
         TimmViT('vit_small_patch16_dinov3', options, tune='all')
 
 
-BASES = sorted((shipped.root() / 'configs/_base_/trunks').glob('timm_*.py'))
+BASES = sorted((shipped.root() / 'configs/_base_/trunks').glob('timm_*-p[0-9]*.py'))  # not tiny
 
 
 @needs_timm
