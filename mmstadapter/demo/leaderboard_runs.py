@@ -139,7 +139,7 @@ def change_trunk(cfg, other) -> None:
 
 
 def reason_against(plan: Plan) -> str | None:
-    """Why a method cannot be run on a trunk, None if it can."""
+    """Why a method cannot be run on a trunk, or for want of what, None if it can."""
     import torch
     from mmaction.registry import MODELS
     from mmengine.registry import init_default_scope
@@ -150,7 +150,7 @@ def reason_against(plan: Plan) -> str | None:
     try:
         with torch.device('meta'):
             MODELS.build(read_config(plan).model)
-    except (TypeError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         return str(error).splitlines()[0]
     return None
 

@@ -16,7 +16,7 @@ TUNED_TRUNK = {
 }
 NEW_LAYERS = {'optim_wrapper.optimizer.lr': 2e-3}
 KINDS = ('motion', 'captions')  # of configs; other tasks change fields of the first
-NAME = re.compile(r'(.+)_vit-tiny\S*_demo-(motion|captions)\.py')
+NAME = re.compile(r'(.+)_vit-tiny(-\S+)?_demo-(motion|captions)\.py')
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Method:
 # Where the first words of a config's header are no name for a row.
 LABELS = {
     'zeroshot': 'Image model as it is',
-    'clip4clip': 'Frozen frames, trained text',
+    'clip4clip-frozen': 'Frozen frames, trained text',
     'linear': 'Linear probe',
     'stadapter': 'ST-Adapter, kernel 3 x 1 x 1',
 }
@@ -101,15 +101,13 @@ def methods(kind: str) -> dict[str, Method]:
     Args:
         kind: ``'motion'`` or ``'captions'``.
     """
-    shipped = load('shipped')
-    matches = [match for name in shipped.configs() if (match := NAME.fullmatch(name))]
-    found = {
-        match[1]: Method(
-            label_of(match[1], shipped.config(match[0])), match[0], {}, match[1] not in UNTRAINED
-        )
-        for match in matches
-        if match[2] == kind
-    }
+    shipped, found = load('shipped'), {}
+    for config in shipped.configs():
+        match = NAME.fullmatch(config)
+        if match and match[3] == kind:
+            name = match[1] + (match[2] or '')
+            label = label_of(name, shipped.config(config))
+            found[name] = Method(label, config, is_trained=name not in UNTRAINED)
     for name, (base, label, options) in VARIANTS[kind].items():
         found[name] = Method(label, found[base].config, options)
     return found
