@@ -38,8 +38,11 @@ def _widths(backbone: nn.Module, head: nn.Module) -> Iterator[str]:
                 f'model.cls_head{path}.in_channels: must be the {width} channels that '
                 f'{type(backbone).__name__} gives with this trunk, got {wanted}. Set it to {width}.'
             )
-    if getattr(backbone, 'output', 'clip') == 'frames':
-        yield "model.backbone.output: 'frames' is for retrieval; a classifier needs 'clip'."
+    if getattr(backbone, 'output', 'clip') == 'frames' and not getattr(head, 'takes_frames', False):
+        yield (
+            "model.backbone.output: 'frames' is for retrieval and TextHead; a classifier needs "
+            "'clip'."
+        )
 
 
 def unfitting_clips(model: nn.Module, cfg: Mapping, *kinds: str) -> Iterator[str]:

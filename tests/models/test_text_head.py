@@ -29,13 +29,51 @@ def test_scores_are_scaled_cosines_with_the_texts_of_the_classes():
 def test_the_prompt_is_read_around_the_name():
     head = build(prompt='the {} jumps')
     expected = head.tokenizer([f'the {name} jumps' for name in NAMES])
-    assert torch.equal(head.tokens(), expected)
+    (tokens,) = head.tokens()
+    assert torch.equal(tokens, expected)
 
 
 def test_names_are_read_from_a_file_of_one_a_line(tmp_path):
     path = tmp_path / 'label_map.txt'
     path.write_text('\n'.join(NAMES) + '\n')
     assert build(labels=str(path)).names() == NAMES
+
+
+def test_of_several_prompts_a_class_has_the_mean_of_the_unit_vectors():
+    head, x = build(prompt=['the {} jumps', '{}'], logit_scale=0.0), torch.randn(2, 16)
+    vectors = [head.text_tower(ids)[0] for ids in head.tokens()]
+    mean = (F.normalize(vectors[0], dim=-1) + F.normalize(vectors[1], dim=-1)) / 2
+    expected = F.cosine_similarity(x[:, None], mean[None], dim=-1)
+    torch.testing.assert_close(head(x), expected)
+
+
+def test_of_frames_the_mean_is_compared():
+    head, x = build(), torch.randn(3, 4, 16)
+    torch.testing.assert_close(head(x), head(x.mean(dim=1)))
+
+
+def test_names_of_folders_are_read_as_words():
+    labels = ['a_cat', 'theDog', 'a dog', 'the_cat_jumps', 'the']
+    assert build(labels=labels, split_words=True).names()[:2] == ['a cat', 'the Dog']
+
+
+def test_low_rank_maps_in_the_tower_learn_the_classes():
+    pytest.importorskip('peft', reason='peft is not installed')
+    head = build(text_tower=dict(lora=dict(r=2, targets=('q', 'v'))))
+    head.loss(torch.randn(2, 16), toy_samples())['loss_cls'].backward()
+    trained = {n: p.grad for n, p in head.named_parameters() if p.requires_grad}
+    assert len(trained) == 8 and all('.lora_' in n and g.any() for n, g in trained.items())
+
+
+def test_names_that_cannot_be_told_apart_or_are_cut_are_refused():
+    with pytest.raises(ValueError, match="'a cat' and 'A  cat' are read alike"):
+        build(labels=['a cat', 'a dog', 'A  cat', 'the dog', 'the cat']).init_weights()
+    with pytest.raises(ValueError, match=r"prompt must have \{\} where .* got \['a', 'b \{\}'\]"):
+        build(prompt=['a', 'b {}'])
+    tokenizer = dict(type='mmstadapter.CLIPTokenizer', context_length=6)
+    names = ['one', 'two', 'three', 'a dog that jumps into water', 'five']
+    with pytest.raises(ValueError, match='1 class names are too long .* 6 pieces where 4 have'):
+        build(labels=names, tokenizer=tokenizer).init_weights()
 
 
 def test_a_frozen_tower_reads_the_names_once_a_mode():
