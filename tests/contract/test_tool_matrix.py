@@ -91,6 +91,7 @@ COLUMNS = {
             merge_layers=[1],
             merge_frames=[2],
             lora_dims=16,
+            recompute='attention',
         )
     ),
     'TempMeText': Column(tiny_text(type='mmstadapter.TempMeText', lora_dims=16)),

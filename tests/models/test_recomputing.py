@@ -20,6 +20,7 @@ MODELS_ = {
     'TDS-CLIP': dict(type='mmstadapter.TDSCLIPViT', side_dims=32, head_dims=16, num_diff=3),
     'AIM': dict(type='mmstadapter.AIMViT', time_in=True, drop_path_rate=0.5),
     'ZeroI2V': dict(type='mmstadapter.ZeroI2VViT', adapters=('attn_qkv', 'mlp_in', 'mlp_out')),
+    'TempMe': dict(type='mmstadapter.TempMeViT', num_frames=4, merge_layers=[1], merge_frames=[2]),
     'EVL': dict(type='mmstadapter.EVLViT', blocks='last_2', dropout=0.5),
     'EVL, all tuned': dict(
         type='mmstadapter.EVLViT', temporal=['conv'], blocks='last_2', trunk=dict(tune='all')

@@ -11,20 +11,20 @@ from einops import rearrange, reduce
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..ops.clips import images_of
 from ..ops.low_rank import Beside, low_rank_maps
 from ..ops.positions import add_time
 from ..ops.token_merge import TokenMerge, join_clips
 from ..parts import built_trunk
-from ..trunks.block import require_mix
+from ..recomputing import Recomputing, chosen_step
+from ..trunks.block import require_class_token, require_mix
 from .outputs import check_output, join_frames, out_width
 from .temp_me_schedule import Schedule, Step
 
 
 @MODELS.register_module()
-class TempMeViT(BaseModule):
+class TempMeViT(Recomputing, BaseModule):
     """Frames are clips of one frame; merging blocks join k neighbouring clips into one.
 
         in a merging block:  metric = join(x);  x = join(x + Q[clip]);  x = merge(x, metric, r0)
@@ -50,7 +50,7 @@ class TempMeViT(BaseModule):
         prop_attn: whether a token counts in attention as the patches that it is made of.
         lora_dims: rank of B A; 0 for none.
         output: ``'clip'``, (B, D), or ``'frames'`` for retrieval, (B, T, E).
-        with_cp: recompute each block's activations in the backward pass.
+        recompute, with_cp: what the backward pass computes again, see `STAdapterViT`.
 
     Raises:
         ValueError: for a schedule that cannot be, or a trunk that cannot mix.
@@ -69,16 +69,13 @@ class TempMeViT(BaseModule):
         prop_attn: bool = True,
         lora_dims: int = 8,
         output: str = 'clip',
-        with_cp: bool = False,
+        recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:
         super().__init__()
-        self.trunk, self.with_cp = built_trunk(trunk, 'TempMeViT'), with_cp
+        self.trunk = built_trunk(trunk, 'TempMeViT')
         require_mix(self.trunk, 'TempMeViT')
-        if self.trunk.readout_tokens is None:
-            raise TypeError(
-                'TempMeViT: the trunk must read its feature from a class token, as patches merge; '
-                f'this {type(self.trunk).__name__} reads it from them.'
-            )
+        require_class_token(self.trunk, 'TempMeViT')
         self.output, self.prop_attn = check_output(output, self.trunk, 'TempMeViT'), prop_attn
         dims, blocks = self.trunk.embed_dims, self.trunk.blocks
         self.schedule = Schedule(merge_layers, merge_frames, proportions, tome_r, len(blocks))
@@ -88,6 +85,7 @@ class TempMeViT(BaseModule):
         clips = self.schedule.clips_before(num_frames).items()
         tables = {str(i): nn.Parameter(torch.zeros(count, dims)) for i, count in clips}
         self.clip_embed = nn.ParameterDict(tables if frame_pos else {})
+        self.recompute = chosen_step(recompute, with_cp, 'TempMeViT')
 
     @property
     def out_channels(self) -> int:
@@ -96,11 +94,10 @@ class TempMeViT(BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``; T a multiple of the clips."""
-        x, size, run = self.trunk.embed(images_of(video)), None, self.run_block
-        if self.with_cp:
-            run = partial(checkpoint, self.run_block, use_reentrant=False)
+        x, size = self.trunk.embed(images_of(video)), None
         for i, step in enumerate(self.steps(video, x)):
-            x, size = run(x, size, i, step, self.trunk.num_queries(i) is not None)
+            options = dict(i=i, step=step, classes_alone=self.trunk.num_queries(i) is not None)
+            x, size = self.again('block', self.run_block, x, size, **options)
         return self.finish(x, step, video.shape[2])
 
     def steps(self, video: Tensor, x: Tensor) -> list[Step]:
@@ -113,14 +110,21 @@ class TempMeViT(BaseModule):
         """Block i. Tokens of all clips (M, L, D), sizes (M, L, 1) or None -> the same, of fewer."""
         if i in self.schedule.layers:
             x, size = self.join(x, size, i, step)
+        queries = step.prefix if classes_alone else None
+        x, keys = self.again('attention', self.attend, x, size, i=i, num_queries=queries)
+        if not classes_alone:
+            x, size = self.merge(x, size, keys, step.behind, step.prefix)
+        return self.again('mlp', self.trunk.blocks[i].feed_forward, x), size
+
+    def attend(
+        self, x: Tensor, size: Tensor | None, i: int, num_queries: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """The first Q tokens look at all, (M, L, D) -> (M, Q, D), and the mean keys (M, L, d)."""
         block, seams = self.trunk.blocks[i], Beside(self.low_rank[i] if self.low_rank else None)
         bias = size.log().to(x.dtype).mT[:, None] if size is not None and self.prop_attn else None
-        queries = step.prefix if classes_alone else None
-        x = block.attend(x, queries, pre=seams.pre, mix=seams.mix, bias=bias)
-        if not classes_alone:
-            keys = reduce(seams.keys, 'm l (h d) -> m l d', 'mean', h=block.attn.num_heads)
-            x, size = self.merge(x, size, keys, step.behind, step.prefix)
-        return block.feed_forward(x), size
+        x = block.attend(x, num_queries, pre=seams.pre, mix=seams.mix, bias=bias)
+        keys = seams.keys.detach()
+        return x, reduce(keys, 'm l (h d) -> m l d', 'mean', h=block.attn.num_heads)
 
     def join(
         self, x: Tensor, size: Tensor | None, i: int, step: Step

@@ -27,6 +27,15 @@ def require_mix(trunk: nn.Module, who: str) -> None:
         )
 
 
+def require_class_token(trunk: nn.Module, who: str) -> None:
+    """Raise TypeError unless a trunk reads an image's feature from its first tokens alone."""
+    if trunk.readout_tokens is None:
+        raise TypeError(
+            f'{who}: the trunk must read its feature from a class token; this '
+            f'{type(trunk).__name__} reads it from all tokens.'
+        )
+
+
 class Block(nn.Module):
     """Attention and MLP, each added to the residual stream x.
 
