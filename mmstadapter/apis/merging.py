@@ -8,6 +8,7 @@ from torch import nn
 from .. import weights
 from ..engine.tuned_checkpoint import write_adapter
 from ..models.backbones.zeroi2v import ZeroI2VViT
+from ..models.interpolation import interpolate
 from ..models.lora_folding import encoders_with_lora, fold, fold_beside
 from ..models.merging import merged
 from .adapter_model import read_model
@@ -21,6 +22,7 @@ def merge(
     out: str | Path,
     trunk: str | Path | None = None,
     checkpoint: str | None = None,
+    share: float | None = None,
 ) -> None:
     """Merge the linear adapters of an adapter file, and write the model as a file like it.
 
@@ -33,6 +35,8 @@ def merge(
             no pretrained file.
         trunk: where to write the merged image model alone, under OpenAI's names, or EVA's.
         checkpoint: the trunk's pretrained file or known name; see :func:`trunk_file` if None.
+        share: of the trained weights, from 0 to 1, the rest being the pretrained ones; see
+            :func:`interpolate`. All of them if None.
 
     Raises:
         TypeError: if it has no linear adapters, or its trunk is none that can be written.
@@ -43,7 +47,8 @@ def merge(
     if trunk is not None and kind not in TRUNKS:
         raise TypeError(f'merge: --trunk writes {" and ".join(TRUNKS)}, this one is {kind}.')
     config, beside = Config(header['config']), [n for n in BESIDE if has_maps(model, n)]
-    for name in merge_model(model):
+    changed = merge_model(model) if share is None else interpolate(model, share)
+    for name in changed:
         part = config.model
         for key in name.split('.'):
             part = part[key]

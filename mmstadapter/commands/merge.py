@@ -9,6 +9,12 @@ without low-rank maps, `lora_dims=0`, whose tokens merge as before. It holds the
 that were changed in float32 and needs no pretrained file for them. Its outputs agree with
 ADAPTER's to about 1e-6. What else was trained, such as ST-Adapters, stays as it is.
 
+--interpolate SHARE sets every encoder that was trained, whole or by LoRA, between its pretrained
+weights (0) and the trained ones (1), as WiSE-FT and Open-VCLIP do; the classifier stays:
+
+    mmstadapter merge ADAPTER HALF.safetensors --interpolate 0.5
+    mmstadapter test zeroshot_vit-b_ucf101.py HALF.safetensors
+
 --trunk writes the merged image model alone besides, under OpenAI's names (of EVA's under EVA's),
 for `model.backbone.trunk.checkpoint` of a config without `lora`, or with
 `model.backbone.adapters=()`.
@@ -28,6 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         '--checkpoint', help="the trunk's pretrained file or known name, if it has moved"
     )
+    parser.add_argument(
+        '--interpolate', type=float, metavar='SHARE', help='of the trained weights, 0 to 1'
+    )
     parser.add_argument('--force', action='store_true', help='replace existing files')
     args = parser.parse_args(argv)
     files = [file for file in (args.out, args.trunk) if file is not None]
@@ -42,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmstadapter.printing import printable
 
     try:
-        merge(args.adapter, args.out, args.trunk, args.checkpoint)
+        merge(args.adapter, args.out, args.trunk, args.checkpoint, args.interpolate)
     except (FileNotFoundError, RuntimeError, TypeError, ValueError) as error:
         parser.exit(1, printable(f'{error}\n'))
     for file in files:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mmstadapter.apis.adapter_model import read_model
+from mmstadapter.apis.building import build_model
 from mmstadapter.commands.merge import main
 from mmstadapter.engine.tuned_checkpoint import read_adapter, write_adapter
 from mmstadapter.models import CLIPText, CLIPViT, TempMeViT
@@ -19,6 +20,7 @@ from mmstadapter.testing import (
     fill,
     tiny_retriever,
     tiny_text,
+    tiny_tokenizer,
     tiny_trunk,
     toy_clips,
     write_clip_file,
@@ -130,6 +132,90 @@ def test_lora_is_merged_beside_zeroi2vs_adapters_and_in_text_towers(tmp_path):
         fold(tower)
         made = F.normalize(tower(ids)[0], dim=-1)
         torch.testing.assert_close(made, expected, atol=1e-6, rtol=1e-6)
+
+
+class TestInterpolation:
+    """Between the pretrained and the trained weights of both encoders."""
+
+    @pytest.fixture
+    def config(self, tmp_path) -> Config:
+        checkpoint = write_clip_file(tmp_path / 'clip.safetensors', seed=4)
+        trunk = tiny_trunk(checkpoint=checkpoint, tune='all', with_proj=True)
+        head = dict(
+            type='mmstadapter.TextHead',
+            in_channels=16,
+            num_classes=3,
+            text_tower=tiny_text(checkpoint=checkpoint, tune='all'),
+            tokenizer=tiny_tokenizer(),
+            labels=['a cat', 'a dog', 'the cat jumps'],
+        )
+        backbone = dict(type='mmstadapter.FrameMeanViT', trunk=trunk, output='frames')
+        model = dict(type='Recognizer3D', backbone=backbone, cls_head=head)
+        return Config(dict(model=model, test_dataloader=dict(dataset=dict(pipeline=PIPELINE))))
+
+    def trained(self, config: Config, folder) -> nn.Module:
+        model = MODELS.build(config.model)
+        model.init_weights()
+        for parameter in (p for p in model.parameters() if p.requires_grad):
+            with torch.no_grad():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        write_adapter(folder / 'adapter.safetensors', model, config)
+        return model
+
+    def at(self, share: float, folder) -> nn.Module:
+        out = folder / f'{share}.safetensors'
+        main([str(folder / 'adapter.safetensors'), str(out), '--interpolate', str(share)])
+        return read_model(out).model
+
+    def test_0_is_the_pretrained_model_and_1_the_trained_one(self, config, tmp_path):
+        trained = self.trained(config, tmp_path)
+        pretrained = MODELS.build(config.model)
+        pretrained.init_weights()
+        assert torch.equal(scores(self.at(0.0, tmp_path)), scores(pretrained))
+        assert torch.equal(scores(self.at(1.0, tmp_path)), scores(trained))
+        ends = (dict(m.named_parameters()) for m in (pretrained, trained))
+        a, b = ends
+        for name, tensor in self.at(0.5, tmp_path).named_parameters():
+            torch.testing.assert_close(tensor, (a[name] + b[name]) / 2)
+
+    def test_a_model_without_training_takes_the_file(self, config, tmp_path):
+        self.trained(config, tmp_path)
+        made = self.at(0.5, tmp_path)
+        frozen = config.model.to_dict()
+        frozen['backbone']['trunk']['tune'] = frozen['cls_head']['text_tower']['tune'] = 'none'
+        frozen['cls_head'] |= dict(labels=['the dog', 'the cat'], num_classes=2)
+        again = build_model(frozen, tmp_path / '0.5.safetensors')
+        clips = toy_clips()
+        torch.testing.assert_close(again.backbone(clips), made.backbone(clips))
+        assert scores(again).shape == (2, 2)
+
+    def test_of_lora_it_is_a_part(self, config, tmp_path):
+        pytest.importorskip('peft', reason='peft is not installed')
+        lora = dict(tune='none', lora=dict(r=2, targets=['q', 'v']))
+        config.model.backbone.trunk.update(lora)
+        config.model.cls_head.text_tower.update(tune='none')
+        self.trained(config, tmp_path)
+        half = self.at(0.25, tmp_path)
+        model = read_model(tmp_path / 'adapter.safetensors').model
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if '.lora_B.' in name:
+                    parameter.mul_(0.25)
+        close = dict(rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(scores(half), scores(model), **close)
+
+    def test_what_cannot_be_interpolated_is_refused(self, tmp_path, capsys):
+        adapter = write(tmp_path, 'STAdapterViT', None, bottleneck_dims=8)
+        out = tmp_path / 'out.safetensors'
+        fails(adapter, out, '--interpolate', '0.5')
+        assert 'of STAdapterViT are in no pretrained file' in capsys.readouterr().err
+        fails(adapter, out, '--interpolate', '1.5')
+        assert r'must lie in [0, 1], got 1.5' in capsys.readouterr().err
+        (tmp_path / 'frozen').mkdir()
+        frozen = write(tmp_path / 'frozen', 'FrameMeanViT', None, dict(tune='none'))
+        fails(frozen, out, '--interpolate', '0.5')
+        assert 'no encoder of this model was trained' in capsys.readouterr().err
+        assert not out.exists()
 
 
 def fails(*arguments) -> None:
