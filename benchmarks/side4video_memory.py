@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mmstadapter
 from mmstadapter.models.backbones.side4video.operators import shifted_class_tokens
-from mmstadapter.planning import account_of
+from mmstadapter.planning import Account, account_of
 from mmstadapter.planning.account import GB
 
 # name, arch, side width, layers, clips, the paper's GB (Table 2), the limit to keep
@@ -135,15 +135,19 @@ def peak(arch: str, side_dims: int, layers: str, clips: int, form: str) -> float
 
 def peak_of_step(model: nn.Module, head: nn.Module, video: Tensor) -> float:
     """GB at the peak of forward, backward and AdamW's step, on fake tensors."""
+    return account_of_step(model, head, video).peak / GB
+
+
+def account_of_step(model: nn.Module, head: nn.Module, video: Tensor) -> Account:
+    """Of forward, backward and AdamW's step, on fake tensors."""
     both = nn.ModuleList([model, head]).train()
     labels = torch.zeros(len(video), dtype=torch.long)
-    account = account_of(
+    return account_of(
         lambda: F.cross_entropy(head(model(video)).float(), labels),
         both,
         [video],
         autocast=torch.bfloat16,
     )
-    return account.peak / GB
 
 
 def cell(gb: float | None, authors: float | None) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from mmengine.config import Config
 from ..models.recomputing import DEFAULT, STEPS
 from ..planning.account import GB
 from ..planning.choosing import cheapest_step
+from ..planning.machine import main_memory
 from ..planning.settings import takes
 from ..planning.step import TrainingStep
 
@@ -33,7 +33,7 @@ def usable_memory(device: torch.device) -> float:
     """Bytes that a training may plan with. All there are count, so that it can go on later."""
     if device.type == 'cuda':
         return GPU_SHARE * torch.cuda.get_device_properties(device).total_memory
-    return CPU_SHARE * os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    return CPU_SHARE * main_memory()
 
 
 def choose_capacity(

@@ -14,6 +14,7 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
+from ..planning.machine import available_memory
 from .device import choose_device
 from .pipelines import clips_a_video
 
@@ -101,7 +102,7 @@ def estimate(config: Config) -> Estimate | None:
     judged = views * (math.ceil(epochs / interval) * len(val) + len(tested))
     seconds = START_UP + epochs * len(train) * clip + judged * view
     memory = measured.fixed + measured.kept * config.train_dataloader.batch_size
-    free = torch.cuda.mem_get_info()[0] if device.type == 'cuda' else _free_memory()
+    free = torch.cuda.mem_get_info()[0] if device.type == 'cuda' else available_memory()
     return Estimate(device_name(), seconds, memory, free)
 
 
@@ -160,12 +161,3 @@ def _counted(model: nn.Module) -> Iterator[dict[int, int]]:
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         yield kept
-
-
-def _free_memory() -> float:
-    """Bytes of main memory that are available, 0 where the system does not say."""
-    try:
-        with open('/proc/meminfo') as file:
-            return next(int(x.split()[1]) * 1024.0 for x in file if x.startswith('MemAvailable'))
-    except (OSError, StopIteration):
-        return 0.0

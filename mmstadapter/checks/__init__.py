@@ -31,8 +31,8 @@ def prepare(cfg: Any) -> tuple[Any, list[str]]:
     """A checked copy of a config, completed, and sentences for the log.
 
     Fields such as ``clip_len`` and ``split`` reach all their places (`config_fields`), our hooks
-    are added (`complete_hooks`), warm-ups shortened (`fit_warmups`), workers kept between epochs
-    where the config does not say.
+    are added (`complete_hooks`) and that of the field ``memory``, warm-ups shortened
+    (`fit_warmups`), workers kept between epochs where the config does not say.
 
     Raises:
         ConfigError: with all that is wrong.
@@ -51,6 +51,8 @@ def prepare(cfg: Any) -> tuple[Any, list[str]]:
     notes = [sentence for _, sentence in warmups]
     notes += [f'default_hooks.{name} is turned off.' for name in complete_hooks(cfg)]
     keep_workers(cfg)
+    if cfg.get('memory') is not None:
+        cfg.default_hooks.setdefault('memory', dict(type='mmstadapter.MemoryHook'))
     return cfg, [*notes, *filter(None, [idle_names(names)]), *other_values(names)]
 
 

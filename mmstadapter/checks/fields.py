@@ -16,6 +16,7 @@ from .written import Written, read_chain
 FIELDS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 FIELDS |= {'runner_type', 'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'compile'}
 FIELDS |= {'custom_imports', 'efficient_conv_bn_eval', 'activation_checkpointing', 'split'}
+FIELDS |= {'memory'}
 # Fields of MMAction 0.x; MMAction2 1.x reads others.
 OLD = dict(
     optimizer='optim_wrapper.optimizer',

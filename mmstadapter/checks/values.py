@@ -62,6 +62,13 @@ RULES = (
         'It is the number of items a step and a process.',
     ),
     Rule(
+        ('memory',),
+        lambda value: value is None or value == 'auto' or _positive(value),
+        "'auto', or GB above 0",
+        'The run then recomputes as little in the backward pass as fits; None leaves it to '
+        'model.backbone.recompute.',
+    ),
+    Rule(
         ('*_dataloader.num_workers',),
         lambda value: _whole(value, 0),
         'a whole number of at least 0',

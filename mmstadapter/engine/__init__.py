@@ -8,6 +8,7 @@ from .epoch_seed import EpochSeedHook, seed_worker
 from .finite_loss import FiniteLossHook
 from .freeze_report import FreezeReportHook, ParameterRow, count_parameters
 from .heartbeat import HeartbeatHook
+from .memory import MemoryHook
 from .probes_optim import ProbesOptimWrapperConstructor
 from .step_loop import StepTrainLoop
 from .tuned_checkpoint import TunedCheckpointHook
@@ -24,6 +25,7 @@ __all__ = [
     'FreezeReportHook',
     'NamedGroupsConstructor',
     'HeartbeatHook',
+    'MemoryHook',
     'ParameterRow',
     'ProbesOptimWrapperConstructor',
     'StepTrainLoop',

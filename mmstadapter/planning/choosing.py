@@ -11,28 +11,25 @@ from .step import TrainingStep
 
 
 class Choice(NamedTuple):
-    """What was looked at, the cheapest first, up to what fits.
+    """A step of ``recompute``, and what was looked at.
 
     Attributes:
-        peaks: step of ``recompute`` -> bytes of a training step; one, under '', of a backbone that
+        step: the cheapest that fits, or else the one that takes least; '' for a backbone that
             does not take the field.
-        training: of the last of them.
+        training: with it.
         fits: whether it does.
+        peaks: step -> bytes of a training step, the cheapest first, up to what fits.
     """
 
-    peaks: dict[str, int]
+    step: str
     training: TrainingStep
     fits: bool
-
-    @property
-    def step(self) -> str:
-        """The one to take: the cheapest that fits, or else what takes least."""
-        return list(self.peaks)[-1]
+    peaks: dict[str, int]
 
     def others(self) -> str:
-        """The steps before it with their GB, '' if it is the first."""
-        sizes = [f'{name} {peak / GB:.2f}' for name, peak in self.peaks.items()]
-        return ', '.join(sizes[:-1])
+        """The other steps that were looked at, with their GB; '' if there are none."""
+        sizes = (f'{name} {p / GB:.2f}' for name, p in self.peaks.items() if name != self.step)
+        return ', '.join(sizes)
 
 
 def cheapest_step(
@@ -51,11 +48,12 @@ def cheapest_step(
         gpus, on_cpu: see `TrainingStep`.
     """
     backbone = config.model.backbone
-    peaks: dict[str, int] = {}
+    tried: dict[str, TrainingStep] = {}
     for step in steps if takes(backbone, 'recompute') else ('',):
         given = changed(config, recomputing(backbone, step).options) if step else config
-        training = TrainingStep(given, gpus, on_cpu)
-        peaks[step] = training.account().peak
-        if peaks[step] <= memory:
-            return Choice(peaks, training, True)
-    return Choice(peaks, training, False)
+        tried[step] = TrainingStep(given, gpus, on_cpu)
+        if tried[step].account().peak <= memory:
+            break
+    peaks = {name: training.account().peak for name, training in tried.items()}
+    best = step if peaks[step] <= memory else min(peaks, key=lambda name: peaks[name])
+    return Choice(best, tried[best], peaks[best] <= memory, peaks)

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from ..models.recomputing import STEPS, chosen_step
 from .account import GB, Account
 from .cards import Card
-from .settings import Setting, changed, settings_of
+from .settings import RECOMPUTE, Setting, changed, settings_of
 from .step import TrainingStep
 
 SHOWN = 7  # modules
@@ -111,6 +112,7 @@ class Plan:
 
     def _setting_lines(self) -> Iterator[str]:
         here, time = self.account.peak, self.milliseconds(self.step)
+        peaks: dict[str, int] = {}
         yield f'\n{"with":<52}{"peak GB":>9}{"":>9}{"ms a clip":>11}'
         yield f'{"this config":<52}{here / GB:>9.2f}{"":>9}{time:>11.2f}'
         for setting, step in self.settings():
@@ -120,6 +122,22 @@ class Plan:
                 f'{setting.name:<52}{peak / GB:>9.2f}{change:>9}{other:>11.2f} '
                 f'({other / time:.2f}x)'
             )
+            peaks[setting.options.get(RECOMPUTE, '')] = peak
+        yield from self._auto_lines(peaks)
+
+    def _auto_lines(self, peaks: dict[str, int]) -> Iterator[str]:
+        """What memory='auto' would take, by the peaks of the steps of ``recompute``."""
+        if any(step in peaks for step in STEPS):
+            fits = self.cheapest_that_fits(peaks)
+            words = f"takes recompute='{fits}'" if fits else 'finds that none fits'
+            yield f"\nmemory='auto' with {self.memory:g} GB free {words}"
+
+    def cheapest_that_fits(self, peaks: dict[str, int]) -> str | None:
+        """The first step of ``recompute`` that the memory holds, the config's own among them."""
+        backbone = self.step.config.model.backbone
+        now = chosen_step(backbone.get('recompute'), backbone.get('with_cp'), 'recompute')
+        peaks = peaks | {now: self.account.peak}
+        return next((s for s in STEPS if peaks[s] <= self.memory * GB), None)
 
     # -------------------------------------------------------------------- data
 

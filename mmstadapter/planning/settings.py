@@ -11,6 +11,7 @@ from mmengine.config import Config
 from ..models.recomputing import STEPS, chosen_step
 from .step import TrainingStep
 
+RECOMPUTE = 'model.backbone.recompute'
 SMALL_PORTION = 8  # frames that a trunk takes at a time
 
 
@@ -58,7 +59,7 @@ def other_steps(backbone: Mapping) -> Iterator[Setting]:
 
 def recomputing(backbone: Mapping, step: str) -> Setting:
     """A step of ``recompute``; the old word, where the config has it, goes along."""
-    setting = _plain('model.backbone.recompute', step)
+    setting = _plain(RECOMPUTE, step)
     if backbone.get('with_cp') is not None:
         setting.options['model.backbone.with_cp'] = None
     return setting

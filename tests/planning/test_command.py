@@ -20,7 +20,9 @@ def test_it_says_peak_time_batch_and_settings(capsys):
         'gradient bucket',
         'GeForce RTX 4090: at least ',
         'largest batch_size in 24 GB: ',
+        'model.backbone.recompute=nothing',
         'model.backbone.recompute=block',
+        "memory='auto' with 24 GB free takes recompute='nothing'",
         '--amp',
         'batch_size=2, accumulative_counts=2',
         '16 frames a clip',
@@ -43,7 +45,8 @@ def test_tools_get_all_of_it(capsys):
 def test_what_does_not_fit_at_all_says_what_to_change(capsys):
     with pytest.raises(SystemExit, match='not even one video fits 0.002 GB.* of them weights'):
         main([TINY, '--gpu-memory', '0.002'])
-    assert 'not even batch_size=1 fits' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert 'not even batch_size=1 fits' in said and 'free finds that none fits' in said
 
 
 @pytest.mark.parametrize(

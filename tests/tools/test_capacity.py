@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 
-from mmstadapter.apis import capacity
 from mmstadapter.apis.capacity import Capacity, choose_capacity, usable_memory
 from mmstadapter.planning import TrainingStep
 from mmstadapter.planning.settings import changed
@@ -89,5 +88,5 @@ def test_a_damaged_note_is_made_again(steps, tmp_path):
 
 
 def test_a_part_of_a_machines_memory_is_left_for_others(monkeypatch):
-    monkeypatch.setattr(capacity.os, 'sysconf', {'SC_PHYS_PAGES': 1000, 'SC_PAGE_SIZE': 10}.get)
+    monkeypatch.setattr('os.sysconf', {'SC_PHYS_PAGES': 1000, 'SC_PAGE_SIZE': 10}.get)
     assert usable_memory(CPU) == 8000

@@ -108,8 +108,11 @@ class _QuickGELU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        (u,) = ctx.saved_tensors  # u * sigmoid(a u) = SiLU(a u) / a
-        return torch.ops.aten.silu_backward(grad, 1.702 * u)
+        (u,) = ctx.saved_tensors
+        v = 1.702 * u  # u * sigmoid(a u) = SiLU(a u) / a
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return torch.ops.aten.silu_backward(grad, v)
+        return torch.ops.aten.silu_backward.grad_input(grad, v, grad_input=v)  # in place
 
 
 def quick_gelu(u: Tensor) -> Tensor:
