@@ -92,7 +92,7 @@ def _in_parts(step: TrainingStep) -> Iterator[Setting]:
 
 
 def _other_frames(step: TrainingStep) -> Iterator[Setting]:
-    """Half and twice the frames."""
+    """Half and twice the frames, where the backbone can take so many."""
     steps = step.config.train_dataloader.dataset.get('pipeline', ())
     paths = [
         f'train_dataloader.dataset.pipeline.{i}.clip_len'
@@ -105,6 +105,7 @@ def _other_frames(step: TrainingStep) -> Iterator[Setting]:
     ):
         if part.get('num_frames') is not None:
             paths.append(f'{name}.num_frames')
+    multiple = getattr(step.model.backbone, 'frame_step', 1)
     for frames in (step.frames // 2, 2 * step.frames):
-        if paths and frames:
+        if paths and frames and frames % multiple == 0:
             yield Setting(f'{frames} frames a clip', dict.fromkeys(paths, frames))

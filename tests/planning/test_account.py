@@ -10,6 +10,7 @@ from mmstadapter import shipped
 from mmstadapter.models.text_towers import text_mask
 from mmstadapter.planning import TrainingStep, account_of, meter
 from mmstadapter.planning.cards import CARDS, Card, find_card
+from mmstadapter.planning.settings import settings_of
 from mmstadapter.planning.step import loss_of, states_of
 from mmstadapter.testing import fill, tiny_retriever, tiny_trunk, toy_clips
 
@@ -186,3 +187,10 @@ def test_cards_are_known_by_short_names():
 def test_a_config_without_a_training_of_ours_is_refused(broken, message):
     with pytest.raises(ValueError, match=message):
         TrainingStep(Config(config(ST_ADAPTER).to_dict() | broken))
+
+
+def test_frames_that_a_backbone_cannot_join_are_no_setting():
+    backbone = dict(type='mmstadapter.TempMeViT', merge_layers=[1], merge_frames=[4], num_frames=4)
+    step = TrainingStep(config(backbone))
+    names = {setting.name for setting in settings_of(step)}
+    assert '8 frames a clip' in names and '2 frames a clip' not in names
