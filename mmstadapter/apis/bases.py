@@ -121,6 +121,11 @@ class Base:
                 f'mmstadapter fit: {self.name} has no model.cls_head, so it is no recipe for '
                 'classes. Take one of `mmstadapter configs` that is none for captions.'
             )
+        if config.model.cls_head.get('base_classes') is not None:
+            raise ValueError(
+                f'mmstadapter fit: {self.name} trains on some of the classes and tests on others. '
+                'Inherit a recipe for all classes.'
+            )
         for loader in ('train_dataloader', 'test_dataloader'):
             if 'pipeline' not in (config.get(loader) or {}).get('dataset', {}):
                 raise ValueError(

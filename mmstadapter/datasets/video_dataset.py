@@ -1,12 +1,14 @@
 """Lists of videos with labels, in which some videos may turn out to be broken."""
 
 import os.path as osp
+from collections.abc import Sequence
 
 import torch
 from mmaction.datasets import VideoDataset as HostVideoDataset
 from mmengine.dataset import Compose
 from mmengine.fileio import exists
 
+from ..base_classes import chosen_classes
 from ..registry import CHILDREN
 from .files import read_lines
 from .fraction import balanced_fraction
@@ -34,6 +36,8 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
         num_classes: labels are checked to lie in [0, num_classes) if given.
         fraction: share of each class's videos to use, see :func:`balanced_fraction`.
         fraction_seed: which ones; another seed makes another choice.
+        base_classes: use the videos of these classes alone, ``'half'`` or numbers, see
+            `chosen_classes`; needs ``num_classes``.
         num_sample: in training, so many clips of the same frames, each augmented on its own
             (repeated augmentation): an item is a list of that many samples then, and the loader
             needs ``collate_fn=dict(type='mmstadapter.flat_collate')``.
@@ -56,8 +60,10 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
         fraction: float = 1.0,
         fraction_seed: int = 0,
         num_sample: int = 1,
+        base_classes: str | Sequence[int] | None = None,
         **kwargs,
     ) -> None:
+        self.base_classes = base_classes
         self.fraction, self.fraction_seed = fraction, fraction_seed
         super().__init__(ann_file, *args, **kwargs)
         if num_sample < 1 or (num_sample > 1 and self.test_mode):
@@ -101,6 +107,9 @@ class VideoDataset(ReplacesBadVideos, HostVideoDataset):
 
     def _choose(self, data_list: list[dict]) -> list[dict]:
         """What to use of the whole list."""
+        if self.base_classes is not None:
+            base = chosen_classes(self.base_classes, self.num_classes or 0)
+            data_list = [item for item in data_list if item['label'] in base]
         return data_list if self.fraction == 1 else self._share(data_list)
 
     def _share(self, data_list: list[dict]) -> list[dict]:

@@ -1,6 +1,7 @@
 """Metrics."""
 
 from .accuracy import VideoAccMetric
+from .base_to_novel import BaseToNovelMetric
 from .bootstrap import bootstrap_intervals
 from .dsl import dual_softmax
 from .feature_metrics import feature_metrics
@@ -14,6 +15,7 @@ from .similarity import similarity_matrix
 from .text_video_metric import TextVideoMetric
 
 __all__ = [
+    'BaseToNovelMetric',
     'MultiTaskMetric',
     'ProbesMetric',
     'RetrievalFeatures',

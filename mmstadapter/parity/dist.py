@@ -20,9 +20,9 @@ class IdsHead(TextHead):
 
     ids: Tensor
 
-    def tokens(self) -> Tensor:
-        """(num_classes, L)."""
-        return self.ids
+    def tokens(self) -> list[Tensor]:
+        """(num_classes, L) of the one template."""
+        return [self.ids]
 
 
 class DiSTCase(ModelCase):

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from mmaction.registry import DATASETS
 
+from mmstadapter.datasets import VideoDataset
 from mmstadapter.datasets.fraction import balanced_fraction
 
 NAMES = [f'class{label}/clip{number}.mp4' for number in range(40) for label in range(3)]
@@ -89,3 +90,12 @@ class TestDataset:
     def test_several_classes_a_video_have_no_share(self, build):
         with pytest.raises(ValueError, match='several classes do not have'):
             build(fraction=0.5, multi_class=True, num_classes=3)
+
+
+def test_base_classes_alone_are_trained_on(tmp_path):
+    lines = [f'{i}.mp4 {i % 5}' for i in range(10)]
+    (tmp_path / 'list.txt').write_text('\n'.join(lines))
+    options = dict(ann_file=str(tmp_path / 'list.txt'), pipeline=[], num_classes=5)
+    used = VideoDataset(base_classes='half', **options)
+    assert sorted({used.get_data_info(i)['label'] for i in range(len(used))}) == [0, 1, 2]
+    assert len(used) == 6 and len(VideoDataset(base_classes=[4], **options)) == 2

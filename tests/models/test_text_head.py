@@ -143,3 +143,19 @@ def test_what_does_not_fit_is_named(tmp_path):
         samples = toy_samples(1)
         samples[0].set_gt_label(7)
         build().loss(torch.randn(1, 16), samples)
+
+
+def test_novel_classes_play_no_part_in_training_and_do_in_testing():
+    head, x = build(base_classes='half', logit_scale=2.0), torch.randn(2, 16)
+    samples = toy_samples(2)
+    for sample, label in zip(samples, (0, 2), strict=True):
+        sample.set_gt_label(label)
+    loss = head.loss(x, samples)['loss_cls']
+    scores = head.eval()(x)
+    assert scores.shape == (2, 5)
+    torch.testing.assert_close(loss, F.cross_entropy(scores[:, :3], torch.tensor([0, 2])))
+    samples[0].set_gt_label(4)
+    with pytest.raises(ValueError, match=r'labels must be of base classes, got \[4\]'):
+        head.loss(x, samples)
+    with pytest.raises(ValueError, match='label_smooth_eps is for all classes'):
+        build(base_classes='half', label_smooth_eps=0.1)

@@ -14,7 +14,7 @@ from mmstadapter.apis.recipe import Recipe, clip_length, config_text
 
 pytestmark = pytest.mark.slow
 
-CAPTIONED = ('msrvtt', 'msvd', 'vatex', 'didemo', 'captions')
+CAPTIONED = ('msrvtt', 'msvd', 'vatex', 'didemo', 'captions', '-novel_')
 RECOGNITION = [name for name in shipped.configs() if not any(c in name for c in CAPTIONED)]
 VIDEOS = [Video(f'{i}.mp4', i % 2, 300, 30.0) for i in range(40)]
 
@@ -102,6 +102,8 @@ def test_what_does_not_go_together_is_refused(tmp_path):
         Base.choose(method='adapters')
     with pytest.raises(ValueError, match='no model.cls_head, so it is no recipe for classes'):
         Base.choose(base='zeroshot_vit-b_msvd.py')
+    with pytest.raises(ValueError, match='trains on some of the classes and tests on others'):
+        Base.choose(base='text_vit-b-novel_ucf101.py')
     with pytest.raises(FileNotFoundError, match='Did you mean'):
         Base.choose(base='stadapter_vit-b_k40.py')
 

@@ -8,13 +8,16 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS, TOKENIZER
+from mmaction.utils import SampleList
 from torch import Tensor, nn
 
 from mmstadapter import weights
+from mmstadapter.base_classes import chosen_classes
 
 from ..parts import built
 from .video_head import CheckedHead
 
+UNLIKELY = -1e4  # a score whose softmax is zero in float32
 START_SCALE = 1 / 0.07  # CLIP's at the start of its own training
 
 
@@ -39,6 +42,9 @@ class TextHead(CheckedHead):
         split_words: read 'brush_hair' and 'ApplyLipstick' as separate words.
         logit_scale: natural logarithm of the factor. ``None`` reads it from the tower's
             file; with a random tower it is that of 1/0.07.
+        base_classes: in training, of which classes the others are told apart, ``'half'`` or
+            numbers, see `chosen_classes`; None: all. The names of the rest, novel ones, are
+            compared in testing alone.
         average_clips: see `VideoHead`.
         kwargs: further options of MMAction2's ``BaseHead``.
 
@@ -61,6 +67,7 @@ class TextHead(CheckedHead):
         prompt: str | Sequence[str] = '{}',
         split_words: bool = False,
         logit_scale: float | None = None,
+        base_classes: str | Sequence[int] | None = None,
         average_clips: str | None = 'prob',
         **kwargs,
     ) -> None:
@@ -68,6 +75,12 @@ class TextHead(CheckedHead):
         self.text_tower = built(text_tower)
         self.tokenizer = built(tokenizer, TOKENIZER)
         self.labels, self.starts_at, self.split_words = labels, logit_scale, split_words
+        base = list(range(num_classes))
+        if base_classes is not None:
+            base = chosen_classes(base_classes, num_classes)
+            if self.label_smooth_eps:
+                raise ValueError('TextHead: label_smooth_eps is for all classes, base_classes not.')
+        self.novel = sorted({*range(num_classes)} - {*base})
         self.prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not self.prompts or not all('{}' in template for template in self.prompts):
             raise ValueError(
@@ -160,6 +173,25 @@ class TextHead(CheckedHead):
     def _apply(self, *args, **kwargs) -> 'TextHead':
         self.remember(None)
         return super()._apply(*args, **kwargs)
+
+    def loss_by_feat(self, cls_scores: Tensor, data_samples: SampleList) -> dict:
+        """Cross entropy among the base classes; see `CheckedHead`.
+
+        Raises:
+            ValueError: if a label is that of a novel class.
+        """
+        hard = [s.gt_label for s in data_samples if not torch.is_floating_point(s.gt_label)]
+        wrong = sorted({int(n) for label in hard for n in label.reshape(-1)} & {*self.novel})
+        if wrong:
+            raise ValueError(
+                f'TextHead: labels must be of base classes, got {wrong}, which are novel. Give the '
+                'training data the same base_classes as the head.'
+            )
+        scores = cls_scores.float()
+        if self.novel:
+            columns = torch.tensor(self.novel, device=scores.device)
+            scores = scores.index_fill(1, columns, UNLIKELY)
+        return super().loss_by_feat(scores, data_samples)
 
     def forward(self, x: Tensor, **kwargs) -> Tensor:
         """(B, E), or (B, T, E) of T frames, whose mean counts -> (B, num_classes), float32."""

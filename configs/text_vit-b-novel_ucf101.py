@@ -1,0 +1,21 @@
+"""CLIP ViT-B/16 trained on half the classes of UCF101, 8 frames, tested on both halves.
+
+Base to novel, as in ViFi-CLIP: both towers are trained on the first half of the classes, by
+number, and the names of the other half are read in testing alone. `base`, `novel` and `harmonic`
+are top-1 of each half among its own classes and their harmonic mean. ViFi-CLIP takes 16 clips a
+class (`train_dataloader.dataset.fraction`) and, on Kinetics-400, the frequent classes as base.
+
+    mim train mmstadapter text_vit-b-novel_ucf101.py
+"""
+
+_base_ = 'zeroshot_vit-b_ucf101.py'
+
+half = dict(base_classes='half')
+model = dict(
+    backbone=dict(trunk=dict(tune='all')),
+    cls_head=dict(text_tower=dict(tune='all'), average_clips='score', **half),
+)
+train_dataloader = dict(batch_size=8, dataset=half)
+val_evaluator = dict(type='mmstadapter.BaseToNovelMetric', num_classes=101, **half)
+test_evaluator = val_evaluator
+optim_wrapper = dict(optimizer=dict(lr=8e-6, weight_decay=1e-3))
