@@ -111,7 +111,7 @@ def main() -> None:
         f'included; torch '
         f'{torch.__version__}, {time.strftime("%Y-%m-%d")}; `python benchmarks/training_memory.py`',
         '',
-        "| model | clips x frames | authors' form | ours | ours, `with_cp=True` |",
+        "| model | clips x frames | authors' form | ours | ours, `recompute='block'` |",
         '|---|---|---|---|---|',
     ]
     print(*lines, sep='\n')
