@@ -1,8 +1,8 @@
-"""Peak memory of a training step of EVL and DiST, with and without recomputed layers.
+"""Peak memory of a training step of EVL, DiST and TDS-CLIP, with and without recomputed layers.
 
     python benchmarks/beside_memory.py [--out benchmarks/beside_memory_torch<version>.md]
 
-Counted on fake tensors as side4video_memory.py does. Both stand beside a frozen trunk, of which
+Counted on fake tensors as side4video_memory.py does. All stand beside a frozen trunk, of which
 they keep the layers they read; what the authors' code took on a GPU is beside it.
 """
 
@@ -18,9 +18,11 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mmstadapter  # noqa: F401  (registers the backbones)
+from mmstadapter.models.ops.clips import frames_seen
 
 EVL, DIST = dict(type='mmstadapter.EVLViT'), dict(type='mmstadapter.DiSTViT')
 EVERY = EVL | dict(blocks='all')
+TDS = dict(type='mmstadapter.TDSCLIPViT')
 # name, backbone, arch, clips, frames, GB published (Side4Video's Table 2, A100)
 SIZES = [
     ('EVL B/16, four layers', EVL, 'vit-b-p16', 32, 8, ''),
@@ -28,6 +30,8 @@ SIZES = [
     ('DiST B/16', DIST, 'vit-b-p16', 32, 16, '12.7'),
     ('EVL L/14, every layer', EVERY, 'vit-l-p14', 16, 8, '33.0'),
     ('DiST L/14', DIST | dict(output_dims=768), 'vit-l-p14', 16, 16, '18.1'),
+    ('TDS-CLIP B/16', TDS, 'vit-b-p16', 32, 8, ''),
+    ('TDS-CLIP L/14', TDS | dict(side_dims=512), 'vit-l-p14', 16, 8, ''),
 ]
 
 
@@ -35,8 +39,10 @@ def peak(backbone: dict, arch: str, clips: int, frames: int, with_cp: bool) -> f
     """GB at the peak of a training step."""
     trunk = dict(type='mmstadapter.CLIPViT', arch=arch, dtype='bfloat16')
     with FakeTensorMode(allow_non_fake_inputs=True):
-        model = MODELS.build(dict(backbone, trunk=trunk, num_frames=frames, with_cp=with_cp))
-        head = nn.Linear(model.out_channels, 400)
+        if 'TDS' not in backbone['type']:  # which has no table of time positions
+            backbone = dict(backbone, num_frames=frames)
+        model = MODELS.build(dict(backbone, trunk=trunk, with_cp=with_cp))
+        head, frames = nn.Linear(model.out_channels, 400), frames_seen(model, frames)
         return peak_of_step(model, head, torch.empty(clips, 3, frames, 224, 224))
 
 
@@ -47,13 +53,13 @@ def main() -> None:
     args = parser.parse_args()
     init_default_scope('mmaction')
     lines = [
-        '# Peak training memory of EVL and DiST, GB',
+        '# Peak training memory of EVL, DiST and TDS-CLIP, GB',
         '',
         'Fake tensors, 16-bit autocast (bfloat16), fused attention, gradients, bucket and AdamW '
         f'included; torch {torch.__version__}, {time.strftime("%Y-%m-%d")}; '
         '`python benchmarks/beside_memory.py`. Published: Side4Video, Table 2, on an A100, where a '
         "GPU's context and its allocator's unused blocks are in the figure. DiST sees 16 frames, "
-        'its trunk 8.',
+        'its trunk 8; TDS-CLIP sees 40, its trunk 8.',
         '',
         '| model | clips x frames | published | ours | ours, `with_cp=True` |',
         '|---|---|---|---|---|',
