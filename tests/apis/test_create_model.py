@@ -149,7 +149,10 @@ class TestRecognition:
     @pytest.mark.parametrize('name', ONE_OF_EACH_METHOD)
     def test_every_method_with_classes_has_such_a_model(self, name):
         trunk = tiny_trunk(arch=TINY_ARCH | dict(num_layers=4))
-        options = {'model.cls_head.labels': ['walk', 'run']} if name.startswith('dist') else None
+        reads_names = name.startswith(('dist', 'zeroshot', 'text'))
+        options = {'model.cls_head.labels': ['walk', 'run']} if reads_names else None
+        if name.startswith(('zeroshot', 'text')):  # into the joint space of the text tower
+            trunk['arch']['output_dims'], trunk['with_proj'] = 512, True
         model = create_model(name, num_classes=2, trunk=trunk, pretrained=False, options=options)
         clips = model.transform(np.zeros((40, 32, 32, 3), np.uint8))
         assert clips.shape[1:] == (3, model.transform.num_frames, 32, 32)
