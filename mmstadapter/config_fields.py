@@ -21,7 +21,7 @@ from yaml.representer import Representer
 
 FIELDS = ('clip_len', 'frame_interval', 'num_clips', 'num_views', 'num_crops')
 RUN = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'model')
-MODEL_NAMES = {'clip_len': 'num_frames'}  # what a model calls the same
+MODEL_NAMES = {'clip_len': 'num_frames', 'num_clips': 'num_segments'}  # what a model calls it
 
 
 class Following(int):

@@ -71,7 +71,9 @@ def _backbone_costs(text: str, frames: int) -> Costs:
     config['trunk'].update(checkpoint=None, dtype=None)
     with torch.device('meta'):
         backbone = MODELS.build(config).eval()
-        video = torch.empty(1, 3, frames_seen(backbone, frames), *backbone.trunk.img_size)
+        clips = getattr(backbone, 'num_segments', 1)  # that are read together
+        seen = frames_seen(backbone, frames)
+        video = torch.empty(clips, 3, seen, *backbone.trunk.img_size)
         ours = full = multiply_adds(backbone, video)
         if hasattr(backbone, 'trace'):
             full = multiply_adds(_FullForm(backbone), video)
@@ -90,7 +92,8 @@ def costs(config: Config) -> Costs:
         head = MODELS.build(config.model.cls_head).eval()
         if hasattr(head, 'remember'):
             head.remember(torch.empty(head.num_classes, head.in_channels))
-        operations = multiply_adds(head, torch.empty(1, head.in_channels))
+        feature = getattr(head, 'feature_shape', (head.in_channels,))
+        operations = multiply_adds(head, torch.empty(1, *feature))
     tuned = sum(p.numel() for p in head.parameters() if p.requires_grad)
     return Costs(
         body.tuned + tuned,

@@ -51,12 +51,19 @@ METHODS = {
         'vit-l-p14': 'evl_vit-l_k400.py',
     },
     'dist': {'vit-b-p16': 'dist_vit-b_k400_16f.py'},  # and its text tower
+    'probe': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'probe_vit-b-one_k400.py'),
     'linear': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'linear_vit-b_k400.py'),
     'attnpool': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'attnpool_vit-b_k400.py'),
     'lora': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'lora_vit-b_k400.py'),
     'dora': dict.fromkeys(('vit-b-p16', 'vit-b-p32', 'vit-l-p14'), 'dora_vit-b_k400.py'),
 }
-MEAN_OF_FRAMES = ('linear', 'attnpool', 'lora', 'dora')  # one config for trunks of any width
+MEAN_OF_FRAMES = (
+    'linear',
+    'attnpool',
+    'probe',
+    'lora',
+    'dora',
+)  # one config for trunks of any width
 DEFAULT_ARCH, DEFAULT_METHOD, MAX_BATCH = 'vit-b-p16', 'stadapter', 32
 
 
@@ -125,6 +132,11 @@ class Base:
             raise ValueError(
                 f'mmstadapter fit: {self.name} trains on some of the classes and tests on others. '
                 'Inherit a recipe for all classes.'
+            )
+        if 'lrs' in config.model.cls_head:
+            raise ValueError(
+                f'mmstadapter fit: {self.name} trains several probes at rates of their own, '
+                'none of which is the classifier. Take --method probe, which trains one.'
             )
         for loader in ('train_dataloader', 'test_dataloader'):
             if 'pipeline' not in (config.get(loader) or {}).get('dataset', {}):

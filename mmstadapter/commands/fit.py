@@ -28,8 +28,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--arch', help='vit-b-p16, vit-b-p32, vit-l-p14 or vit-l-p14-336 [vit-b-p16]')
     add(
         '--method',
-        help='stadapter, side4video, tdsclip, aim, zeroi2v, evl, dist, linear, attnpool, lora, '
-        'dora [stadapter]',
+        help='stadapter, side4video, tdsclip, aim, zeroi2v, evl, dist, probe, linear, attnpool, '
+        'lora, dora [stadapter]',
     )
     add('--checkpoint', help="the trunk's weights: a file or a known name [OpenAI's for the arch]")
     add('--base', help='inherit this config, path or shipped name, instead of --arch, --method')

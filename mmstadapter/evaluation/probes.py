@@ -23,19 +23,14 @@ class ProbesMetric(MultiTaskMetric):
     videos: validate on some, take the probe with `mmstadapter choose-probe`, test it on others.
 
     Args:
-        metric: config of the metric that each probe is measured by.
         key: the result that chooses.
+        options: of `VideoAccMetric`, by which each probe is measured.
     """
 
-    def __init__(
-        self,
-        metric: dict | None = None,
-        key: str = 'acc/top1',
-    ) -> None:
+    def __init__(self, key: str = 'acc/top1', **options) -> None:
         super().__init__({})
-        kind = dict(type='mmstadapter.VideoAccMetric', metric_list=('top_k_accuracy',))
-        self.metric, self.key = metric or kind, key
-        METRICS.build(self.metric)  # what cannot be built says so before training
+        self.key, self.metric = key, dict(type='mmstadapter.VideoAccMetric', **options)
+        METRICS.build(self.metric)  # wrong options are refused before training
 
     def process(self, data_batch, data_samples) -> None:
         """Note every probe's part of the samples."""

@@ -77,8 +77,9 @@ class TrainingStep:
 
     def _run(self, clips: int) -> Account:
         with self.mode:
+            read = clips * getattr(self.model.backbone, 'num_segments', 1)
             frames = frames_seen(self.model.backbone, self.frames)
-            video = torch.empty(clips, 3, frames, *self.size)
+            video = torch.empty(read, 3, frames, *self.size)
             batch = dict(video=video, **self._targets(clips))
             return account_of(
                 lambda: loss_of(self.model, **batch),
@@ -115,7 +116,10 @@ def loss_of(model: nn.Module, video: Tensor, **targets: Tensor) -> Tensor:
         return torch.stack([v for name, v in losses.items() if name.startswith('loss')]).sum()
     feats, options = model.extract_feat(video[:, None])
     scores = model.cls_head(feats, **options)
-    scores = scores.values() if isinstance(scores, Mapping) else [scores]
+    if isinstance(scores, Mapping):
+        scores = scores.values()
+    else:  # (B, classes), or (B, P, classes) of several probes
+        scores = scores.unbind(1) if scores.ndim == 3 else [scores]
     labels = targets['labels']
     return torch.stack([F.cross_entropy(score.float(), labels) for score in scores]).sum()
 

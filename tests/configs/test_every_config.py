@@ -120,8 +120,9 @@ class TestEveryConfig:
         require_library(config)
         settings = config.model.to_dict()
         settings['data_preprocessor'].pop('blending', None)  # the host's wants numbers
-        if settings['backbone']['trunk']['type'] == 'mmstadapter.TimmViT':
-            pytest.importorskip('timm', reason='timm is not installed')
+        kind = settings['backbone']['trunk']['type'].removeprefix('mmstadapter.')
+        if library := dict(TimmViT='timm', HFVideoViT='transformers').get(kind):
+            pytest.importorskip(library, reason=f'{library} is not installed')
         with torch.device('meta'):
             model = MODELS.build(settings)
         tuned = sum(p.requires_grad for p in model.parameters())

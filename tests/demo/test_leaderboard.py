@@ -28,7 +28,7 @@ RESULTS = results.read_all(CLONE / 'leaderboard')
 KERNELS = ['stadapter-111', 'stadapter-133', 'stadapter', 'stadapter-333']
 BLIND = {
     *('linear', 'stadapter-111', 'stadapter-133', 'full', 'partial', 'prompt', 'attnpool'),
-    *('bitfit', 'clip4clip-frozen', 'zeroshot'),
+    *('bitfit', 'probe', 'clip4clip-frozen', 'zeroshot'),
 }
 AWARE = {
     *('stadapter', 'stadapter-333', 'stadapter-plain', 'side4video', 'timesformer', 'xvit'),

@@ -15,7 +15,14 @@ from mmstadapter.apis.recipe import Recipe, clip_length, config_text
 pytestmark = pytest.mark.slow
 
 CAPTIONED = ('msrvtt', 'msvd', 'vatex', 'didemo', 'captions', '-novel_')
-RECOGNITION = [name for name in shipped.configs() if not any(c in name for c in CAPTIONED)]
+SEVERAL = [  # probes, none of which is the classifier
+    n for n in shipped.configs() if n.startswith('probe_') and not ('-one' in n or 'vit-tiny' in n)
+]
+RECOGNITION = [
+    name
+    for name in shipped.configs()
+    if not any(c in name for c in CAPTIONED) and name not in SEVERAL
+]
 VIDEOS = [Video(f'{i}.mp4', i % 2, 300, 30.0) for i in range(40)]
 
 
@@ -72,6 +79,12 @@ def test_every_recognition_recipe_is_a_base(name, tmp_path):
         assert 'Flip' not in steps_of(config, 'test')
     assert 'Flip' not in steps_of(written(base, tmp_path, flip=False), 'train')
     assert config.get('load_from') is None
+
+
+@pytest.mark.parametrize('name', SEVERAL)
+def test_recipes_of_several_probes_are_none(name):
+    with pytest.raises(ValueError, match='several probes at rates of their own'):
+        Base.choose(base=name)
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -51,6 +51,11 @@ class ProbesHead(BaseModule):
             VideoHead(in_channels, num_classes, **options) for _ in self.rates
         )
 
+    @property
+    def feature_shape(self) -> tuple[int, int]:
+        """(P, D) of what a video has."""
+        return len(self.heads), self.in_channels
+
     def forward(self, x: Tensor, **kwargs) -> Tensor:
         """(B, P, D) -> (B, P, num_classes) scores."""
         return torch.stack([head(feature) for head, feature in self._pairs(x)], dim=1)
