@@ -54,7 +54,7 @@ def require_library(config: Config) -> None:
 
 def trunk_word(trunk: dict) -> str:
     """'b' for 'vit-b-p16' and timm's base models, 'b32' for 'vit-b-p32', 'l336' for '...-336'."""
-    if 'model' in trunk:
+    if 'arch' not in trunk:
         return re.search(r'_(base|large)_', trunk['model'])[1][0]
     arch = trunk['arch']
     if not isinstance(arch, str):
