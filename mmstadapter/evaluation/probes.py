@@ -19,8 +19,8 @@ class ProbesMetric(MultiTaskMetric):
 
     ``best_of_probes/<name>`` are all results of the probe whose ``key`` is highest **on these
     videos**, the figure that V-JEPA 2 reports; ``<probe>/<key>`` is each probe's own. A line says
-    which it is and how far apart they are. For a figure without that choice, choose on other
-    videos: validate on some, take the probe with `mmstadapter choose-probe`, test it on others.
+    which it is and how far apart they are. For a figure without that choice, validate on
+    other videos and read the named probe's own result in the test.
 
     Args:
         key: the result that chooses.
