@@ -173,7 +173,7 @@ def test_a_trunk_in_16_bit_is_merged_in_32():
 @pytest.mark.parametrize(
     'model, words',
     [
-        (lambda: STAdapterViT(tiny_trunk()), 'got STAdapterViT'),
+        (lambda: STAdapterViT(tiny_trunk()), 'this is STAdapterViT without LoRA'),
         (lambda: build(activation='gelu'), 'with an activation'),
         (
             lambda: build(trunk=dict(type='mmstadapter.EVAViT', arch=dict(TINY_ARCH))),

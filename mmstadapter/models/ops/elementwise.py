@@ -149,4 +149,5 @@ def keep_in_graph(x: Tensor, parameters: list[nn.Parameter]) -> Tensor:
     Distributed training waits for a gradient of every trained parameter, and the
     released models train adapters whose gradient is zero by construction.
     """
-    return _KeepInGraph.apply(x, *parameters) if parameters else x
+    wanted = parameters and torch.is_grad_enabled()  # no graph to compile where there is none
+    return _KeepInGraph.apply(x, *parameters) if wanted else x
