@@ -34,7 +34,7 @@ for module in (mmengine.runner.runner, mmengine.hooks.runtime_info_hook):
 STARTS = {'subprocess.Popen', 'os.exec', 'os.fork', 'os.forkpty', 'os.posix_spawn', 'os.system'}
 
 
-SHARE = 8  # of a sweep, one test in so many is quick
+SHARE = 16  # of a sweep, one test in so many is quick
 
 
 class Watch:
@@ -76,7 +76,7 @@ watch = Watch()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave all but every eighth test of a sweep over many configs to `make test-all`."""
+    """Leave all but one in `SHARE` tests of a sweep over many configs to `make test-all`."""
     seen: Counter[str] = Counter()
     for item in items:
         if item.get_closest_marker('sweep'):

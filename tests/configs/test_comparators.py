@@ -109,6 +109,7 @@ def test_counts_of_what_stands_beside_a_trunk_are_those_of_the_authors_code(stem
     assert (found.ours + embedding) / 1e9 == pytest.approx(operations, abs=0.051)
 
 
+@pytest.mark.slow
 def test_the_model_that_side4video_compares_dist_with_has_two_pooling_layers():
     """19 M, 32 M, 480 and 2130 GFLOPs of three views."""
     config = Config(costs.load('dist_vit-l_ssv2_64f').to_dict())
@@ -288,6 +289,7 @@ def test_the_page_shows_these_counts():
 
 
 @pytest.mark.parametrize('method', ['aim', 'zeroi2v', 'evl', 'dist'])
+@pytest.mark.slow
 def test_mims_index_says_the_same(method):
     file = ROOT / f'configs/{method}-metafile.yml'
     models = {m['Name']: m['Metadata'] for m in yaml.safe_load(file.read_text())['Models']}

@@ -122,6 +122,7 @@ class TestSide4Video:
         assert cost.full == cost.ours
         assert 3e-9 * cost.ours == pytest.approx(three_views, abs=0.05, rel=5e-5)
 
+    @pytest.mark.slow
     def test_they_are_within_two_permille_of_table_2(self, tool, rows):
         for stem, (gflops, tuned, _) in rows.TABLE_2.items():
             cost = tool.costs(tool.load(stem))

@@ -96,6 +96,7 @@ def test_headers_say_that_the_best_was_chosen_where_it_is_measured(stem):
     assert ('chosen on the validation videos it is measured on' in header) == (RECIPES[stem][0] > 1)
 
 
+@pytest.mark.slow
 def test_the_probe_costs_what_the_released_one_does():
     one, plain = (costs.costs(costs.load(f'{s}_k400')) for s in ('probe_vit-b-one', 'full_vit-b'))
     assert one.tuned == PROBE[768, 400]

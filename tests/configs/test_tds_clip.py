@@ -56,6 +56,7 @@ def test_counts_are_those_of_the_authors_code(case):
     assert round((found.full - queries) / 1e9, 1) == operations
 
 
+@pytest.mark.slow
 def test_over_side4video_it_adds_a_stem_and_gates():
     for size, more in (('b', 2_950_080 + 161_760), ('l', 3_614_208 + 812_544)):
         ours, theirs = (costs.costs(costs.load(f'{m}_vit-{size}_ssv2')) for m in METHODS)

@@ -57,6 +57,7 @@ def test_both_sizes_have_a_recipe():
 
 
 @pytest.mark.parametrize('stem', COUNTED)
+@pytest.mark.slow
 def test_half_a_million_parameters_are_trained_whatever_the_patches(stem):
     sizes = tuned(meta_model(stem))
     kinds = ('backbone.low_rank.', 'text_tower.low_rank.', 'backbone.clip_embed.')
@@ -96,6 +97,7 @@ def test_how_much_another_tome_r_would_take_away(stem, tome_r, less):
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_the_larger_trunks_run_as_well():
     trunk = dict(arch='vit-l-p14-336', with_proj=True, type='mmstadapter.CLIPViT')
     config = costs.load('tempme_vit-b_msrvtt').model.backbone.to_dict()

@@ -254,6 +254,7 @@ class TestPipeline:
         np.testing.assert_array_equal(draws // 3, np.arange(8)[None].repeat(200, 0))
         assert all(set(column % 3) == {0, 1, 2} for column in draws.T)
 
+    @pytest.mark.slow
     def test_loaded_clips_of_a_pair_are_each_others_reverse(self, small_set):
         settings = self.config.val_dataloader.dataset.to_dict() | dict(data_root=str(small_set))
         dataset = DATASETS.build(settings)

@@ -58,6 +58,7 @@ class TestTraining:
             same = tiny_clip.contrast(model, images, ['the digit one grows'] * 2)
         assert same.item() == pytest.approx(np.log(2), abs=1e-5)
 
+    @pytest.mark.slow
     def test_a_few_steps_lower_the_loss(self, capsys):
         torch.manual_seed(0)
         tiny_clip.train(tiny_clip.TinyCLIP(), steps=30, batch_size=16, seed=0)
