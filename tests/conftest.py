@@ -16,6 +16,7 @@ import mmengine.runner.runner
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 
 import mmstadapter  # noqa: F401  (repairs the host packages)
@@ -153,3 +154,9 @@ def nothing_compiled():
     yield
     if 'torch._dynamo' in sys.modules:
         torch._dynamo.reset()
+
+
+@pytest.fixture(autouse=True)
+def no_run_before():
+    """MMEngine names a run by config and second, and one of the same name goes on from its notes."""
+    MessageHub._instance_dict.clear()

@@ -176,7 +176,7 @@ def test_mim_downloads_what_a_recipe_starts_from(tool):
         for model in yaml.safe_load(path.read_text())['Models']:
             file = tool.load(model['Name']).model.backbone.trunk.checkpoint
             known = fetch.KNOWN[file].url if file in fetch.KNOWN else file.rpartition('/')[2]
-            assert model['Weights'].endswith(known), model['Name']
+            assert known in model['Weights'], model['Name']
 
 
 def test_the_command_prints_the_page(tool, monkeypatch, capsys):

@@ -16,8 +16,8 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
 import mmstadapter  # noqa: F401  (repairs the host packages)
 
-sys.path.insert(0, str(Path(__file__).parent))
-import test_tool_matrix as matrix
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from contract import test_tool_matrix as matrix
 
 from mmstadapter.models.ops.attention import SelfAttention
 

@@ -33,6 +33,14 @@ def script(tmp_path: Path, code: str) -> list[str]:
     return [sys.executable, str(tmp_path / 'tool.py')]
 
 
+@pytest.fixture
+def listens():
+    """SIGINT interrupts, also where a shell has started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.processes
 class TestTheTerminal:
     def test_it_shows_what_a_user_waits_for_and_the_file_has_all(self, tmp_path, capsys):
@@ -52,7 +60,7 @@ class TestTheTerminal:
         assert run_shown(command, tmp_path / 'train.log') == 1
         assert capsys.readouterr().err.endswith('no space left\n')
 
-    def test_an_interruption_lets_the_command_end_by_itself(self, tmp_path):
+    def test_an_interruption_lets_the_command_end_by_itself(self, tmp_path, listens):
         code = """
 import signal, time
 try:
