@@ -158,5 +158,5 @@ def nothing_compiled():
 
 @pytest.fixture(autouse=True)
 def no_run_before():
-    """MMEngine names a run by config and second, and one of the same name goes on from its notes."""
+    """MMEngine names a run by config and second; one of the same name goes on from its notes."""
     MessageHub._instance_dict.clear()
