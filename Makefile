@@ -27,7 +27,7 @@ SHIPPED := $(shell find mmstadapter mmstadapter_cli.py configs tools -type f \
 help:
 	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
 	@echo 'make leaderboard  all methods on it and on harder tasks, three seeds, into docs/ (hours)'
-	@echo 'make test      run the quick tests (three minutes on two cores)'
+	@echo 'make test      run the quick tests (under three minutes on two cores)'
 	@echo 'make test-all  and the long ones, and all again beside every optional library (half an hour)'
 	@echo 'make trials    break videos, runs, files and settings: nothing may go wrong in silence (half an hour)'
 	@echo "make keys      write the names of every backbone's tensors into tests/keys/, for review"

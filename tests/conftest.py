@@ -1,5 +1,6 @@
 """Shared by all tests: no GPU, no unexpected process, MMAction2's scope, one start of chance."""
 
+import gc
 import multiprocessing.util
 import os
 import random
@@ -100,6 +101,11 @@ def pytest_runtest_call(item):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item):
     return (yield from watch.over(item))
+
+
+def pytest_collection_finish():
+    """MMEngine collects garbage at every data set that it builds; what was imported is none."""
+    gc.freeze()
 
 
 def pytest_addoption(parser):

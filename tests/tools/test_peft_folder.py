@@ -45,6 +45,7 @@ def scores(model: nn.Module) -> torch.Tensor:
     return model.cls_head(model.eval().backbone(toy_clips()))
 
 
+@pytest.mark.slow
 def test_there_and_back_gives_the_same_scores(home, capsys):
     before = scores(read_model(home / 'adapter.safetensors').model)
     main([str(home / 'adapter.safetensors'), str(home / 'folder')])
@@ -59,6 +60,7 @@ def test_there_and_back_gives_the_same_scores(home, capsys):
         torch.testing.assert_close(scores(read_model(out).model), before)
 
 
+@pytest.mark.slow
 def test_a_trunk_alone(home):
     model = read_model(home / 'adapter.safetensors').model
     main([str(home / 'adapter.safetensors'), str(home / 'folder'), '--only', 'backbone.trunk'])
@@ -72,6 +74,7 @@ def test_a_trunk_alone(home):
     torch.testing.assert_close(again(frames), model.backbone.trunk(frames))
 
 
+@pytest.mark.slow
 def test_what_does_not_go_together_is_refused(home, capsys):
     (home / 'empty').mkdir()
     adapter, folder, config = (str(home / n) for n in ('adapter.safetensors', 'new', 'plain.py'))
