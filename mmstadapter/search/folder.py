@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..ahead import ahead
 from ..datasets.files import in_numbers, why_not
 from ..datasets.packets import VideoReadError
 from ..printing import shown
 from ..progress import Progress
-from .ahead import ahead
 from .model import SearchModel
 from .storage import VideoStamp
 from .windows import Segment

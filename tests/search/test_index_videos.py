@@ -16,7 +16,7 @@ from mmengine.config import Config
 from rich.cells import cell_len
 
 import mmstadapter
-from mmstadapter.search.ahead import ahead
+from mmstadapter.ahead import ahead
 
 from .conftest import TOKENS, write_config, write_video
 
