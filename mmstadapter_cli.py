@@ -21,7 +21,7 @@ COMMANDS = {
     'predict': 'Predict videos with an adapter file.',
     'check': 'Decode every video once, so that later runs refuse one that changed.',
     'index': 'Index a folder of videos for search.',
-    'search': 'Search indexed videos for what a sentence says.',
+    'search': 'Search indexed videos for what a sentence says, or for the like of an example.',
     'configs': 'List the recipes that come with the package.',
     'prepare': 'Write the lists of a public data set, or make the demonstration data.',
     'publish': 'Write the tuned part of a trained checkpoint as one safetensors file.',

@@ -1,17 +1,22 @@
-"""Search: a folder of videos becomes an index, a sentence finds segments in it."""
+"""Search: a folder of videos becomes an index, a sentence or example finds segments in it."""
 
+from .asking import Asked, Query
+from .choosing import Hit, Wanted
 from .folder import IndexReport, index_videos
 from .model import SearchModel
 from .storage import VideoIndexError
-from .video_index import Hit, VideoIndex
+from .video_index import VideoIndex
 from .video_search import VideoSearch
 
 __all__ = [
+    'Asked',
     'Hit',
     'IndexReport',
+    'Query',
     'SearchModel',
     'VideoIndex',
     'VideoIndexError',
     'VideoSearch',
+    'Wanted',
     'index_videos',
 ]

@@ -16,7 +16,7 @@ from ..apis.device import choose_device
 from ..apis.stored_config import stored_config
 from .building import build, fingerprints
 from .settings import differences, what_counts
-from .windows import Segment, segments
+from .windows import Segment, between, parts, segments
 
 
 class SearchModel:
@@ -160,6 +160,18 @@ class SearchModel:
         """A video's segments in order, see :func:`mmstadapter.search.windows.segments`."""
         self._need_videos()
         return segments(str(path), deepcopy(self.steps), seconds)  # several threads may ask
+
+    def clip(self, path: str | Path, start: float = 0.0, end: float | None = None) -> Tensor:
+        """A picture, a video, or its part between two seconds as one clip (3, T, H, W).
+
+        Raises:
+            VideoReadError: if it cannot be decoded.
+            ValueError: if the video ends before the part begins.
+        """
+        self._need_videos()
+        path, steps = str(path), deepcopy(self.steps)
+        (found,) = parts(path, steps, lambda times, last: [between(times, last, start, end, path)])
+        return found.clip
 
     def _need_videos(self) -> None:
         if self.captions_only:

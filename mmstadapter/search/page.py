@@ -14,8 +14,7 @@ __all__ = ['strip', 'write_sheet']
 
 def write_sheet(
     path: str | Path,
-    query: str,
-    hits: Sequence[Hit],
+    found: Sequence[tuple[str, Sequence[Hit]]],
     root: str | Path,
     stamps: Mapping[str, VideoStamp] | None = None,
 ) -> None:
@@ -23,16 +22,21 @@ def write_sheet(
 
     Args:
         path: the .html file.
-        query: what was searched for.
-        hits: best first.
+        found: what was searched for, and its hits, best first; of each query.
         root: folder of the videos.
         stamps: ``VideoIndex.stamps``; of a file that is not as it was indexed nothing is shown.
             Such frames would be of another video, perhaps one that is not to leave this machine.
     """
-    refuse_outside(hit.video for hit in hits)
-    note = f'{len(hits)} segments, best first, in {shown(root)}'
-    figures = (_figure(hit, Path(root), stamps) for hit in hits)
-    write_page(path, 'hits.html', figures, title=query, heading=query, note=note)
+    pairs = [(query, hit) for query, hits in found for hit in hits]
+    refuse_outside(hit.video for _, hit in pairs)
+    heading = found[0][0] if len(found) == 1 else f'{len(found)} queries'
+    note = f'{len(pairs)} segments, best first, in {shown(root)}'
+    figures = [_figure(hit, Path(root), stamps) for _, hit in pairs]
+    if len(found) > 1:
+        figures = [
+            dict(f, said=f'{f["said"]}: {q}') for f, (q, _) in zip(figures, pairs, strict=True)
+        ]
+    write_page(path, 'hits.html', figures, title=heading, heading=heading, note=note)
 
 
 def _figure(hit: Hit, root: Path, stamps: Mapping[str, VideoStamp] | None) -> dict:

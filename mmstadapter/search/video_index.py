@@ -2,38 +2,24 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..models.retrieval import score
+from .asking import Asked
+from .choosing import Hit, Wanted
 from .columns import FEATURES, damaged, note, open_columns
-from .first_stage import ABSENT, Approximate, load_faiss, open_stage, pooled
+from .first_stage import ABSENT, Approximate, load_faiss, open_stage
 from .manifest import Manifest
 from .storage import MANIFEST, VideoIndexError, refuse_outside
 
 PAIR_FLOATS = 1 << 22  # values held at a time: 16 MiB, which the memory allocator keeps
+MORE = 4  # times as many segments are ranked where the first were too few
 ATTEMPTS = 5  # to open an index that is being written meanwhile
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A segment found: file below the index's root, from and to in seconds, similarity."""
-
-    video: str
-    start: float
-    end: float
-    score: float
-
-    def asdict(self) -> dict[str, Any]:
-        """As a dict that JSON can hold."""
-        return asdict(self)
 
 
 class VideoIndex:
@@ -85,20 +71,25 @@ class VideoIndex:
 
     def search(
         self,
-        text: Mapping[str, Tensor],
+        text: Mapping[str, Tensor] | Asked,
         topk: int = 10,
         exact: bool = False,
         candidates: int = 200,
+        by_video: bool = False,
+        min_score: float | None = None,
+        dedupe: bool = False,
     ) -> list[list[Hit]]:
-        """The segments most like each caption, best first.
+        """The segments most like each query, best first.
 
         Args:
-            text: features of A captions, from ``encode_captions`` of the index's model.
-            topk: segments a caption.
+            text: features of A captions, from ``encode_captions`` of the index's model; or
+                :class:`Asked`, such as ``Asked.like(model.encode_clips(clips))``.
+            topk: hits a query.
             exact: compare with every segment by the model's own similarity. Else the segments
                 whose pooled vectors are nearest (found approximately where the index has that
                 stage) are re-ranked by it.
             candidates: how many are re-ranked, at least ``topk``.
+            by_video, min_score, dedupe: see :class:`Wanted`.
 
         Raises:
             ValueError: features of another kind or width than the index's, or not finite.
@@ -107,20 +98,33 @@ class VideoIndex:
             raise ValueError(
                 f'VideoIndex: topk and candidates must be at least 1, got {topk}, {candidates}.'
             )
-        text = {name: tensor.detach().cpu() for name, tensor in text.items()}
-        topk, candidates = (min(n, self.rows) for n in (topk, max(topk, candidates)))
-        self._check(text)
+        asked = text if isinstance(text, Asked) else Asked(
+            {name: tensor.detach().cpu() for name, tensor in text.items()})  # fmt: skip
+        self._check(asked)
         if not self.rows:
-            return [[] for _ in range(_length(text))]
-        one_vector = 'vector' in text and self.approximate is None
+            return [[] for _ in range(len(asked))]
+        most = min(topk, len(self.stamps) if by_video else self.rows)
+        wanted = Wanted(most, min_score, by_video, dedupe)
+        count = most if wanted.is_plain else MORE * most
+        while True:
+            count, shortlist = (min(n, self.rows) for n in (count, max(count, candidates)))
+            ranked = self._ranked(asked, count, exact, shortlist)
+            found = [wanted.choose(hits) for hits in ranked]
+            if wanted.is_plain or count == self.rows or not any(more for _, more in found):
+                return [hits for hits, _ in found]
+            count *= MORE
+
+    def _ranked(
+        self, asked: Asked, count: int, exact: bool, shortlist: int
+    ) -> Iterator[Iterator[Hit]]:
+        """The best segments of each query, at least so many if there are."""
+        one_vector = 'vector' in self.columns and self.approximate is None
         if exact or one_vector:
-            scores, rows = self._among_all(text, topk)
+            scores, rows = self._among_all(asked, count)
         else:
-            scores, rows = self._among(text, self._shortlist(pooled(text), candidates))
-        return [
-            [self.hit(int(r), float(s)) for s, r in zip(*pair, strict=True) if s > -torch.inf]
-            for pair in zip(scores[:, :topk], rows[:, :topk], strict=True)
-        ]
+            scores, rows = self._among(asked, self._shortlist(asked.vectors(), shortlist))
+        for pair in zip(scores.tolist(), rows.tolist(), strict=True):
+            yield (self.hit(r, s) for s, r in zip(*pair, strict=True) if s > -torch.inf)
 
     def hit(self, row: int, similarity: float) -> Hit:
         """The segment of a row."""
@@ -172,14 +176,21 @@ class VideoIndex:
             )
             return None
 
-    def _check(self, text: Mapping[str, Tensor]) -> None:
-        if not all(tensor.isfinite().all() for tensor in text.values()):
+    def _check(self, asked: Asked) -> None:
+        if not all(tensor.isfinite().all() for tensor in asked.tensors):
             raise ValueError(
-                "VideoIndex: the caption's features are not finite (NaN or infinite), so nothing "
+                "VideoIndex: the query's features are not finite (NaN or infinite), so nothing "
                 "can be found by them. Check the model's weights; try it in float32."
             )
-        if self.rows:
-            score(_part(text, slice(0, 1)), self.features(slice(0, 1)))
+        if self.rows and asked.examples is not None:
+            width, own = asked.examples.shape[-1], self.vectors.shape[1]
+            if width != own:
+                raise ValueError(
+                    f'VideoIndex: examples have {width} numbers, the segments {own}. Encode both '
+                    'by the same model.'
+                )
+        if self.rows and len(asked):
+            asked.one(0).score(self.features(slice(0, 1)), self.vectors[:1])
 
     @property
     def vectors(self) -> Tensor:
@@ -195,16 +206,17 @@ class VideoIndex:
         for first in range(start, self.rows, max(1, size)):
             yield slice(first, min(first + max(1, size), self.rows))
 
-    def _among_all(self, text: Mapping[str, Tensor], count: int) -> tuple[Tensor, Tensor]:
+    def _among_all(self, asked: Asked, count: int) -> tuple[Tensor, Tensor]:
         """The best rows of all by the model's similarity: scores and rows, (A, count)."""
-        best = _Best(_length(text), count)
+        best, text = _Best(len(asked), count), asked.text or {}
         words, frames = (
             features['tokens'].shape[1] if 'tokens' in features else 1
             for features in (text, self.columns)
         )
-        pairs = _length(text) * words * frames * 2
+        pairs = max(len(x) for x in (asked, *asked.tensors)) * words * frames * 2
         for part in self._blocks(PAIR_FLOATS // max(pairs, frames * self.vectors.shape[1])):
-            scores = score(text, self.features(part)).masked_fill(~self.alive[part], -torch.inf)
+            scores = asked.score(self.features(part), self.vectors[part])
+            scores = scores.masked_fill(~self.alive[part], -torch.inf)
             best.add(scores, torch.arange(part.start, part.stop))
         return best.scores, best.rows
 
@@ -222,13 +234,14 @@ class VideoIndex:
             best.add(cosines, torch.arange(part.start, part.stop))
         return best.rows.masked_fill(best.scores == -torch.inf, -1)
 
-    def _among(self, text: Mapping[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _among(self, asked: Asked, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Re-rank each caption's rows by the model's similarity."""
         scores = torch.full(rows.shape, -torch.inf)
         for number, wanted in enumerate(rows):
             there = wanted >= 0
             if there.any():
-                found = score(_part(text, slice(number, number + 1)), self.features(wanted[there]))
+                near = wanted[there]
+                found = asked.one(number).score(self.features(near), self.vectors[near])
                 scores[number, there] = found[0]
         order = scores.argsort(dim=1, descending=True, stable=True)
         return scores.gather(1, order), rows.gather(1, order)
@@ -250,11 +263,3 @@ class _Best:
         scores, rows = torch.cat([self.scores, found], 1), torch.cat([self.rows, rows], 1)
         self.scores, order = scores.topk(min(self.count, scores.shape[1]), dim=1)
         self.rows = rows.gather(1, order)
-
-
-def _part(features: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
-    return {name: tensor[rows] for name, tensor in features.items()}
-
-
-def _length(features: Mapping[str, Tensor]) -> int:
-    return len(next(iter(features.values())))

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from ..datasets.opening import VideoReadError, opened
 from ..datasets.readers import PyAVReader
+from ..printing import shown
+
+Cut = tuple[int, int, float, float]  # first frame, number of frames, from, to in seconds
 
 
 class Segment(NamedTuple):
@@ -96,7 +99,7 @@ class OnePassReader(PyAVReader):
         self._last = (number, self._rgb(frame) if keep else None)
 
 
-def cut(times: np.ndarray, end: float, seconds: float) -> list[tuple[int, int, float, float]]:
+def cut(times: np.ndarray, end: float, seconds: float) -> list[Cut]:
     """Equal segments of a video, as near to ``seconds`` long as a whole number of them gets.
 
     Args:
@@ -124,6 +127,22 @@ def frame_times(reader) -> tuple[np.ndarray, float]:
     return reader.times[:-1], float(reader.times[-1])
 
 
+def between(times: np.ndarray, end: float, start: float, stop: float | None, path: str) -> Cut:
+    """The part of a video between two times, or from one to the end, as one segment.
+
+    Raises:
+        ValueError: if the video ends before.
+    """
+    if start >= end:
+        raise ValueError(
+            f'{shown(path)} is {end:.2f} s long, so nothing of it can be taken from {start:g} s on.'
+        )
+    stop = end if stop is None else min(stop, end)
+    first = max(0, int(np.searchsorted(times, start, 'right')) - 1)  # what is shown then
+    last = max(first + 1, int(np.searchsorted(times, stop - 1e-9)))
+    return first, last - first, start, stop
+
+
 def segments(
     path: str, steps: list[Callable[[dict], dict | None]], seconds: float
 ) -> Iterator[Segment]:
@@ -139,6 +158,15 @@ def segments(
         VideoReadError: if the video cannot be decoded.
         ValueError: if the pipeline opens no video, or gives several clips a video.
     """
+    return parts(path, steps, lambda times, end: cut(times, end, seconds))
+
+
+def parts(
+    path: str,
+    steps: list[Callable[[dict], dict | None]],
+    choose: Callable[[np.ndarray, float], list[Cut]],
+) -> Iterator[Segment]:
+    """Parts of a video, which ``choose`` names from its frames' times and its end."""
     results: dict[str, Any] | None = dict(
         filename=path, label=-1, start_index=0, modality='RGB', video_id=path, captions=[]
     )
@@ -155,7 +183,7 @@ def segments(
         if isinstance(reader, PyAVReader) and reader.facts.times is None:
             reader = OnePassReader(reader)
             stack.callback(reader.close)
-        for first, count, start, end in cut(*frame_times(reader), seconds):
+        for first, count, start, end in choose(*frame_times(reader)):
             part = results | dict(video_reader=Window(reader, first, count), total_frames=count)
             for step in rest:
                 part = step(part)

@@ -48,7 +48,7 @@ def test_so_does_the_sentence_a_command_ends_with(tmp_path):
 @pytest.mark.parametrize('name', [NAME, '<script>alert(1)</script>.mp4', '"><img src=x>'])
 def test_pages_hold_them_as_text_alone(tmp_path, name):
     root = tmp_path / '<b>root'
-    write_sheet(tmp_path / 's.html', name, [Hit(name, 0.0, 1.0, 0.5)], root)
+    write_sheet(tmp_path / 's.html', [(name, [Hit(name, 0.0, 1.0, 0.5)])], root)
     entry = dict(video=name, label=name, predicted=name, label_score=0.1, predicted_score=0.9)
     write_page([entry], root, tmp_path / 'm.html')
     for page in ('s.html', 'm.html'):

@@ -157,7 +157,7 @@ class TestPage:
     def test_it_holds_its_pictures_and_links_to_the_moment(self, tmp_path):
         write_video(tmp_path / 'a & b.mp4', 60, seconds=8)
         hits = [Hit('a & b.mp4', 4.0, 8.0, 0.31), Hit('gone.mp4', 0.0, 4.0, 0.2)]
-        write_sheet(tmp_path / 'out.html', 'a <dark> video', hits, tmp_path)
+        write_sheet(tmp_path / 'out.html', [('a <dark> video', hits)], tmp_path)
         page = (tmp_path / 'out.html').read_text()
         assert '<title>a &lt;dark&gt; video</title>' in page
         assert 'a%20%26%20b.mp4#t=4.00,8.00' in page and '0:04.0 to 0:08.0, 0.310' in page
@@ -173,7 +173,7 @@ class TestPage:
         hits = [Hit('a.mp4', 0.0, 2.0, 0.5)]
         for size, shown in ((state.st_size, True), (state.st_size + 1, False)):
             stamps = {'a.mp4': VideoStamp('a.mp4', size, state.st_mtime_ns)}
-            write_sheet(tmp_path / 'page.html', 'x', hits, tmp_path, stamps)
+            write_sheet(tmp_path / 'page.html', [('x', hits)], tmp_path, stamps)
             page = (tmp_path / 'page.html').read_text()
             assert ('<img' in page, 'not as it was' in page) == (shown, not shown)
 
@@ -182,12 +182,12 @@ class TestPage:
         (tmp_path / 'root').mkdir()
         hit = Hit('../secret.mp4', 0.0, 2.0, 0.5)
         with pytest.raises(ValueError, match='below its root'):
-            write_sheet(tmp_path / 'page.html', 'x', [hit], tmp_path / 'root')
+            write_sheet(tmp_path / 'page.html', [('x', [hit])], tmp_path / 'root')
         assert not (tmp_path / 'page.html').exists()
 
     def test_a_name_of_any_bytes_can_be_linked(self, tmp_path):
         name = os.fsdecode(b'<b>caf\xe9.mp4')  # latin-1 in a file system of UTF-8
-        write_sheet(tmp_path / 'out.html', 'coffee', [Hit(name, 0.0, 4.0, 0.2)], tmp_path)
+        write_sheet(tmp_path / 'out.html', [('coffee', [Hit(name, 0.0, 4.0, 0.2)])], tmp_path)
         page = (tmp_path / 'out.html').read_text()
         assert '/%3Cb%3Ecaf%E9.mp4#t=' in page and '<b>caf' not in page
 
