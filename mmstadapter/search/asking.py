@@ -174,8 +174,8 @@ class Asked:
     def one(self, number: int) -> 'Asked':
         """One of the queries, with what counts for it alone."""
         text, shares = _counting(self.text, self.shares, number)
-        examples = None if self.examples is None else dict(vector=self.examples)
-        examples, example_shares = _counting(examples, self.example_shares, number)
+        vectors = None if self.examples is None else dict(vector=self.examples)
+        examples, example_shares = _counting(vectors, self.example_shares, number)
         return Asked(text, shares, examples['vector'] if examples else None, example_shares)
 
 

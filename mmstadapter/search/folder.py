@@ -5,7 +5,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..datasets.packets import VideoReadError
 from ..printing import shown
 from ..progress import Progress
 from .model import SearchModel
+from .renaming import content, renamed
 from .storage import VideoStamp
 from .windows import Segment
 from .writer import IndexWriter, writing
@@ -36,6 +37,7 @@ class IndexReport:
         changed: videos that were there in another state.
         unchanged: videos left alone.
         gone: videos taken out because their files are gone.
+        renamed: the path a video was indexed under, by its present one; it was not read again.
         bad: why videos cannot be decoded, of this run and earlier ones.
         closed: folders that cannot be read; what the index has of them is kept.
         videos: in the index now.
@@ -46,6 +48,7 @@ class IndexReport:
     changed: int = 0
     unchanged: int = 0
     gone: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
     videos: int = 0
@@ -70,7 +73,8 @@ def index_videos(
     """Bring an index up to date with a folder of videos.
 
     Files whose size and time of change are as before are left alone, changed ones are indexed
-    again, and those that are gone are taken out. Work is committed every 30 seconds: a run that
+    again, and those that are gone are taken out. What has the content of a video that is gone is
+    that video under another name. Work is committed every 30 seconds: a run that
     was killed goes on from there. A file that cannot be decoded is noted and tried again when it
     changes.
 
@@ -109,7 +113,7 @@ def index_videos(
         )
     with writing(index, model.describe(), root, seconds, say) as writer:
         _refuse_others(writer, model, root, seconds, moved)
-        report, todo = _compare(writer, found, closed, retry)
+        report, todo = _compare(writer, root, found, closed, retry)
         stamps = [found[path] for path in todo]
         size = sum(stamp.size for stamp in stamps)
         with Progress('videos', len(stamps), size, say) as bar:
@@ -168,7 +172,7 @@ def _refuse_others(
 
 
 def _compare(
-    writer: IndexWriter, found: dict[str, VideoStamp], closed: list[str], retry: bool
+    writer: IndexWriter, root: Path, found: dict[str, VideoStamp], closed: list[str], retry: bool
 ) -> tuple[IndexReport, list[str]]:
     """What to read; what is gone is dropped at the first commit."""
     known, bad = writer.known(), writer.manifest.bad
@@ -178,16 +182,36 @@ def _compare(
     for folder in closed:
         writer.say(f'cannot be read, so the index keeps what it has of it: {shown(folder)}/')
     todo = [p for p, stamp in found.items() if known.get(p) != stamp or (retry and p in bad)]
-    report.unchanged = len(found) - len(todo)
+    olds = _rename(writer, root, {p: found[p] for p in todo}, gone)
+    report.renamed = {p: old for p, old in olds.items() if p != old}
+    report.gone = [p for p in gone if p not in report.renamed.values()]
+    todo = [p for p in todo if p not in olds]
+    report.unchanged = len(found) - len(todo) - len(report.renamed)
     report.changed = sum(path in known for path in todo)
     for path in report.gone:
         writer.say(f'gone: {shown(path)}')
     writer.drop(report.gone)
     say_new = f'{len(todo) - report.changed} new, {report.changed} changed'
+    say_moved = f', {len(report.renamed)} renamed' if report.renamed else ''
     writer.say(
         f'{len(found)} videos: {say_new}, {report.unchanged} as before, {len(report.gone)} gone'
+        + say_moved
     )
     return report, todo
+
+
+def _rename(
+    writer: IndexWriter, root: Path, todo: dict[str, VideoStamp], gone: list[str]
+) -> dict[str, str]:
+    """Which files have the content of one that was indexed; the old path by the present one."""
+    stamps = writer.manifest.stamps()
+    missing = {path: stamps[path] for path in {*gone, *todo} & stamps.keys()}
+    olds = renamed(missing, todo, lambda path: content(root / path))
+    for path, old in olds.items():
+        if path != old:
+            writer.say(f'renamed: {shown(old)} -> {shown(path)}')
+    writer.rename(olds, todo)
+    return olds
 
 
 class _Run:
@@ -204,12 +228,13 @@ class _Run:
         self.writer, self.model, self.batch_size = writer, model, batch_size
         self.report, self.progress = report, progress
         self.clips: list[tuple[_Video, Tensor]] = []  # to be encoded
+        self.contents: dict[str, str] = {}  # SHA-256 by path, of what was decoded
         self.waiting: deque[_Video] = deque()  # decoded, not all of it encoded
 
     def read(self, root: Path, stamps: list[VideoStamp], seconds: float, num_threads: int) -> None:
         """Index these files; what was committed stays whatever happens."""
         last = time.monotonic()
-        makers = [partial(self.model.segments, root / s.path, seconds) for s in stamps]
+        makers = [partial(self._segments, root / s.path, s, seconds) for s in stamps]
         streams = ahead(makers, num_threads)
         try:
             for stamp, stream in zip(stamps, streams, strict=True):
@@ -224,6 +249,14 @@ class _Run:
         finally:
             streams.close()
             self.writer.commit()
+
+    def _segments(self, path: Path, stamp: VideoStamp, seconds: float) -> Iterator[Segment]:
+        """Those of a video; its content is noted if it stayed the same meanwhile."""
+        sha256 = content(path)
+        yield from self.model.segments(path, seconds)
+        state = path.stat()
+        if (state.st_size, state.st_mtime_ns) == (stamp.size, stamp.mtime_ns):
+            self.contents[stamp.path] = sha256
 
     def _read(self, stamp: VideoStamp, stream: Iterator[Segment]) -> None:
         """Decode a video; its segments are encoded whenever there are enough for a batch."""
@@ -261,7 +294,8 @@ class _Run:
             video = self.waiting.popleft()
             names = video.rows[0].keys()
             joined = {name: torch.cat([row[name] for row in video.rows]) for name in names}
-            self.writer.add(video.stamp, joined, video.spans)
+            stamp = replace(video.stamp, sha256=self.contents.get(video.stamp.path, ''))
+            self.writer.add(stamp, joined, video.spans)
 
 
 @dataclass(eq=False)

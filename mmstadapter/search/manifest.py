@@ -14,17 +14,19 @@ from typing import Any, NamedTuple
 from ..weights.saving import written_whole
 from .storage import MANIFEST, VideoIndexError, VideoStamp
 
-FORMAT = 'mmstadapter-video-index-2'
+FORMAT = 'mmstadapter-video-index-3'
+READ = (FORMAT, 'mmstadapter-video-index-2')  # which knows no content of videos
 LAST = ', "sha256": '  # the last entry is the checksum of all text before it
 
 
 class Video(NamedTuple):
-    """A video as it was indexed, and its rows: the first and the one behind them."""
+    """A video as it was indexed, its rows (the first and the one behind them), its content."""
 
     size: int
     mtime_ns: int
     start: int
     stop: int
+    sha256: str = ''
 
 
 class Bad(NamedTuple):
@@ -91,7 +93,7 @@ class Manifest:
             text = path.read_text(encoding='utf-8')
             entries = json.loads(text)
             found, checksum = entries.pop('format'), entries.pop('sha256', None)
-            if found == FORMAT:
+            if found in READ:
                 if _checksum(text.rpartition(LAST)[0]) != checksum:
                     raise ValueError('its checksum is another')
                 return cls._of(entries)
@@ -125,7 +127,10 @@ class Manifest:
 
     def stamps(self) -> dict[str, VideoStamp]:
         """The indexed videos by path."""
-        return {path: VideoStamp(path, *video[:2]) for path, video in self.videos.items()}
+        return {
+            path: VideoStamp(path, video.size, video.mtime_ns, video.sha256)
+            for path, video in self.videos.items()
+        }
 
     @property
     def segments(self) -> int:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
@@ -24,11 +24,12 @@ class VideoIndexError(ValueError):
 
 @dataclass(frozen=True)
 class VideoStamp:
-    """A video file as it was indexed: path below the root, bytes, time of change."""
+    """A video file as it was indexed: path below the root, bytes, time of change, content."""
 
     path: str
     size: int
     mtime_ns: int
+    sha256: str = field(default='', compare=False)  # of all bytes; empty if not known
 
 
 def refuse_outside(names: Iterable[str]) -> None:

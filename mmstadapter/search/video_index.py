@@ -213,7 +213,7 @@ class VideoIndex:
             features['tokens'].shape[1] if 'tokens' in features else 1
             for features in (text, self.columns)
         )
-        pairs = max(len(x) for x in (asked, *asked.tensors)) * words * frames * 2
+        pairs = max(len(asked), *map(len, asked.tensors)) * words * frames * 2
         for part in self._blocks(PAIR_FLOATS // max(pairs, frames * self.vectors.shape[1])):
             scores = asked.score(self.features(part), self.vectors[part])
             scores = scores.masked_fill(~self.alive[part], -torch.inf)

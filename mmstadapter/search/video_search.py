@@ -70,9 +70,11 @@ class VideoSearch:
             by_video, min_score, dedupe: see :class:`Wanted`.
         """
         given = caption if isinstance(caption, Query) else None
-        parts = (given.like, given.minus) if given else ((), ())
-        words = given.words if given else caption
-        query = Query(words, parts[0] + several(like), parts[1] + several(minus))
+        query = Query(
+            given.words if given else str(caption),
+            (given.like if given else ()) + several(like),
+            (given.minus if given else ()) + several(minus),
+        )
         return self.many([query], topk, exact, candidates, by_video, min_score, dedupe)[0]
 
     def many(

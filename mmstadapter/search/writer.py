@@ -101,6 +101,19 @@ class IndexWriter:
         self.manifest.drop(stamp.path)
         self.manifest.bad[stamp.path] = Bad(stamp.size, stamp.mtime_ns, reason)
 
+    def rename(self, olds: Mapping[str, str], stamps: Mapping[str, VideoStamp]) -> None:
+        """Let the segments of files be those of others; their numbers stay where they are.
+
+        Args:
+            olds: the path a file was indexed under, by its present one.
+            stamps: the files as they are now, by their present path.
+        """
+        videos = {path: self.manifest.videos.pop(old) for path, old in olds.items()}
+        for path, video in videos.items():
+            self.manifest.drop(path)
+            now = stamps[path]
+            self.manifest.videos[path] = video._replace(size=now.size, mtime_ns=now.mtime_ns)
+
     def drop(self, paths: Iterable[str]) -> None:
         """Take files out of the index at the next commit."""
         for path in paths:
@@ -179,7 +192,7 @@ class IndexWriter:
         stops = list(accumulate(lengths, initial=start))
         for stamp, rows in zip(stamps, pairwise(stops), strict=True):
             manifest.drop(stamp.path)
-            manifest.videos[stamp.path] = Video(stamp.size, stamp.mtime_ns, *rows)
+            manifest.videos[stamp.path] = Video(stamp.size, stamp.mtime_ns, *rows, stamp.sha256)
         manifest.rows = stops[-1]
         manifest.blocks.append(Block(start, manifest.rows, sums))
 

@@ -1,5 +1,7 @@
 """A folder of videos becomes an index that follows it, whatever interrupts."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -17,6 +19,8 @@ from rich.cells import cell_len
 
 import mmstadapter
 from mmstadapter.ahead import ahead
+from mmstadapter.search import folder
+from mmstadapter.search.manifest import Manifest
 
 from .conftest import TOKENS, write_config, write_video
 
@@ -36,6 +40,7 @@ def run(model, videos, tmp_path):
         options = dict(model=model, seconds=4, say=index.said.append) | options
         return mmstadapter.index_videos(videos, tmp_path / 'index', **options)
 
+    index.videos = videos
     return index
 
 
@@ -256,6 +261,144 @@ class TestIndexVideos:
         assert all(cell_len(line) <= 60 for line in lines if '/5 videos' in line)
         bad = [line for line in lines if 'bad:' in line]
         assert len(bad) == 2 and all(line.startswith('bad: ') for line in bad)
+
+
+class TestRenamedFiles:
+    """A video is known by its content: nothing of a renamed one is decoded."""
+
+    @pytest.fixture
+    def again(self, run, model, monkeypatch):
+        """Index, rename by ``again(old=new, ...)``, index; no file may be opened for frames."""
+
+        def again(change, **options):
+            run()
+            before = {path.name: path.read_bytes() for path in _columns(run)}
+            change()
+            with monkeypatch.context() as patch:
+                patch.setattr(model, 'segments', _fail)
+                patch.setattr('av.open', _fail)
+                report = run(**options)
+            assert {path.name: path.read_bytes() for path in _columns(run)} == before
+            return report
+
+        return again
+
+    def test_a_renamed_file_keeps_its_segments(self, again, run, videos, model, tmp_path):
+        report = again(lambda: (videos / 'bright.mp4').rename(videos / 'holidays/light.mp4'))
+        assert report.renamed == {'holidays/light.mp4': 'bright.mp4'} and not report.gone
+        assert (report.added, report.unchanged, report.segments) == (0, 3, 5)
+        assert 'renamed: bright.mp4 -> holidays/light.mp4' in run.said
+        assert run.said[-1].endswith('0 new, 0 changed, 3 as before, 0 gone, 1 renamed')
+        search = mmstadapter.VideoIndex(tmp_path / 'index')
+        (segment, *_) = model.segments(videos / 'holidays/light.mp4', 4)
+        hit = search.search(model.encode_clips([segment.clip]), 1)[0][0]
+        assert (hit.video, hit.start) == ('holidays/light.mp4', 0) and hit.score > 0.999
+        assert run().unchanged == 4  # and is no more looked at
+
+    def test_a_renamed_folder_is_its_files_renamed(self, again, videos):
+        report = again(lambda: (videos / 'holidays').rename(videos / 'sea'))
+        assert report.renamed == {'sea/dark sea.mp4': 'holidays/dark sea.mp4'}
+
+    def test_files_that_change_places_are_both_known(self, again, videos):
+        def swap():
+            (videos / 'bright.mp4').rename(videos / 'x.mp4')
+            (videos / 'short.mp4').rename(videos / 'bright.mp4')
+            (videos / 'x.mp4').rename(videos / 'short.mp4')
+
+        report = again(swap)
+        assert report.renamed == {'bright.mp4': 'short.mp4', 'short.mp4': 'bright.mp4'}
+
+    def test_another_time_of_change_alone_is_no_change(self, again, videos):
+        report = again(lambda: os.utime(videos / 'bright.mp4', ns=(1, 1)))
+        assert (report.unchanged, report.changed, report.renamed) == (4, 0, {})
+
+    def test_of_two_alike_each_is_one(self, run, again, videos):
+        shutil.copy(videos / 'short.mp4', videos / 'twin.mp4')
+
+        def rename():
+            (videos / 'short.mp4').rename(videos / 'a.mp4')
+            (videos / 'twin.mp4').rename(videos / 'b.mp4')
+
+        report = again(rename)
+        assert set(report.renamed.values()) == {'short.mp4', 'twin.mp4'}
+
+    def test_a_file_in_the_old_ones_place_is_read(self, run, videos):
+        run()
+        (videos / 'bright.mp4').rename(videos / 'light.mp4')
+        write_video(videos / 'bright.mp4', 50)
+        report = run()
+        assert report.renamed == {'light.mp4': 'bright.mp4'}
+        assert (report.added, report.changed, report.videos) == (1, 1, 4)
+
+    def test_a_copy_is_read(self, run, videos):
+        run()
+        shutil.copy(videos / 'bright.mp4', videos / 'copy.mp4')
+        report = run()
+        assert (report.added, report.renamed, report.videos) == (1, {}, 4)
+
+    def test_one_byte_makes_another_file_whatever_size_and_time_say(self, run, videos):
+        """The size, time of change, beginning and end are those of the file that is gone."""
+        run()
+        old, new = videos / 'bright.mp4', videos / 'light.mp4'
+        state, content = old.stat(), bytearray(old.read_bytes())
+        old.unlink()
+        content[len(content) // 2] ^= 1
+        new.write_bytes(content)
+        os.utime(new, ns=(state.st_atime_ns, state.st_mtime_ns))
+        report = run()
+        assert (report.renamed, report.gone) == ({}, ['bright.mp4'])
+        assert report.added or 'light.mp4' in report.bad
+
+    def test_a_file_that_changed_while_it_was_read_has_no_known_content(
+        self, run, videos, model, monkeypatch
+    ):
+        original = model.segments
+
+        def touching(path, seconds):
+            yield from original(path, seconds)
+            os.utime(path, ns=(1, 1))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(model, 'segments', touching)
+            run()
+        (videos / 'bright.mp4').rename(videos / 'light.mp4')
+        assert (run().renamed, run.said.count('gone: bright.mp4')) == ({}, 1)
+
+    def test_only_files_of_a_missing_ones_size_are_read(self, run, videos, monkeypatch):
+        run()
+        write_video(videos / 'new.mp4', 33)
+        (videos / 'bright.mp4').rename(videos / 'light.mp4')
+        read = []
+        original = folder.content
+        monkeypatch.setattr(
+            folder, 'content', lambda path: read.append(path.name) or original(path)
+        )
+        run()
+        assert sorted(read) == ['light.mp4', 'new.mp4']  # one for its name, one when indexed
+
+    def test_an_index_of_the_format_before_is_gone_on_with(self, run, videos, tmp_path):
+        run()
+        manifest = Manifest.read(tmp_path / 'index')
+        old = {path: video[:4] for path, video in manifest.videos.items()}
+        text = json.dumps(
+            dict(format='mmstadapter-video-index-2', **vars(manifest)) | dict(videos=old)
+        )
+        (tmp_path / 'index/index.json').write_text(_signed(text))
+        assert run().unchanged == 4
+        (videos / 'bright.mp4').rename(videos / 'light.mp4')
+        report = run()  # its content was not noted
+        assert (report.renamed, report.gone, report.added) == ({}, ['bright.mp4'], 1)
+        (videos / 'light.mp4').rename(videos / 'bright.mp4')
+        assert run().renamed == {'bright.mp4': 'light.mp4'}
+
+
+def _columns(run) -> list[Path]:
+    return sorted((run.videos.parent / 'index').glob('*.column'))
+
+
+def _signed(text: str) -> str:
+    body = text.removesuffix('}')
+    return f'{body}, "sha256": "{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
 
 
 class TestOtherModels:
