@@ -22,6 +22,7 @@ COMMANDS = {
     'check': 'Decode every video once, so that later runs refuse one that changed.',
     'index': 'Index a folder of videos for search.',
     'search': 'Search indexed videos for what a sentence says, or for the like of an example.',
+    'export-index': "Write an index's vectors as arrays or a table, for a vector database.",
     'configs': 'List the recipes that come with the package.',
     'prepare': 'Write the lists of a public data set, or make the demonstration data.',
     'publish': 'Write the tuned part of a trained checkpoint as one safetensors file.',

@@ -100,6 +100,7 @@ setup(
             'hub',
             'peft',
             'mteb',
+            'parquet',
             'tokenizers',
             'dev',
         )  # fmt: skip

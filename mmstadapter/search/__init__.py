@@ -2,6 +2,7 @@
 
 from .asking import Asked, Query
 from .choosing import Hit, Wanted
+from .exporting import export_index
 from .folder import IndexReport, index_videos
 from .model import SearchModel
 from .storage import VideoIndexError
@@ -18,5 +19,6 @@ __all__ = [
     'VideoIndexError',
     'VideoSearch',
     'Wanted',
+    'export_index',
     'index_videos',
 ]
