@@ -84,12 +84,18 @@ VARIANTS: dict[str, dict[str, tuple[str, str, dict]]] = {
             {BACKBONE: 'mmstadapter.AttnPoolViT'} | NEW_LAYERS,
         ),
         'bitfit': ('linear', 'BitFit', {TUNE: 'bias'} | NEW_LAYERS),
+        'dora': ('lora', 'DoRA', {'model.backbone.trunk.lora.dora': True}),
     },
     'captions': {
         'stadapter-plain': (
             'stadapter',
             'ST-Adapter, no text negatives',
             {'model.loss.text_negatives': 0.0},
+        ),
+        'dora': (
+            'lora',
+            'DoRA in both towers',
+            {'model.backbone.trunk.lora.dora': True, 'model.text_tower.lora.dora': True},
         ),
     },
 }

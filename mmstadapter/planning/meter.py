@@ -3,9 +3,9 @@
 import math
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, partialmethod
 from typing import NamedTuple
 from unittest import mock
 
@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..models.trunks.base import Trunk
+from ..models.trunks.wrapped import WrappedBlock
 from .operations import operations_of
 
 HALF = (torch.float16, torch.bfloat16)
@@ -140,18 +141,21 @@ class Meter(TorchDispatchMode):
         """
         names = {id(module): name for name, module in model.named_modules()}
         equal = _equal_blocks(model)
-        call = nn.Module.__call__
 
-        def named(module: nn.Module, *args, **kwargs):
+        def noted(call: Callable, block: nn.Module | WrappedBlock, *args, **kwargs):
+            module = _module_of(block)
             outer, self.module = self.module, names.get(id(module), self.module)
             try:
                 if id(module) in equal and not torch.is_grad_enabled() and not kwargs:
-                    return self._once(equal[id(module)], partial(call, module), *args)
-                return call(module, *args, **kwargs)
+                    return self._once(equal[id(module)], partial(call, block), *args)
+                return call(block, *args, **kwargs)
             finally:
                 self.module = outer
 
-        with mock.patch.object(nn.Module, '__call__', named):
+        with ExitStack() as patches:
+            for kind in (nn.Module, WrappedBlock):
+                new = partialmethod(partial(noted, kind.__call__))
+                patches.enter_context(mock.patch.object(kind, '__call__', new))
             yield
 
     def _once(self, kind: Hashable, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -176,10 +180,14 @@ class Meter(TorchDispatchMode):
 def _equal_blocks(model: nn.Module) -> dict[int, Hashable]:
     """Frozen blocks of trunks by id, with what two of them have in common if they are alike."""
     trunks = [module for module in model.modules() if isinstance(module, Trunk)]
-    blocks = [block for trunk in trunks for block in trunk.blocks]
-    modules = [b for b in blocks if isinstance(b, nn.Module) and not b.training]  # wrapped: none
-    frozen = [b for b in modules if not any(p.requires_grad for p in b.parameters())]
+    blocks = [_module_of(block) for trunk in trunks for block in trunk.blocks]
+    frozen = [b for b in blocks if not (b.training or any(p.requires_grad for p in b.parameters()))]
     return {id(block): _likeness(block) for block in frozen}
+
+
+def _module_of(block: nn.Module | WrappedBlock) -> nn.Module:
+    """Itself, or the library's module that it puts the trunk's verbs around."""
+    return block.block if isinstance(block, WrappedBlock) else block
 
 
 def _likeness(block: nn.Module) -> Hashable:

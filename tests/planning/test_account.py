@@ -8,6 +8,7 @@ from torch import nn
 
 from mmstadapter import shipped
 from mmstadapter.models.text_towers import text_mask
+from mmstadapter.models.trunks.video_models import VJEPA2Block
 from mmstadapter.planning import TrainingStep, account_of, meter
 from mmstadapter.planning.cards import CARDS, Card, find_card
 from mmstadapter.planning.settings import settings_of
@@ -119,10 +120,35 @@ def test_the_kinds_add_up_to_all_that_was_alive(monkeypatch):
     assert account.peak == peaks[0].peak + account.states
 
 
-def test_equal_frozen_blocks_need_not_run(monkeypatch):
-    once = TrainingStep(config(SIDE)).account()
+def grid_of_probes() -> Config:
+    """Three probes on a video encoder of transformers, two clips of the trunk at a time."""
+    pytest.importorskip('transformers')
+    sizes = dict(patch_size=8, embed_dims=36, num_layers=3, num_heads=2)
+    trunk = dict(type='mmstadapter.HFVideoViT', arch=sizes, num_frames=4, img_size=32)
+    probes = dict(type='mmstadapter.ProbeViT', num_heads=2, depth=2, num_probes=3, with_cp=True)
+    given = config(probes | dict(trunk=trunk, frames_per_pass=8), batch_size=5)
+    rates = dict(lrs=(1e-3, 3e-4, 1e-4), weight_decays=(0.1,))
+    given.model.cls_head = dict(
+        type='mmstadapter.ProbesHead', in_channels=36, num_classes=5, **rates
+    )
+    return given
+
+
+# Of the video encoder run two blocks, one for each size of a portion (2 clips, 1), of 3 x 3.
+@pytest.mark.parametrize(
+    'given, few, all_of_them',
+    [(lambda: config(SIDE), 0, 0), (grid_of_probes, 2, 9)],
+    ids=['ours', 'wrapped'],
+)
+def test_equal_frozen_blocks_need_not_run(given, few, all_of_them, monkeypatch):
+    runs = []
+    attend = VJEPA2Block.attend
+    monkeypatch.setattr(VJEPA2Block, 'attend', lambda *a, **k: runs.append(1) or attend(*a, **k))
+    once = TrainingStep(given()).account()
+    assert len(runs) == few
     monkeypatch.setattr(meter, '_equal_blocks', lambda model: {})
-    each = TrainingStep(config(SIDE)).account()
+    each = TrainingStep(given()).account()
+    assert len(runs) == few + all_of_them
     assert once.categories() == each.categories()
     assert sorted(once.operators) == sorted(each.operators)
 
