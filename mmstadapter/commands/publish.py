@@ -1,10 +1,12 @@
 """Write the tuned part of a trained checkpoint as one safetensors file.
 
-    mmstadapter publish CONFIG CHECKPOINT OUT.safetensors [--labels FILE]
+    mmstadapter publish CONFIG CHECKPOINT OUT.safetensors [--labels FILE] [--probe best]
 
 The file holds adapters, classifier and statistics, and in its metadata the method, the
 config, the trunk's fingerprint, the label names and the preprocessing. It loads wherever
-MMAction2 takes a checkpoint, and loading it executes no code.
+MMAction2 takes a checkpoint, and loading it executes no code. Of several probes trained together
+(`ProbesHead`) --probe takes one, which then is a model of its own: by its name, lr0.001_wd0.1, by
+its number from 0, or the best of the validation at the checkpoint's epoch.
 """
 
 from pathlib import Path
@@ -20,6 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('checkpoint', help='the trained checkpoint')
     parser.add_argument('out', type=Path, help='the .safetensors file to write')
     parser.add_argument('--labels', type=Path, help='label names, one a line')
+    parser.add_argument('--probe', metavar='NAME', help='this probe alone: name, number or best')
     parser.add_argument('--force', action='store_true', help='replace an existing file')
     args = parser.parse_args(argv)
     if args.out.suffix != '.safetensors':
@@ -29,19 +32,22 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.config import Config
 
     from mmstadapter.apis.building import build_model
+    from mmstadapter.apis.one_probe import take_probe
     from mmstadapter.datasets.files import read_lines
     from mmstadapter.engine.tuned_checkpoint import write_adapter
     from mmstadapter.printing import printable
 
+    metadata: dict[str, Any] = {}
     try:
-        config = Config.fromfile(args.config)
+        config, weights = Config.fromfile(args.config), args.checkpoint
+        if args.probe is not None:
+            metadata['probe'], config, weights = take_probe(config, args.checkpoint, args.probe)
         scope = config.get('default_scope', 'mmaction')
-        model = build_model(config.model, args.checkpoint, pretrained=True, scope=scope)
+        model = build_model(config.model, weights, pretrained=True, scope=scope)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         parser.exit(1, printable(f'{error}\n'))
     except KeyError as error:  # whose text is the message in quotes
         parser.exit(1, printable(f'{error.args[0]}\n'))
-    metadata: dict[str, Any] = {}
     if args.labels:
         if not hasattr(model, 'cls_head'):
             parser.error(f'--labels: {type(model).__name__} has no classes')
@@ -56,4 +62,5 @@ def main(argv: list[str] | None = None) -> None:
         write_adapter(args.out, model, config, **metadata)
     except ValueError as error:
         parser.exit(1, printable(f'{error}\n'))
-    print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB')
+    probe = f', probe {metadata["probe"]}' if args.probe else ''
+    print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB{probe}')
