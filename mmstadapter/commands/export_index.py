@@ -1,6 +1,6 @@
 """Write an index's vectors as NumPy arrays or a Parquet table, to fill a vector database with.
 
-    mmstadapter export-index [INDEX] [--to parquet] --out FOLDER_OR_FILE
+    mmstadapter export-index INDEX --out FOLDER_OR_FILE [--to parquet]
 
 A row is a segment: video, from, to, vector. docs/vector_databases.md shows what to do with it.
 """
