@@ -122,5 +122,5 @@ class AttentivePooler(nn.Module):
         """Tokens (B, L, D) -> (B, Q, D), for any L."""
         for block in self.blocks:
             x = run_layer(block, self.with_cp, x)
-        query = self.query.to(x.dtype).expand(len(x), -1, -1)
+        query = self.query.to(x.dtype).expand(x.shape[0], -1, -1)
         return run_layer(self.pool, self.with_cp, query, x)

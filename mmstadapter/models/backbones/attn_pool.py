@@ -36,7 +36,7 @@ class AttentionPool(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(B, T, D) -> (B, D)."""
-        query = self.query.to(frames.dtype).expand(len(frames), 1, -1)
+        query = self.query.to(frames.dtype).expand(frames.shape[0], 1, -1)
         x = torch.cat([query, frames], dim=1)
         return (query + self.attn(self.ln(x), num_queries=1))[:, 0]
 

@@ -45,7 +45,7 @@ def trunk_layers(
     given, portion = rows_of(trunk, video, frames_per_pass)
     recording = torch.is_grad_enabled() and trunk.trains_layers
     with torch.set_grad_enabled(recording):
-        chunks = [trunk.embed(part) for part in given.split(portion)]
+        chunks = [trunk.embed(part) for part in _parts(given, portion)]
     del given  # as large as the video
     if embedded:
         yield chunks
@@ -61,18 +61,25 @@ def trunk_layers(
         yield chunks
 
 
-def rows_of(trunk: Trunk, video: Tensor, frames_per_pass: int | None = None) -> tuple[Tensor, int]:
-    """What a trunk embeds, and how much of it at a time.
+def rows_of(
+    trunk: Trunk, video: Tensor, frames_per_pass: int | None = None
+) -> tuple[Tensor, int | None]:
+    """What a trunk embeds, and how much of it at a time, None for all.
 
     (B, 3, T, H, W) -> images (B·T, 3, H, W) and frames; of a video encoder the same clips, and
     how many of them have so many frames.
     """
     if not trunk.takes_clips:
-        frames = images_of(video)
-        return frames, frames_per_pass or frames.shape[0]
+        return images_of(video), frames_per_pass
     check_video(video)
-    portion = max(1, frames_per_pass // video.shape[2]) if frames_per_pass else video.shape[0]
-    return video, portion
+    return video, frames_per_pass and max(1, frames_per_pass // video.shape[2])
+
+
+def _parts(rows: Tensor, portion: int | None) -> Sequence[Tensor]:
+    """Rows in portions; all at once in an exported graph, which takes any number of them."""
+    if portion is None or torch.compiler.is_exporting():
+        return (rows,)
+    return rows.split(portion)
 
 
 def _run(block: Block, x: Tensor, looked: list[tuple[Tensor, Tensor]] | None) -> Tensor:

@@ -53,18 +53,19 @@ class DiSTLayer(nn.Module):
         u = self.temporal(u)
         z = torch.cat([self.down(chunk) for chunk in tokens]) + r
         d, z = self.spread(z, u), z + self.collect(u)
-        return u + d, self.mlp(self.ln_1(z)) + self.time_mlp(self.ln_2(z), len(z) // len(u)), z
+        num_frames = z.shape[0] // u.shape[0]
+        return u + d, self.mlp(self.ln_1(z)) + self.time_mlp(self.ln_2(z), num_frames), z
 
     def spread(self, z: Tensor, u: Tensor) -> Tensor:
         """repeat_a(V z), shaped as u."""
         d = self.to_temporal(z[:, 1:]).unflatten(1, u.shape[3:])
-        return repeat(d, '(b s) h w c -> b c (s a) h w', b=len(u), a=self.stride)
+        return repeat(d, '(b s) h w c -> b c (s a) h w', b=u.shape[0], a=self.stride)
 
     def collect(self, u: Tensor) -> Tensor:
         """[e; Conv_ax1x1(u)], (B, C, T, h, w) -> (B·S, 1+N, M)."""
         patches = rearrange(self.from_temporal(u), 'b m s h w -> b s (h w) m')
         e = time_positions(self.cls_token, patches.shape[1]).to(patches.dtype)
-        e = repeat(e, 's m -> b s 1 m', b=len(u))
+        e = repeat(e, 's m -> b s 1 m', b=u.shape[0])
         return torch.cat([e, patches], dim=2).flatten(0, 1)
 
 
@@ -83,7 +84,7 @@ class AdaPooling(nn.Module):
     def forward(self, q_t: Tensor, q_s: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 1, M), (B·S, 1, M), (B·S, 1+N, M) -> q_t and q_s."""
         q_s = read_by(self.space, q_s, z)
-        frames = rearrange(q_s, '(b s) 1 m -> b s m', b=len(q_t))
+        frames = rearrange(q_s, '(b s) 1 m -> b s m', b=q_t.shape[0])
         frames = frames + time_positions(self.positions, frames.shape[1]).to(frames.dtype)
         return read_by(self.time, q_t, frames), q_s
 
@@ -142,13 +143,14 @@ class DiSTViT(Recomputing, BaseModule):
                 layer = self.layers[self.reads.index(i)]
                 given = beside.class_and_patches(tokens, trunk)
                 u, r, z = self.again('block', layer, u, r, *given)
-        cls = torch.cat([chunk[:, 0] for chunk in tokens]).unflatten(0, (len(video), -1))
+        cls = torch.cat([chunk[:, 0] for chunk in tokens]).unflatten(0, (video.shape[0], -1))
         idle = [*beside.idle_parameters(trunk, last), *layer.to_temporal.parameters()]
         return keep_in_graph(self.pool(z + r, cls), idle)
 
     def pool(self, z: Tensor, cls: Tensor) -> Tensor:
         """(B·S, 1+N, M) and the trunk's class tokens (B, S, D) -> (B, E)."""
-        q_t, q_s = self.query.expand(len(cls), 1, -1), self.frame_query.expand(len(z), 1, -1)
+        q_t = self.query.expand(cls.shape[0], 1, -1)
+        q_s = self.frame_query.expand(z.shape[0], 1, -1)
         for pooling in self.poolings:
             q_t, q_s = pooling(q_t, q_s, z)
         return self.proj(self.ln(q_t[:, 0] + self.cls_proj(cls.mean(dim=1))))

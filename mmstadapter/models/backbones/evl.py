@@ -132,14 +132,14 @@ class EVLViT(Recomputing, BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         check_video(video, 'EVLViT')
-        s, last = self.query.expand(len(video), 1, -1), self.reads[-1]
+        s, last = self.query.expand(video.shape[0], 1, -1), self.reads[-1]
         looked: list | None = [] if self.looks else None
         given = self.trunk, video, last, self.frames_per_pass
         layers = trunk_layers(*given, looked=looked, run=self.trunk_block)
         for i, tokens in enumerate(layers):
             if i in self.reads:
                 seen = self.gazes(i, looked, video.shape[2]) if looked else ()
-                z = rearrange(torch.cat(tokens), '(b t) l d -> b t l d', b=len(video))
+                z = rearrange(torch.cat(tokens), '(b t) l d -> b t l d', b=video.shape[0])
                 layer = self.layers[self.reads.index(i)]
                 s = self.again('block', layer, s, z, *seen)
         return keep_in_graph(self.ln(s[:, 0]), idle_parameters(self.trunk, last))

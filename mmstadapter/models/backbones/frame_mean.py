@@ -40,4 +40,5 @@ class FrameMeanViT(BaseModule):
         x = self.trunk.embed(given)
         for i, block in enumerate(self.trunk.blocks):
             x = block(x, self.trunk.num_queries(i))
-        return join_frames(self.trunk, self.trunk.readout(x), len(x) // len(video), self.output)
+        num_frames = x.shape[0] // video.shape[0]
+        return join_frames(self.trunk, self.trunk.readout(x), num_frames, self.output)

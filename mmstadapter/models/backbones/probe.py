@@ -70,10 +70,10 @@ class ProbeViT(BaseModule):
     def tokens(self, video: Tensor) -> Tensor:
         """What the probes read. (B·S, 3, T, H, W) -> (B, L, D)."""
         check_video(video, 'ProbeViT')
-        if len(video) % self.num_segments:
+        if video.shape[0] % self.num_segments:
             raise ValueError(
                 f'ProbeViT: the batch must be num_segments={self.num_segments} clips of each '
-                f'video, got {len(video)} clips. Set num_clips of SampleFrames to it.'
+                f'video, got {video.shape[0]} clips. Set num_clips of SampleFrames to it.'
             )
         last, trunk = len(self.trunk.blocks) - 1, self.trunk
         for chunks in trunk_layers(trunk, video, last, self.frames_per_pass):
@@ -81,4 +81,4 @@ class ProbeViT(BaseModule):
         normed = map(trunk.norm_tokens, x) if self.final_norm else x
         y = torch.cat([tokens[:, self.skipped :] for tokens in normed])
         y = keep_in_graph(y, idle_parameters(trunk, last))
-        return rearrange(y, '(b m) l d -> b (m l) d', b=len(video) // self.num_segments)
+        return rearrange(y, '(b m) l d -> b (m l) d', b=video.shape[0] // self.num_segments)

@@ -63,4 +63,4 @@ class PromptViT(BaseModule):
 
 def beside(x: Tensor, prompts: Tensor) -> Tensor:
     """Tokens (M, L, D) and prompts (P, D) -> (M, L+P, D), the prompts behind the tokens."""
-    return torch.cat([x, prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+    return torch.cat([x, prompts.to(x.dtype).expand(x.shape[0], -1, -1)], dim=1)

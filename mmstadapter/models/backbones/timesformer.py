@@ -125,7 +125,7 @@ class TimeSformerViT(BaseModule):
         """Add a frame's time position to its patches. (B·T, prefix+N, D) -> same."""
         prefix = self.trunk.num_prefix_tokens
         time = time_positions(self.time_embed, num_frames).to(x.dtype)
-        time = time.repeat(len(x) // num_frames, 1)[:, None]
+        time = time.repeat(x.shape[0] // num_frames, 1)[:, None]
         return torch.cat([x[:, :prefix], x[:, prefix:] + time], dim=1)
 
 

@@ -117,7 +117,7 @@ class XViT(BaseModule):
 
         XViT's temporal attention (section 3.3) and the hidden layer of its classifier.
         """
-        cls = self.cls_token.to(frames.dtype).expand(len(frames), 1, -1)
+        cls = self.cls_token.to(frames.dtype).expand(frames.shape[0], 1, -1)
         x = self.temporal.attend(torch.cat([cls, frames], dim=1), num_queries=1)
         x = self.ln(self.temporal.feed_forward(x)[:, 0])
         return F.gelu(self.fc(x))

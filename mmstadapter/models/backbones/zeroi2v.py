@@ -129,7 +129,7 @@ class ZeroI2VViT(Recomputing, BaseModule):
     def mix(self, q: Tensor, k: Tensor, v: Tensor, num_frames: int) -> tuple[Tensor, ...]:
         """Queries as they are, keys and values that look at other frames."""
         if hasattr(self, 'attn_qkv'):
-            q, k, v = q.chunk(3)[0], k.chunk(3)[1], v.chunk(3)[2]
+            q, k, v = (x.unflatten(0, (3, -1))[i] for i, x in enumerate((q, k, v)))
         return q, self.shift(k, num_frames), self.shift(v, num_frames)
 
     def trace(self, video: Tensor) -> Iterator[tuple[str, Tensor]]:

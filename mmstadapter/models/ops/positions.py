@@ -28,7 +28,7 @@ def time_positions(table: Tensor, num_frames: int) -> Tensor:
 def add_time(x: Tensor, table: Tensor, num_frames: int) -> Tensor:
     """Add a frame's time position to all its tokens. (B·T, L, D) -> same, clip-major."""
     time = time_positions(table, num_frames).to(x.dtype)
-    return x + time.repeat(len(x) // num_frames, 1)[:, None]
+    return x + time.repeat(x.shape[0] // num_frames, 1)[:, None]
 
 
 def embed_in_time(trunk: nn.Module, video: Tensor, table: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def places_of(go: Tensor, target: Tensor, prefix: int, length: int) -> Tensor:
     """Where the prefix, half A and half B come to be in the shorter sequence, (M, L)."""
     stay = prefix + (~go).sum(dim=1, keepdim=True)  # where half B begins
     a = torch.where(go, stay + target, prefix - 1 + (~go).cumsum(dim=1))
-    first = torch.arange(prefix, device=go.device).expand(len(go), -1)
+    first = torch.arange(prefix, device=go.device).expand(go.shape[0], -1)
     b = stay + torch.arange(length - prefix - go.shape[1], device=go.device)
     return torch.cat([first, a, b], dim=1)
 
@@ -83,7 +83,7 @@ def places_of(go: Tensor, target: Tensor, prefix: int, length: int) -> Tensor:
 def add_up(x: Tensor, places: Tensor, r: int) -> Tensor:
     """Tokens (M, L, D) added up at their places (M, L), of which r are shared. (M, L - r, D)."""
     index = places[..., None].expand(-1, -1, x.shape[-1])
-    return x.new_zeros(len(x), x.shape[1] - r, x.shape[-1]).scatter_add(1, index, x)
+    return x.new_zeros(x.shape[0], x.shape[1] - r, x.shape[-1]).scatter_add(1, index, x)
 
 
 def join_clips(x: Tensor, num_clips: int, prefix: int) -> Tensor:

@@ -43,8 +43,8 @@ def encode_in_parts(
             processes, and these have different numbers of parts.
     """
     if size is not None:
-        _check_equal_parts(module, -(-len(x) // size), x.device)
-    if size is None or len(x) <= size:
+        _check_equal_parts(module, -(-x.shape[0] // size), x.device)
+    if size is None or x.shape[0] <= size:
         return encode(x)
     run: Callable = encode
     if torch.is_grad_enabled():

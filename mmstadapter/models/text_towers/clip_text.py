@@ -146,7 +146,7 @@ class CLIPText(Pretrained):
 
     def sentences(self, words: Tensor, ids: Tensor) -> Tensor:
         """The token that each sentence is read at, of (B, L, E) -> (B, E)."""
-        rows = torch.arange(len(ids), device=ids.device)
+        rows = torch.arange(ids.shape[0], device=ids.device)
         return words[rows, ids.argmax(dim=-1)]
 
     def mask(self, ids: Tensor) -> Tensor:

@@ -13,6 +13,10 @@ TUNE = ('none', 'bias', 'norm', 'last_<n>', 'all', 'after_blocks')
 OLD_TUNE = dict(last_0='after_blocks')  # words of configs that were written earlier
 
 
+class NoProjection(TypeError, AttributeError):
+    """A trunk of the wrong kind, and to `hasattr` one without the attribute."""
+
+
 class Trunk(Pretrained):
     """A pretrained image encoder: frames in, tokens out, frozen unless told otherwise.
 
@@ -104,8 +108,14 @@ class Trunk(Pretrained):
         """Normalised features (..., D) -> (..., E), into the joint image-text space."""
         raise self._without_projection()
 
-    def _without_projection(self) -> TypeError:
-        return TypeError(
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        """Where a property has raised AttributeError, torch's modules lose what it said."""
+        if name == 'joint_dims':
+            raise self._without_projection()
+        return super().__getattr__(name)
+
+    def _without_projection(self) -> NoProjection:
+        return NoProjection(
             f'{type(self).__name__} has no projection into a joint image-text space. Retrieval '
             'needs the image encoder of a CLIP model, built with with_proj=True.'
         )

@@ -240,7 +240,7 @@ class CLIPViT(Trunk):
         self.require_weights()
         check_frames('CLIPViT', frames, self.img_size)
         x = rearrange(self.conv1(frames), 'm d h w -> m (h w) d')
-        cls = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        cls = self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
         x = torch.cat([cls, x], dim=1) + self.positional_embedding.to(x.dtype)
         return self.ln_pre(through(pre, x))
 

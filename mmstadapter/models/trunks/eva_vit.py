@@ -229,7 +229,7 @@ class EVAViT(Trunk):
         check_frames('EVAViT', frames, self.img_size)
         x = self.patch_embed.proj(frames).to(frames.dtype)
         x = rearrange(x, 'm d h w -> m (h w) d')
-        cls = self.cls_token.to(x.dtype).expand(len(x), -1, -1)
+        cls = self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1)
         return through(pre, torch.cat([cls, x], dim=1) + self.pos_embed.to(x.dtype))
 
     def final_norm(self, x: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ class MMPretrainViT(WrappedViT):
         vit = self.vit
         x, _ = call(vit.patch_embed, frames)
         if vit.cls_token is not None:
-            x = torch.cat([beside(x, vit.cls_token).expand(len(x), -1, -1), x], dim=1)
+            x = torch.cat([beside(x, vit.cls_token).expand(x.shape[0], -1, -1), x], dim=1)
         x = vit.drop_after_pos(x + beside(x, vit.pos_embed))
         return call(vit.pre_norm, through(pre, x))
 

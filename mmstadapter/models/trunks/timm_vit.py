@@ -110,7 +110,7 @@ class TimmViT(WrappedViT):
         x = call(vit.patch_embed, frames)
         x = x.flatten(1, 2) if x.dim() == 4 else x
         prefix = [beside(x, t) for t in (vit.cls_token, vit.reg_token) if t is not None]
-        prefix = [token.expand(len(x), -1, -1) for token in prefix]
+        prefix = [token.expand(x.shape[0], -1, -1) for token in prefix]
         table = 0 if vit.pos_embed is None else beside(x, vit.pos_embed)
         if vit.no_embed_class:  # positions are the patches' alone
             x = torch.cat([*prefix, x + table], dim=1)
