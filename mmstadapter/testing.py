@@ -78,13 +78,17 @@ def caption_samples(batch: int = 2) -> list[ActionDataSample]:
 
 
 @torch.no_grad()
-def fill(module: nn.Module, seed: int = 0, scale: float = 0.2) -> nn.Module:
+def fill(
+    module: nn.Module, seed: int = 0, scale: float = 0.2, tuned_alone: bool = False
+) -> nn.Module:
     """Give every parameter random values, so that nothing hides behind a zero.
 
     Norm weights stay around one. Returns the module.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(module.named_parameters()):
+        if tuned_alone and not parameter.requires_grad:
+            continue
         noise = scale * torch.randn(parameter.shape, generator=generator)
         is_norm_weight = any(w in name for w in NORMS) and name.endswith('weight')
         parameter.copy_(noise + 1 if is_norm_weight else noise)
@@ -129,4 +133,78 @@ def write_eva_file(path: str | Path, arch: dict | None = None, seed: int = 0) ->
     trunk = fill(EVAViT(arch or dict(TINY_ARCH), with_proj=True), seed)
     tensors = {f'visual.{name}': tensor.detach() for name, tensor in trunk.state_dict().items()}
     save_file(tensors | dict(logit_scale=torch.tensor(100.0).log()), str(path))
+    return str(path)
+
+
+def tiny_recipe(checkpoint: str, num_classes: int = 3, **changes) -> dict:
+    """Config of a tiny recogniser and its test pipeline, as an adapter file holds them.
+
+    Args:
+        checkpoint: the trunk's file, of :func:`write_clip_file`.
+        num_classes: of the classifier.
+        changes: ``backbone``, its config without the trunk, ST-Adapter if none; ``sampling``, the
+            step that samples, 4 frames 2 apart if none; ``spatial``, the steps between decoding
+            and formatting.
+    """
+    backbone = changes.get('backbone', dict(type='mmstadapter.STAdapterViT', bottleneck_dims=8))
+    sample = dict(type='mmstadapter.SampleStride', clip_len=4, frame_interval=2, test_mode=True)
+    spatial = [
+        dict(type='mmstadapter.ResizeShortSide', size=32),
+        dict(type='CenterCrop', crop_size=32),
+    ]
+    sampling = changes.get('sampling', sample)
+    steps: list[dict] = [dict(type='mmstadapter.VideoInit')]
+    steps += sampling if isinstance(sampling, list) else [sampling]
+    steps += [dict(type='mmstadapter.VideoDecode'), *changes.get('spatial', spatial)]
+    steps += [dict(type='FormatShape', input_format='NCTHW'), dict(type='PackActionInputs')]
+    pixels = dict(mean=[123.0, 117.0, 104.0], std=[68.0, 66.0, 70.0], format_shape='NCTHW')
+    model = dict(
+        type='Recognizer3D',
+        data_preprocessor=dict(type='ActionDataPreprocessor', **pixels),
+        backbone=backbone | dict(trunk=tiny_trunk(checkpoint=checkpoint)),
+        cls_head=dict(type='mmstadapter.VideoHead', in_channels=0, num_classes=num_classes),
+        test_cfg=None,
+    )
+    return dict(model=model, test_dataloader=dict(dataset=dict(pipeline=steps)))
+
+
+def write_tiny_adapter(folder: Path, seed: int = 0, **changes) -> str:
+    """Write an adapter file of random values, and its trunk beside it; arguments of `tiny_recipe`.
+
+    Returns:
+        The path, for `Predictor` and the commands that take an adapter.
+    """
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+
+    from .apis.building import build_model
+    from .engine.tuned_checkpoint import write_adapter
+
+    metadata = {k: changes.pop(k) for k in ('labels', 'none_of_these') if k in changes}
+    config = Config(tiny_recipe(write_clip_file(folder / 'clip.safetensors'), **changes))
+    backbone = MODELS.build(config.model.backbone)
+    config.model.cls_head.in_channels = backbone.out_channels
+    model = build_model(config.model, pretrained=True)
+    fill(model, seed, tuned_alone=True)
+    path = folder / 'adapter.safetensors'
+    write_adapter(path, model, config, **metadata)
+    return str(path)
+
+
+def write_noise_video(
+    path: str | Path, frames: int = 24, rate: int = 8, size: tuple[int, int] = (48, 40)
+) -> str:
+    """Write a small video of coarse noise that changes all the time, (width, height) pixels."""
+    import av
+
+    generator = torch.Generator().manual_seed(frames)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=rate)
+        stream.width, stream.height, stream.pix_fmt = *size, 'yuv420p'
+        stream.options = {'x264-params': 'log-level=error'}
+        for _ in range(frames):
+            coarse = torch.randint(0, 256, (size[1] // 8, size[0] // 8, 3), generator=generator)
+            image = coarse.repeat_interleave(8, 0).repeat_interleave(8, 1).to(torch.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image.numpy(), 'rgb24')))
+        container.mux(stream.encode())
     return str(path)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..datasets.loading import VideoInit
 from ..datasets.neighbours import group_size
+from .inputs import HeldFrames
 
 
 class ClipTransform:
@@ -66,49 +67,25 @@ class ClipTransform:
         else:
             frames = HeldFrames(video, fps)
             results.update(video_reader=frames, total_frames=len(frames), avg_fps=fps)
-            steps = self._after_opening()
+            steps = after_opening(self.steps, 'ClipTransform')
         for step in steps:
             results = step(results)
         data = dict(inputs=[results['inputs']], data_samples=[])
         return self.preprocessor(data, training=False)['inputs'][0]
-
-    def _after_opening(self) -> list:
-        if not isinstance(self.steps[0], VideoInit):
-            raise ValueError(
-                f'ClipTransform: the pipeline begins with {type(self.steps[0]).__name__}, which '
-                'opens files alone. Give a file, or a recipe that begins with VideoInit.'
-            )
-        return self.steps[1:]
 
     def __repr__(self) -> str:
         what = f'{self.num_frames} frames of {self.size[0]}x{self.size[1]}'
         return f'ClipTransform({what}, mean={self.mean}, std={self.std})'
 
 
-class HeldFrames:
-    """Frames in memory, with the interface of a video's reader.
-
-    Args:
-        frames: (L, H, W, 3) uint8.
-        fps: frames a second, 0 if unknown.
-    """
-
-    def __init__(self, frames: np.ndarray | Tensor, fps: float = 0.0) -> None:
-        self.frames, self.fps = np.asarray(frames), fps
-        shape, dtype = self.frames.shape, self.frames.dtype
-        if len(shape) != 4 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
-            raise ValueError(
-                'ClipTransform: frames must be uint8 RGB (L, H, W, 3), got '
-                f'{dtype} {tuple(shape)}. Give them as they were decoded, neither scaled nor '
-                'normalised; .permute(0, 2, 3, 1) brings (L, 3, H, W) into order.'
-            )
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Frames by their numbers."""
-        return [self.frames[index] for index in indices]
+def after_opening(steps: Sequence, who: str) -> list:
+    """The steps behind the one that opens a file, for what is open already; or ValueError."""
+    if not isinstance(steps[0], VideoInit):
+        raise ValueError(
+            f'{who}: the pipeline begins with {type(steps[0]).__name__}, which opens files alone. '
+            'Give a file, or a recipe that begins with VideoInit.'
+        )
+    return list(steps[1:])
 
 
 SIZES = ('size', 'crop_size', 'scale')  # of steps, in pixels

@@ -17,6 +17,7 @@ from mmengine.fileio import load
 from mmengine.registry import init_default_scope
 
 from .. import launch
+from ..analysis.predictions import read_predictions
 from ..datasets.files import in_numbers, is_text, write_lines
 from ..engine.tuned_checkpoint import write_adapter
 from ..printing import shown
@@ -28,6 +29,7 @@ from .device import choose_device
 from .estimate import estimate
 from .finished import ADAPTER, RESULTS, work_dir_of
 from .mirroring import Mirror, decide
+from .none_of_these import calibrated
 from .own_videos import Video, VideoFolder, write_list
 from .pipelines import clip_length
 from .recipe import TRAINING, Recipe, config_text, names_a_side
@@ -35,6 +37,7 @@ from .results import share_of_largest, write_results
 from .showing import run_shown
 
 CONFIG = 'recipe.py'
+VALIDATION = 'validation.pkl'  # predictions, where others than these are tested
 
 
 @dataclass
@@ -264,7 +267,7 @@ class Fit:
         Raises:
             RuntimeError: if a command fails; its own message is above.
         """
-        for name in ('train', 'test'):
+        for name in self.commands():
             status = run_shown(self.commands()[name], self.work_dir / f'{name}.log')
             if status:
                 raise RuntimeError(
@@ -278,8 +281,15 @@ class Fit:
         """The portable file of the last checkpoint, with the label names."""
         config, out = self.config(), self.work_dir / ADAPTER
         model = build_model(config.model, self.last.read_text().strip())
-        write_adapter(out, model, config, labels=self.folder.labels)
+        threshold = self.threshold()
+        write_adapter(out, model, config, labels=self.folder.labels, none_of_these=threshold)
         return out
+
+    def threshold(self) -> dict[str, Any]:
+        """From which score on a label is believed, by the predictions of the validation set."""
+        name = VALIDATION if 'test' in self.parts else 'predictions.pkl'
+        scores, labels = read_predictions(self.work_dir / name)
+        return calibrated(scores[labels >= 0].max(1))
 
     def write_results(self) -> dict[str, Any]:
         """Confusion matrix and mistakes of the predictions that the test dumped."""

@@ -57,8 +57,9 @@ def merge(
         config.model.backbone.update(adapters=[])
     for name in beside:
         config.model[name].update(lora_dims=0)
-    labels = {key: header[key] for key in ('labels',) if key in header}
-    write_adapter(out, model, config, whole=True, **labels)
+    same = ('labels', 'none_of_these') if share is None else ('labels',)  # what its scores bear out
+    metadata = {key: header[key] for key in same if key in header}
+    write_adapter(out, model, config, whole=True, **metadata)
     if trunk is not None:
         tower = model.backbone.trunk.state_dict()
         weights.save_lazily(weights.from_ours(TRUNKS[kind], tower), Path(trunk), dict(format='pt'))

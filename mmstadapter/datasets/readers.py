@@ -59,6 +59,15 @@ def open_video(
     return DecordReader(pyav, substitute=reader == 'auto')
 
 
+def open_content(content: bytes, name: str) -> 'PyAVReader':
+    """Open a video that is in memory, as bytes of a file; ``name`` is for messages.
+
+    Raises:
+        VideoReadError: if it cannot be decoded.
+    """
+    return PyAVReader(content, name, examine(content, name))
+
+
 class PyAVReader:
     """Decode with FFmpeg through PyAV; damage that FFmpeg notices is an error.
 

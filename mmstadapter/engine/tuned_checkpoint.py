@@ -142,7 +142,8 @@ def read_adapter(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _decoded(header: dict[str, str], path: Path) -> dict[str, Any]:
     """The entries that are stored as JSON."""
-    kinds = dict(trunk=dict, trunk_fingerprint=list, preprocessing=dict, config=dict, labels=list)
+    of_dict = ('trunk', 'preprocessing', 'config', 'none_of_these')
+    kinds = dict.fromkeys(of_dict, dict) | dict(trunk_fingerprint=list, labels=list)
     try:
         found = {key: json.loads(header[key]) for key in kinds if key in header}
     except (ValueError, RecursionError) as error:

@@ -142,6 +142,9 @@ class TestFit:
         )
         assert header['labels'] == ['day light', 'night']
         assert [k for k in tensors if 'trunk' in k] == ['backbone.trunk.fingerprint']
+        best = sorted(s['pred_score'].max().item() for s in load(fitted / 'predictions.pkl'))
+        threshold = dict(below=pytest.approx(best[0]), fraction=0.05, clips=5)
+        assert header['none_of_these'] == threshold  # 5 % of 5 clips are none
 
     def test_a_small_memory_takes_fewer_clips_and_the_config_says_so(
         self, user, tmp_path, monkeypatch
