@@ -10,12 +10,14 @@ class (`train_dataloader.dataset.fraction`) and, on Kinetics-400, the frequent c
 
 _base_ = 'zeroshot_vit-b_ucf101.py'
 
-half = dict(base_classes='half')
+base_classes = 'half'  # or a list of class numbers
 model = dict(
     backbone=dict(trunk=dict(tune='all')),
-    cls_head=dict(text_tower=dict(tune='all'), average_clips='score', **half),
+    cls_head=dict(text_tower=dict(tune='all'), average_clips='score', base_classes=base_classes),
 )
-train_dataloader = dict(batch_size=8, dataset=half)
-val_evaluator = dict(type='mmstadapter.BaseToNovelMetric', num_classes=101, **half)
+train_dataloader = dict(batch_size=8, dataset=dict(base_classes=base_classes))
+val_evaluator = dict(
+    type='mmstadapter.BaseToNovelMetric', num_classes=101, base_classes=base_classes
+)
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=8e-6, weight_decay=1e-3))

@@ -2,7 +2,8 @@
 
 `clip_len = 16` in a config that inherits one of ours, `--cfg-options clip_len=16`, or
 `cfg.clip_len = 16` before a runner is built: every step that samples frames takes 16 then, and a
-model with a table of 16 time positions has 16 rows. A place that has the field's value follows
+model with a table of 16 time positions has 16 rows; `base_classes` stands in head, training data
+and metric. A place that has the field's value follows
 it from then on; one that is given another value keeps that.
 
 Any other setting of a step is said by the step's name beside the pipeline, and is gone from there
@@ -19,16 +20,40 @@ from typing import Any
 from mmengine.config import Config
 from yaml.representer import Representer
 
-FIELDS = ('clip_len', 'frame_interval', 'num_clips', 'num_views', 'num_crops')
-RUN = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'model')
+CHOICES = ('base_classes',)  # a word or a list of numbers
+FIELDS = ('clip_len', 'frame_interval', 'num_clips', 'num_views', 'num_crops', *CHOICES)
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+RUN = (*LOADERS, 'model', 'val_evaluator', 'test_evaluator')
 MODEL_NAMES = {'clip_len': 'num_frames', 'num_clips': 'num_segments'}  # what a model calls it
 
 
-class Following(int):
-    """A number that its config's field gave, and that changes with it."""
+class Following:
+    """A value that its config's field gave, and that changes with it."""
 
 
-Representer.add_representer(Following, Representer.represent_int)  # YAML knows no subclasses
+class FollowingNumber(Following, int):
+    """A number that follows."""
+
+
+class FollowingWord(Following, str):
+    """A word that follows."""
+
+
+class FollowingList(Following, list):
+    """A list that follows."""
+
+
+# YAML knows no subclasses.
+Representer.add_representer(FollowingNumber, Representer.represent_int)
+Representer.add_representer(FollowingWord, Representer.represent_str)
+Representer.add_representer(FollowingList, Representer.represent_list)
+
+
+def following(value: int | str | list | tuple) -> Following:
+    """The same value, which follows."""
+    if isinstance(value, str):
+        return FollowingWord(value)
+    return FollowingNumber(value) if isinstance(value, int) else FollowingList(value)
 
 
 def has_our_parts(value: Any) -> bool:
@@ -57,9 +82,9 @@ def spread_fields(cfg: Any) -> None:
             continue
         for _, part, key in places(cfg, name, cfg):
             if isinstance(part[key], Following) or part[key] == field:
-                part[key] = Following(field)
+                part[key] = following(field)
         if name in cfg:
-            cfg[name] = Following(field)  # until somebody sets it anew
+            cfg[name] = following(field)  # until somebody sets it anew
 
 
 def _changed(pipeline: list[dict], changes: dict[str, dict], path: str) -> list[dict]:
@@ -74,24 +99,24 @@ def _changed(pipeline: list[dict], changes: dict[str, dict], path: str) -> list[
     return [type(step)(step, **changes.get(name, {})) for step, name in both]
 
 
-def field_of(cfg: Any, name: str) -> int | None:
+def field_of(cfg: Any, name: str) -> Any:
     """The value of a field, None if there is none.
 
     A field that was not set anew gives way to the value that all steps share: somebody has set
     these one by one, as one had to before there were fields.
     """
-    given = cfg.get(name) if _is_number(cfg.get(name)) else None
+    given = cfg.get(name) if _is_value(name, cfg.get(name)) else None
     if given is not None and not isinstance(given, Following):
         return given
     found = list(places(cfg, name))
-    steps = {part[key] for _, part, key in found if key == name}
-    values = steps or {part[key] for _, part, key in found}
-    return int(values.pop()) if len(values) == 1 else given
+    steps = [part[key] for _, part, key in found if key == name]
+    values = steps or [part[key] for _, part, key in found]
+    return values[0] if values and all(value == values[0] for value in values) else given
 
 
-def exceptions(cfg: Any, name: str) -> dict[str, int]:
+def exceptions(cfg: Any, name: str) -> dict[str, Any]:
     """Where a config has another value than its field, by dotted name."""
-    if not _is_number(cfg.get(name)):
+    if not _is_value(name, cfg.get(name)):
         return {}
     found = ((path, part[key]) for path, part, key in places(cfg, name))
     return {path: value for path, value in found if value != cfg[name]}
@@ -108,7 +133,7 @@ def places(cfg: Any, name: str, within: Iterable[str] = RUN) -> Iterator[tuple[s
     for top in within:
         key = MODEL_NAMES.get(name, name) if top == 'model' else name
         for path, part in _parts(cfg.get(top), top):
-            if _is_number(part.get(key)):
+            if _is_value(name, part.get(key)):
                 yield f'{path}.{key}', part, key
 
 
@@ -124,8 +149,12 @@ def _parts(value: Any, path: str) -> Iterator[tuple[str, dict]]:
         yield from _parts(inner, f'{path}.{key}')
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_value(name: str, value: Any) -> bool:
+    """Whether a field of this name can have such a value."""
+    if name in CHOICES and isinstance(value, str):
+        return True
+    numbers = value if name in CHOICES and isinstance(value, list | tuple) else [value]
+    return all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
 
 
 def choose_split(cfg: Config) -> None:

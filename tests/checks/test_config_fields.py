@@ -1,4 +1,4 @@
-"""One field of a config sets frames, distances, views and crops wherever they stand."""
+"""One field of a config sets frames, distances, views, crops, classes wherever they stand."""
 
 from copy import deepcopy
 
@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from mmstadapter.apis import creating
 from mmstadapter.apis.building import config_of
 from mmstadapter.checks import ConfigError, prepare
+from mmstadapter.launch import parse_options
 
 LOADERS = ('train', 'val', 'test')
 
@@ -202,3 +203,37 @@ def test_a_split_is_chosen_at_every_door(read):
     ready, _ = prepare(cfg)
     files = [ready[f'{kind}_dataloader'].dataset.ann_file for kind in LOADERS]
     assert all('_split_2_' in file for file in files) and ready.split == 2
+
+
+class TestBaseClasses:
+    def places(self, cfg: Config) -> list:
+        parts = (cfg.model.cls_head, cfg.train_dataloader.dataset)
+        return [part.base_classes for part in (*parts, cfg.val_evaluator, cfg.test_evaluator)]
+
+    @pytest.mark.parametrize('recipe', ['text_vit-b-novel_k400', 'text_vit-b-novel_ucf101'])
+    def test_one_field_sets_head_data_and_metric(self, recipe, read):
+        assert self.places(read(base(recipe))) == ['half'] * 4
+        inherited = read(base(recipe) + 'base_classes = [0, 2, 5]\n')
+        assert self.places(inherited) == [[0, 2, 5]] * 4
+        by_name = read(base(recipe))
+        by_name.merge_from_dict(parse_options(['base_classes=[0,3]']))
+        assert self.places(by_name) == [[0, 3]] * 4
+        by_name.base_classes = 'half'
+        assert self.places(prepare(by_name)[0]) == ['half'] * 4
+
+    def test_it_is_written_out_and_read_again(self, read, tmp_path):
+        cfg = read(base('text_vit-b-novel_k400') + 'base_classes = [0, 2, 5]\n')
+        for name in ('again.py', 'again.yaml'):
+            cfg.dump(tmp_path / name)
+            assert self.places(Config.fromfile(tmp_path / name)) == [[0, 2, 5]] * 4
+
+    def test_a_place_with_classes_of_its_own_keeps_them(self, read):
+        own = 'train_dataloader = dict(dataset=dict(base_classes=[1]))\n'
+        cfg = read(base('text_vit-b-novel_k400') + 'base_classes = [0, 2]\n' + own)
+        assert self.places(cfg) == [[0, 2], [1], [0, 2], [0, 2]]
+
+    def test_where_no_place_has_it_it_is_refused(self, read):
+        cfg = read(base('zeroshot_vit-b_k400'))
+        cfg.merge_from_dict(dict(base_classes='half'))
+        with pytest.raises(ConfigError, match='base_classes: nothing reads this field'):
+            prepare(cfg)
