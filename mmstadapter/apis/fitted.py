@@ -46,7 +46,8 @@ def fit(
         root: a folder of videos for each class, or ``train``, ``val`` and ``test`` with such.
         work_dir: folder of everything that is written; work_dirs/fit_<name of root> if None.
         method: ``'stadapter'`` (if None), ``'side4video'``, ``'tdsclip'``, ``'aim'``,
-            ``'zeroi2v'``, ``'evl'``, ``'dist'``, ``'probe'``, ``'linear'`` or ``'attnpool'``.
+            ``'zeroi2v'``, ``'evl'``, ``'dist'``, ``'probe'``, ``'lora'``, ``'dora'``,
+            ``'linear'`` or ``'attnpool'``.
         arch: ``'vit-b-p16'`` (if None), ``'vit-b-p32'``, ``'vit-l-p14'`` or ``'vit-l-p14-336'``.
         checkpoint: the trunk's weights, a file or a known name; OpenAI's for the arch if None.
         base: a config to inherit, path or shipped name, instead of ``method`` and ``arch``.

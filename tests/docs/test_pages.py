@@ -186,3 +186,16 @@ def test_the_page_of_commands_is_current():
 def test_what_costs_nothing_runs(words, capsys):
     assert not main(words.split())
     assert capsys.readouterr().out
+
+
+def test_every_result_of_the_readme_has_a_config_and_a_certificate_or_says_why_not():
+    certificates = {path.stem for path in (CLONE / 'tests/reference/parity').glob('*.json')}
+    text = (CLONE / 'README.md').read_text()
+    rows = [line.strip('|').split('|') for line in text.splitlines() if '](configs/' in line]
+    assert len(rows) > 15
+    for *_, certificate, config in rows:
+        assert shipped.config(re.findall(r'\(configs/(.*?)\)', config)[0]).is_file()
+        names = re.findall(r'`(.+?)`', certificate)
+        assert names or certificate.strip().startswith('none: ')
+        for name in names:
+            assert any(stem.startswith(f'{name}_') for stem in certificates), name

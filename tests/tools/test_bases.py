@@ -1,5 +1,6 @@
 """Every recognition recipe is a base for one's own videos, and methods need no config's name."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 
+import mmstadapter
 from mmstadapter import shipped
 from mmstadapter.apis.bases import ARCHS, METHODS, Base
 from mmstadapter.apis.own_videos import Video
@@ -134,3 +136,11 @@ def test_a_start_that_is_not_there_is_left_out_of_ours_and_missed_in_yours(tmp_p
     own.write_text("_base_ = 'mmstadapter::linear_vit-b_k400.py'\nload_from = 'gone.safetensors'\n")
     with pytest.raises(FileNotFoundError, match='starts from gone.safetensors, which is not there'):
         Base.choose(base=str(own))
+
+
+def test_command_and_docstring_name_every_method():
+    command = (Path(mmstadapter.__file__).parent / 'commands/fit.py').read_text()
+    (told,) = re.findall(r"'(stadapter, [^\[]*)\[", command.replace("'\n        '", ''))
+    assert {*told.strip().split(', ')} == {*METHODS}
+    listed = mmstadapter.fit.__doc__.partition('method:')[2].partition('arch:')[0]
+    assert set(re.findall(r"``'(\w+)'``", listed)) == {*METHODS}
