@@ -47,7 +47,7 @@ SAMPLES = {
 }
 
 
-def write_texture(path: Path, seconds: int) -> Path:
+def write_texture(path: Path, seconds: int, key_frames: int = 250) -> Path:
     """Smooth noise that drifts, 30 frames a second, libx264 with its defaults."""
     rng = np.random.default_rng(0)
     texture = cv2.resize(rng.integers(0, 256, (40, 60, 3), np.uint8), (1000, 800))
@@ -55,7 +55,7 @@ def write_texture(path: Path, seconds: int) -> Path:
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('libx264', rate=30)
         stream.width, stream.height, stream.pix_fmt = 340, 256, 'yuv420p'
-        stream.options = {'x264-params': 'log-level=error'}
+        stream.options = {'x264-params': f'log-level=error:keyint={key_frames}'}
         for number in range(30 * seconds):
             x = int(300 + 280 * np.sin(number / 40))
             y = int(250 + 240 * np.sin(number / 70))

@@ -3,8 +3,9 @@
 `clip_len = 16` in a config that inherits one of ours, `--cfg-options clip_len=16`, or
 `cfg.clip_len = 16` before a runner is built: every step that samples frames takes 16 then, and a
 model with a table of 16 time positions has 16 rows; `base_classes` stands in head, training data
-and metric. A place that has the field's value follows
-it from then on; one that is given another value keeps that.
+and metric. A place that has the field's value follows it from then on; one that is given another
+value keeps that. `pixels = 'uint8'` reaches the steps that resize: whole grey levels, a quarter of
+the bytes on the way to the device.
 
 Any other setting of a step is said by the step's name beside the pipeline, and is gone from there
 when it has been written into it:
@@ -24,6 +25,7 @@ CHOICES = ('base_classes',)  # a word or a list of numbers
 FIELDS = ('clip_len', 'frame_interval', 'num_clips', 'num_views', 'num_crops', *CHOICES)
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 RUN = (*LOADERS, 'model', 'val_evaluator', 'test_evaluator')
+RESIZING = ('ResizeShortSide', 'RandomResizedSquare')  # steps that take `pixels`
 MODEL_NAMES = {'clip_len': 'num_frames', 'num_clips': 'num_segments'}  # what a model calls it
 
 
@@ -76,6 +78,7 @@ def spread_fields(cfg: Any) -> None:
         for path, part in _parts(cfg.get(top), top):
             if isinstance(part.get('steps'), dict) and isinstance(part.get('pipeline'), list):
                 part['pipeline'] = _changed(part['pipeline'], part.pop('steps'), path)
+    _spread_pixels(cfg)
     for name in FIELDS:
         field = field_of(cfg, name)
         if field is None:
@@ -85,6 +88,15 @@ def spread_fields(cfg: Any) -> None:
                 part[key] = following(field)
         if name in cfg:
             cfg[name] = following(field)  # until somebody sets it anew
+
+
+def _spread_pixels(cfg: Any) -> None:
+    """Give ``pixels`` to the steps that resize and have no type of pixel of their own."""
+    for top in RUN if cfg.get('pixels') else ():
+        for _, part in _parts(cfg.get(top), top):
+            resizes = str(part['type']).rpartition('.')[2] in RESIZING
+            if resizes and isinstance(part.get('pixels', FollowingWord()), FollowingWord):
+                part['pixels'] = FollowingWord(cfg['pixels'])
 
 
 def _changed(pipeline: list[dict], changes: dict[str, dict], path: str) -> list[dict]:

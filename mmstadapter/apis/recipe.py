@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..config_fields import RESIZING
 from ..datasets.files import DELIMITER
 from .own_videos import Video
 from .pipelines import clip_length, clips_a_video, kind_of, samples_frames
@@ -105,6 +106,8 @@ class Recipe:
                 new.append(dict(type='Flip', flip_ratio=0.5))
             if samples_frames(step) and self.sampling != 'base':
                 step = self._sampler(step['clip_len'], test_mode)
+            if kind in RESIZING:
+                step = dict(pixels='uint8') | step
             # A flip_label_map of the base would exchange labels that are classes of its own.
             new.append({key: value for key, value in step.items() if key != 'flip_label_map'})
         return new

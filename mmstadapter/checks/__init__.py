@@ -4,6 +4,7 @@ import copy
 import logging
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
@@ -30,9 +31,9 @@ class ConfigError(ValueError):
 def prepare(cfg: Any) -> tuple[Any, list[str]]:
     """A checked copy of a config, completed, and sentences for the log.
 
-    Fields such as ``clip_len`` and ``split`` reach all their places (`config_fields`), our hooks
-    are added (`complete_hooks`) and that of the field ``memory``, warm-ups shortened
-    (`fit_warmups`), workers kept between epochs where the config does not say.
+    Fields such as ``clip_len``, ``split`` and ``pixels`` reach all their places (`config_fields`),
+    our hooks are added (`complete_hooks`) and that of the field ``memory``, warm-ups shortened
+    (`fit_warmups`), workers kept between epochs and clips pinned where the config does not say.
 
     Raises:
         ConfigError: with all that is wrong.
@@ -51,6 +52,7 @@ def prepare(cfg: Any) -> tuple[Any, list[str]]:
     notes = [sentence for _, sentence in warmups]
     notes += [f'default_hooks.{name} is turned off.' for name in complete_hooks(cfg)]
     keep_workers(cfg)
+    pin_clips(cfg)
     if cfg.get('memory') is not None:
         cfg.default_hooks.setdefault('memory', dict(type='mmstadapter.MemoryHook'))
     return cfg, [*notes, *filter(None, [idle_names(names)]), *other_values(names)]
@@ -65,6 +67,9 @@ def check_built(model: nn.Module, cfg: Config, notes: list[str]) -> None:
     wrong = list(unfitting_parts(model))
     if wrong:
         _refuse(cfg, wrong)
+    own = getattr(model, 'module', model)
+    if hasattr(own, 'data_preprocessor'):  # copies from pinned memory need not be waited for
+        own.data_preprocessor._non_blocking = torch.cuda.is_available()
     for note in [*notes, *filter(None, [batch_note(cfg, Names.of(cfg))])]:
         print_log(note, logger='current', level=logging.WARNING)
 
@@ -85,3 +90,11 @@ def _refuse(cfg: Config, wrong: list[str]) -> None:
         f'{cfg.__dict__.get("_filename") or "config"}: {what} that nothing reads or that cannot '
         f'be meant. Correct or remove:\n  {listed}'
     )
+
+
+def pin_clips(cfg: Config) -> None:
+    """Let clips wait where a GPU reads them beside its work, where the config does not say."""
+    for kind in ('train', 'val', 'test'):
+        loader = cfg.get(f'{kind}_dataloader')
+        if isinstance(loader, dict) and torch.cuda.is_available():
+            loader.setdefault('pin_memory', True)

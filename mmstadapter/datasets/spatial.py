@@ -7,11 +7,14 @@ differ by at most 4e-4 after normalisation, all of it PyTorch's rounding (OpenCV
 of double precision), and OpenCV takes a tenth to a quarter of the time (benchmarks/decode_*.md).
 
 Every step takes and gives ``imgs``, a list of (H, W, 3) arrays, 0..255; the steps that resize
-give float32 that may leave that range a little, as released.
+give float32 that may leave that range a little, as released, or with ``pixels='uint8'`` whole
+grey levels, as MMAction2 has them: a quarter of the bytes from the loader to the device, for a
+difference of half a grey level at most within 0..255 (0.0075 after CLIP's normalisation).
 """
 
 import math
 import random
+from collections.abc import Collection
 
 import cv2
 import numpy as np
@@ -19,24 +22,27 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 INTERPOLATIONS = dict(bicubic=cv2.INTER_CUBIC, bilinear=cv2.INTER_LINEAR)
+PIXELS = ('float32', 'uint8')
 
 
 def resize(
-    image: np.ndarray, height: int, width: int, interpolation: str = 'bicubic'
+    image: np.ndarray,
+    height: int,
+    width: int,
+    interpolation: str = 'bicubic',
+    pixels: str = 'float32',
 ) -> np.ndarray:
-    """(H, W, 3) of any type -> (height, width, 3) float32, without antialiasing."""
+    """(H, W, 3) of any type -> (height, width, 3) of type `pixels`, without antialiasing."""
     how = INTERPOLATIONS[interpolation]
-    return cv2.resize(image.astype(np.float32), (width, height), interpolation=how)
+    resized = cv2.resize(image.astype(np.float32), (width, height), interpolation=how)
+    return resized if pixels == 'float32' else np.rint(resized).clip(0, 255).astype(np.uint8)
 
 
-def check_interpolation(name: str, interpolation: str) -> str:
-    """Return the name of a known interpolation, or raise ValueError."""
-    if interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f'{name}: interpolation must be one of {", ".join(INTERPOLATIONS)}, '
-            f'got {interpolation!r}.'
-        )
-    return interpolation
+def check_choice(step: str, name: str, value: str, known: Collection[str]) -> str:
+    """Return a value that is known, or raise ValueError."""
+    if value not in known:
+        raise ValueError(f'{step}: {name} must be one of {", ".join(known)}, got {value!r}.')
+    return value
 
 
 @TRANSFORMS.register_module()
@@ -47,9 +53,15 @@ class ResizeShortSide(BaseTransform):
         size: the length, or (low, high) for round(U(low, high)), halves to even. The released
             Kinetics recipe takes (224, 258) in training and 224 in testing.
         interpolation: ``'bicubic'`` (ST-Adapter) or ``'bilinear'`` (EVL, DiST).
+        pixels: ``'float32'`` or ``'uint8'``, see above.
     """
 
-    def __init__(self, size: int | tuple[int, int], interpolation: str = 'bicubic') -> None:
+    def __init__(
+        self,
+        size: int | tuple[int, int],
+        interpolation: str = 'bicubic',
+        pixels: str = 'float32',
+    ) -> None:
         low, high = (size, size) if isinstance(size, int) else size
         if not 1 <= low <= high:
             raise ValueError(
@@ -57,7 +69,10 @@ class ResizeShortSide(BaseTransform):
                 f'got {size}.'
             )
         self.size = size
-        self.interpolation = check_interpolation('ResizeShortSide', interpolation)
+        self.interpolation = check_choice(
+            'ResizeShortSide', 'interpolation', interpolation, INTERPOLATIONS
+        )
+        self.pixels = check_choice('ResizeShortSide', 'pixels', pixels, PIXELS)
 
     def transform(self, results: dict) -> dict:
         """Resize all frames alike."""
@@ -70,7 +85,8 @@ class ResizeShortSide(BaseTransform):
             rest = math.floor(long / short * size)
         height, width = (rest, size) if width < height else (size, rest)
         results['imgs'] = [
-            resize(image, height, width, self.interpolation) for image in results['imgs']
+            resize(image, height, width, self.interpolation, self.pixels)
+            for image in results['imgs']
         ]
         results['img_shape'] = (height, width)
         return results
@@ -143,12 +159,17 @@ class RandomResizedSquare(RandomPart):
     The part's share of the area is uniform, its width to height log-uniform; after 10 tries
     that do not fit, the largest centred part with a permitted shape. Random numbers come from
     Python's global generator, as in the released code. Arguments as for :class:`RandomPart`,
-    and ``interpolation``, ``'bicubic'`` (ST-Adapter) or ``'bilinear'`` (EVL, DiST).
+    ``interpolation``, ``'bicubic'`` (ST-Adapter) or ``'bilinear'`` (EVL, DiST), and ``pixels``,
+    ``'float32'`` or ``'uint8'``, see above.
     """
 
-    def __init__(self, *args, interpolation: str = 'bicubic', **kwargs) -> None:
+    def __init__(
+        self, *args, interpolation: str = 'bicubic', pixels: str = 'float32', **kwargs
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.interpolation = check_interpolation('RandomResizedSquare', interpolation)
+        name = type(self).__name__
+        self.interpolation = check_choice(name, 'interpolation', interpolation, INTERPOLATIONS)
+        self.pixels = check_choice(name, 'pixels', pixels, PIXELS)
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """A random (top, left, height, width) within a frame."""
@@ -167,7 +188,7 @@ class RandomResizedSquare(RandomPart):
         """Crop and resize all frames alike."""
         images = crop(results['imgs'], *self.box(*results['imgs'][0].shape[:2]))
         results['imgs'] = [
-            resize(image, self.size, self.size, self.interpolation) for image in images
+            resize(image, self.size, self.size, self.interpolation, self.pixels) for image in images
         ]
         results['img_shape'] = (self.size, self.size)
         return results

@@ -237,3 +237,26 @@ class TestBaseClasses:
         cfg.merge_from_dict(dict(base_classes='half'))
         with pytest.raises(ConfigError, match='base_classes: nothing reads this field'):
             prepare(cfg)
+
+
+class TestPixels:
+    def test_one_field_sends_whole_grey_levels_from_all_loaders(self, read):
+        cfg = read(base('stadapter_vit-b_k400') + "pixels = 'uint8'\n")
+        assert of(cfg, 'pixels') == ['uint8'] * 3
+        assert of(prepare(cfg)[0], 'pixels') == ['uint8'] * 3
+
+    def test_it_can_be_taken_back(self, read):
+        cfg = read(base('stadapter_vit-b_k400') + "pixels = 'uint8'\n")
+        cfg.merge_from_dict(dict(pixels='float32'))
+        assert of(cfg, 'pixels') == ['float32'] * 3
+
+    def test_a_step_that_says_another_keeps_it(self, read):
+        dataset = "dict(steps=dict(ResizeShortSide=dict(pixels='float32')))"
+        lines = f"pixels = 'uint8'\ntest_dataloader = dict(dataset={dataset})\n"
+        cfg = read(base('stadapter_vit-b_k400') + lines)
+        assert of(cfg, 'pixels') == ['uint8', 'uint8', 'float32']
+
+    def test_the_config_in_the_work_dir_says_it(self, read, tmp_path):
+        cfg = read(base('stadapter_vit-b_k400') + "pixels = 'uint8'\n")
+        cfg.dump(tmp_path / 'dumped.py')
+        assert of(Config.fromfile(tmp_path / 'dumped.py'), 'pixels') == ['uint8'] * 3

@@ -54,6 +54,21 @@ class TestResizing:
         torch.testing.assert_close(normalised(square), expected, rtol=0, atol=5e-6)
 
     @pytest.mark.parametrize('step', [ResizeShortSide, RandomResizedSquare])
+    def test_whole_grey_levels_are_the_exact_ones_rounded(self, step):
+        results = []
+        for pixels in ('float32', 'uint8'):
+            random.seed(0)
+            results.append(step(16, pixels=pixels).transform(dict(imgs=frames(37, 53)))['imgs'])
+        exact, whole = map(np.stack, results)
+        assert whole.dtype == np.uint8 and exact.min() < 0  # bicubic weights leave 0..255
+        assert np.abs(exact.clip(0, 255) - whole).max() <= 0.5
+
+    @pytest.mark.parametrize('step', [ResizeShortSide, RandomResizedSquare])
+    def test_an_unknown_type_of_pixels_is_named(self, step):
+        with pytest.raises(ValueError, match="pixels must be one of float32, uint8, got 'half'"):
+            step(16, pixels='half')
+
+    @pytest.mark.parametrize('step', [ResizeShortSide, RandomResizedSquare])
     def test_an_unknown_interpolation_is_named(self, step):
         with pytest.raises(ValueError, match="interpolation must be one of .*, got 'nearest'"):
             step(16, interpolation='nearest')
