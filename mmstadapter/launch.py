@@ -1,8 +1,11 @@
 """What the commands share: reading a config, building a runner, loading a trained model."""
 
 import argparse
+import ast
 import gc
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmaction.registry import RUNNERS
@@ -17,6 +20,8 @@ from . import host, shipped
 from .apis.building import build_model
 from .config_fields import choose_split
 from .datasets.repeated import check_collate
+
+SPACED = re.compile(r'[^\s,]\s+[^\s,]')  # a space that does not follow a comma alone
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -52,13 +57,34 @@ def read_config(args: argparse.Namespace) -> Config:
 
 
 def parse_options(options: list[str]) -> dict:
-    """['model.backbone.bottleneck_dims=96', 'a=[1,2]'] -> a dict for Config.merge_from_dict."""
+    """['model.backbone.bottleneck_dims=96', 'a=[1,2]'] -> a dict for Config.merge_from_dict.
+
+    A text may have spaces, ``prompt=a photo of {}``; MMEngine alone would take them out.
+    """
     parser = argparse.ArgumentParser(prog='--cfg-options')
     parser.add_argument('options', nargs='*', action=DictAction, default={})
     wrong = [option for option in options if '=' not in option]
     if wrong:
         raise SystemExit(f'--cfg-options takes KEY=VALUE, got {" ".join(wrong)!r}.')
-    return parser.parse_args(options).options if options else {}
+    texts = [option for option in options if SPACED.search(option.partition('=')[2])]
+    rest = [option for option in options if option not in texts]
+    found = parser.parse_args(rest).options if rest else {}
+    return found | dict(map(_with_spaces, texts))
+
+
+def _with_spaces(option: str) -> tuple[str, Any]:
+    """(key, value) of KEY=VALUE: a Python literal, or else a text as it stands."""
+    key, _, value = option.partition('=')
+    try:
+        return key, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        if value[0] not in '[({' and ',' not in value:
+            return key, value
+    raise SystemExit(
+        f'--cfg-options {option}: a list or a text with commas and spaces must be written as in '
+        """Python, with each text in quotes: "KEY='a photo of a {}, indoors'", """
+        """"KEY=['a photo of {}', '{} from above']".""",
+    )
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -72,6 +98,17 @@ def init_weights(runner: Runner) -> None:
     """Let a runner's model read its pretrained files, which a runner does for training alone."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     model.init_weights()
+
+
+def require_untrained(model: nn.Module) -> None:
+    """End with a message where a model has something to train, so that it needs a checkpoint."""
+    tuned = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if tuned:
+        raise SystemExit(
+            f'mmstadapter test: this recipe trains {len(tuned)} tensors, such as {tuned[0]}, so '
+            'a CHECKPOINT is needed, the file that its training wrote. Give it, or `none` to test '
+            'the model as it starts.'
+        )
 
 
 def load_model(cfg: Config, checkpoint: str, device: str | None = None) -> nn.Module:

@@ -97,7 +97,7 @@ def _best(config: Config, content: dict, checkpoint: Path, names: list[str]) -> 
     return max(names, key=lambda name: there[name])  # of equal ones the first, as `ProbesMetric`
 
 
-def _metrics(evaluator: Any) -> list[Mapping]:
+def _metrics(evaluator: Any) -> list[dict]:
     """The settings of `ProbesMetric` among those of an evaluator."""
     given = evaluator if isinstance(evaluator, list | tuple) else [evaluator or {}]
     return [m for m in given if 'type' in m and METRICS.get(m['type']) is ProbesMetric]

@@ -1,10 +1,11 @@
 """Test a checkpoint.
 
-    mmstadapter test CONFIG CHECKPOINT [--dump FILE.pkl] [--work-dir DIR] ...
+    mmstadapter test CONFIG [CHECKPOINT] [--dump FILE.pkl] [--work-dir DIR] ...
 
 CONFIG is a path, or the name of a config that comes with the package. CHECKPOINT may hold
 tuned weights only; `none` tests the model as it starts, with the pretrained files alone
-(zero-shot retrieval). The options are those of MMAction2's test.py; `dist_test.sh` starts
+(zero-shot recognition and retrieval), which is what a recipe that trains nothing does without a
+CHECKPOINT. The options are those of MMAction2's test.py; `dist_test.sh` starts
 several processes.
 """
 
@@ -23,7 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = parser_of('test', __doc__)
     add = parser.add_argument
     add('config', type=config_path, help='a config, or the name of a shipped one')
-    add('checkpoint', help='checkpoint file, or none: pretrained files alone')
+    add('checkpoint', nargs='?', help='checkpoint file, or none: pretrained files alone')
     add('--work-dir', help='folder for logs and metrics [work_dirs/<config>]')
     add('--dump', metavar='FILE.pkl', help='write the predictions to this file')
     add('--show-dir', help='folder for drawn predictions')
@@ -42,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def apply_args(cfg: 'Config', args: argparse.Namespace) -> None:
     """Write the options of the command line into the config."""
-    cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    cfg.load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
     cfg.resume = False
     if args.dump is not None:
         evaluators = cfg.test_evaluator
@@ -63,7 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     cfg = launch.read_config(args)
     apply_args(cfg, args)
     runner = launch.build_runner(cfg)
-    if args.checkpoint == 'none':
+    if args.checkpoint is None:
+        launch.require_untrained(runner.model)
+    if args.checkpoint in (None, 'none'):
         launch.init_weights(runner)
     runner.test()
     del runner

@@ -1,13 +1,19 @@
 """What the command line writes into a config, and how processes find each other on CPUs."""
 
 import argparse
+import json
 from importlib import import_module
 
 import pytest
 import torch
+from mmaction.registry import MODELS
 from mmengine.config import Config
+from safetensors.torch import save_file
 
-from mmstadapter import host, launch
+from mmstadapter import host, launch, shipped
+from mmstadapter_cli import main
+
+from ..datasets.conftest import write_video
 
 
 def arguments(command: str, *words: str) -> tuple[Config, argparse.Namespace]:
@@ -150,3 +156,77 @@ def test_an_option_for_a_place_that_a_list_lacks_is_named(tmp_path):
     )
     with pytest.raises(SystemExit, match='--cfg-options custom_hooks.0.type=NoHook: Index 0'):
         launch.read_config(args)
+
+
+class TestTextsWithSpaces:
+    @pytest.mark.parametrize(
+        ('option', 'value'),
+        [
+            ('p=a photo of {}', 'a photo of {}'),
+            ("p='a photo of a {}, indoors'", 'a photo of a {}, indoors'),
+            ("p=['a photo of {}', '{} from above']", ['a photo of {}', '{} from above']),
+            ('p=["a video of a person doing {}."]', ['a video of a person doing {}.']),
+            ('p=a (very good) photo', 'a (very good) photo'),
+            ('p=[1, 2]', [1, 2]),
+            ('p=a, b', ['a', 'b']),
+            ('p=[a, b]', ['a', 'b']),
+            ('p=3', 3),
+            ('p=x=y z', 'x=y z'),
+        ],
+    )
+    def test_keep_them_and_other_values_are_as_ever(self, option, value):
+        assert launch.parse_options([option, 'q=[1,2]']) == dict(p=value, q=[1, 2])
+
+    @pytest.mark.parametrize('option', ['p=[a photo, a video]', 'p=a photo, indoors'])
+    def test_unclear_ones_are_refused_with_how_to_say_it(self, option):
+        with pytest.raises(SystemExit, match='each text in quotes'):
+            launch.parse_options([option])
+
+
+class TestWithoutACheckpoint:
+    """A test of the model as it starts, its pretrained files alone."""
+
+    @pytest.fixture
+    def zero_shot(self, tmp_path, monkeypatch) -> str:
+        """The zero-shot recipe on a random file of the tiny CLIP and three videos."""
+        # Formatting configs for logs takes longer than the test here.
+        monkeypatch.setattr(Config, 'pretty_text', property(lambda self: repr(self.to_dict())))
+        cfg = Config.fromfile(shipped.config('zeroshot_vit-tiny_demo-digit.py'))
+        names = [write_video(tmp_path / f'{i}.mp4', 24 + i, (32, 32)).name for i in range(3)]
+        (tmp_path / 'list.txt').write_text(''.join(f'{n} {i}\n' for i, n in enumerate(names)))
+        head = cfg.model.cls_head
+        head.labels = ['zero', 'one', 'two']
+        head.num_classes, head.topk = 3, (1,)
+        trunk, text = cfg.model.backbone.trunk, head.text_tower
+        tensors = {
+            f'visual.{n}': t
+            for n, t in MODELS.build(trunk | dict(checkpoint=None)).state_dict().items()
+        }
+        tensors |= MODELS.build(text | dict(checkpoint=None)).state_dict()
+        tensors['logit_scale'] = torch.tensor(4.0)
+        save_file(tensors, tmp_path / 'clip.safetensors')
+        trunk.checkpoint = text.checkpoint = str(tmp_path / 'clip.safetensors')
+        for kind in ('train', 'val', 'test'):
+            loader = cfg[f'{kind}_dataloader']
+            loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+            loader.dataset.update(ann_file='list.txt', data_root=str(tmp_path), num_classes=3)
+            loader.dataset.data_prefix = dict(video='.')
+        cfg.test_evaluator = dict(
+            type='AccMetric', metric_options=dict(top_k_accuracy=dict(topk=(1,)))
+        )
+        path = tmp_path / 'zero.py'
+        path.write_text('\n'.join(f'{name} = {value!r}' for name, value in cfg.to_dict().items()))
+        return str(path)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize('checkpoint', [[], ['none']])
+    def test_a_recipe_that_trains_nothing_is_tested_as_it_is(self, checkpoint, zero_shot, tmp_path):
+        main(['test', zero_shot, *checkpoint, '--work-dir', str(tmp_path / 'work')])
+        (file,) = (tmp_path / 'work').glob('*/*.json')
+        assert 'acc/top1' in json.loads(file.read_text())
+
+    def test_one_that_trains_something_asks_for_its_checkpoint(self):
+        model = torch.nn.Linear(2, 2)
+        with pytest.raises(SystemExit, match='trains 2 tensors, such as weight, so a CHECKPOINT'):
+            launch.require_untrained(model)
+        launch.require_untrained(model.requires_grad_(False))
