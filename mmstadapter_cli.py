@@ -20,6 +20,7 @@ COMMANDS = {
     'fit': 'Train on a folder of class folders of videos, from nothing to an adapter file.',
     'predict': 'Predict videos with an adapter file.',
     'check': 'Decode every video once, so that later runs refuse one that changed.',
+    'cache': 'Decode the videos of a config once, so that later epochs decode none.',
     'index': 'Index a folder of videos for search.',
     'search': 'Search indexed videos for what a sentence says, or for the like of an example.',
     'export-index': "Write an index's vectors as arrays or a table, for a vector database.",

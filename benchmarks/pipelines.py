@@ -27,14 +27,15 @@ from mmengine.registry import init_default_scope
 
 import mmstadapter  # noqa: F401  (registers the steps)
 from mmstadapter import shipped
+from mmstadapter.datasets.clip_cache import Storing, store
 
 KEY_FRAMES = (250, 12)
 # Name, config, loader, whether pixels are whole grey levels.
 SHIPPED = (
     ('ST-Adapter K400, training', 'stadapter_vit-b_k400', 'train', False),
-    ("the same, `pixels = 'uint8'`", 'stadapter_vit-b_k400', 'train', True),
+    ("ST-Adapter K400, training, `pixels = 'uint8'`", 'stadapter_vit-b_k400', 'train', True),
     ('ST-Adapter K400, test, 3 views', 'stadapter_vit-b_k400', 'test', False),
-    ("the same, `pixels = 'uint8'`, test", 'stadapter_vit-b_k400', 'test', True),
+    ("ST-Adapter K400, test, 3 views, `pixels = 'uint8'`", 'stadapter_vit-b_k400', 'test', True),
     ('ST-Adapter SSv2, training, RandAugment', 'stadapter_vit-b_ssv2', 'train', False),
     ('Side4Video K400, training', 'side4video_vit-b_k400', 'train', False),
     ('Side4Video SSv2, training, RandAugment', 'side4video_vit-b_ssv2', 'train', False),
@@ -65,10 +66,14 @@ MMACTION2: dict[str, list[dict]] = {
 }
 
 
-def pipeline(config: str, loader: str, whole: bool) -> Compose:
+CACHES = {'every bit': Storing(), 'JPEG 95': Storing(jpeg=95)}
+
+
+def pipeline(config: str, loader: str, whole: bool, cache: Path | None = None) -> Compose:
     """The steps of a shipped config."""
     cfg = Config.fromfile(shipped.find_config(config))
     cfg.merge_from_dict(dict(pixels='uint8') if whole else {})
+    cfg.merge_from_dict(dict(cache=str(cache)) if cache else {})
     return Compose(cfg[f'{loader}_dataloader'].dataset.pipeline)
 
 
@@ -83,6 +88,11 @@ def measured(path: Path) -> list[tuple[str, float, float, float]]:
     """(name, CPU milliseconds a video, its clips, megabytes) by pipeline; decord alone first."""
     made = {name: Compose(steps) for name, steps in MMACTION2.items()}
     made |= {name: pipeline(*how) for name, *how in SHIPPED}
+    first, *how = SHIPPED[1]
+    for name, storing in CACHES.items():
+        folder = path.with_suffix(f'.{name}')
+        size = store(folder, str(path), storing)[0] / 1e6
+        made[f'{first}, from a cache of {name} ({size:.0f} MB)'] = pipeline(*how, folder)
     sample = dict(filename=str(path), label=0, start_index=0, modality='RGB')
     inputs = {name: steps(dict(sample))['inputs'] for name, steps in made.items()}
     functions: dict[str, Callable] = {'decord alone': lambda: alone(path)}

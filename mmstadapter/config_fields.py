@@ -5,7 +5,7 @@
 model with a table of 16 time positions has 16 rows; `base_classes` stands in head, training data
 and metric. A place that has the field's value follows it from then on; one that is given another
 value keeps that. `pixels = 'uint8'` reaches the steps that resize: whole grey levels, a quarter of
-the bytes on the way to the device.
+the bytes on the way to the device; `cache` those that open videos.
 
 Any other setting of a step is said by the step's name beside the pipeline, and is gone from there
 when it has been written into it:
@@ -25,7 +25,8 @@ CHOICES = ('base_classes',)  # a word or a list of numbers
 FIELDS = ('clip_len', 'frame_interval', 'num_clips', 'num_views', 'num_crops', *CHOICES)
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 RUN = (*LOADERS, 'model', 'val_evaluator', 'test_evaluator')
-RESIZING = ('ResizeShortSide', 'RandomResizedSquare')  # steps that take `pixels`
+RESIZING = ('ResizeShortSide', 'RandomResizedSquare')
+WORDS = {'pixels': RESIZING, 'cache': ('VideoInit',)}  # and the steps that take them
 MODEL_NAMES = {'clip_len': 'num_frames', 'num_clips': 'num_segments'}  # what a model calls it
 
 
@@ -78,7 +79,7 @@ def spread_fields(cfg: Any) -> None:
         for path, part in _parts(cfg.get(top), top):
             if isinstance(part.get('steps'), dict) and isinstance(part.get('pipeline'), list):
                 part['pipeline'] = _changed(part['pipeline'], part.pop('steps'), path)
-    _spread_pixels(cfg)
+    _spread_words(cfg)
     for name in FIELDS:
         field = field_of(cfg, name)
         if field is None:
@@ -90,13 +91,14 @@ def spread_fields(cfg: Any) -> None:
             cfg[name] = following(field)  # until somebody sets it anew
 
 
-def _spread_pixels(cfg: Any) -> None:
-    """Give ``pixels`` to the steps that resize and have no type of pixel of their own."""
-    for top in RUN if cfg.get('pixels') else ():
-        for _, part in _parts(cfg.get(top), top):
-            resizes = str(part['type']).rpartition('.')[2] in RESIZING
-            if resizes and isinstance(part.get('pixels', FollowingWord()), FollowingWord):
-                part['pixels'] = FollowingWord(cfg['pixels'])
+def _spread_words(cfg: Any) -> None:
+    """Give `WORDS` to the steps that take them and have none of their own."""
+    for name, steps in WORDS.items():
+        for top in LOADERS if cfg.get(name) else ():
+            for _, part in _parts(cfg.get(top), top):
+                is_one = str(part['type']).rpartition('.')[2] in steps
+                if is_one and isinstance(part.get(name, FollowingWord()), FollowingWord):
+                    part[name] = FollowingWord(cfg[name])
 
 
 def _changed(pipeline: list[dict], changes: dict[str, dict], path: str) -> list[dict]:

@@ -8,8 +8,15 @@ from mmcv.transforms import BaseTransform
 from mmengine.fileio import exists
 
 from .checked import Entry, find
+from .clip_cache import CachedVideo
 from .frame_folder import FrameFolder, check_template
 from .readers import READERS, open_video
+
+
+def with_suffix(filename: str, backend_args: dict | None = None) -> str:
+    """The name of a video file, of which lists may leave .mp4 out, as for DecordInit."""
+    is_whole = Path(filename).suffix or exists(filename, backend_args)
+    return filename if is_whole else f'{filename}.mp4'
 
 
 @TRANSFORMS.register_module()
@@ -34,8 +41,11 @@ class VideoInit(BaseTransform):
         num_threads: decoding threads of one video.
         backend_args: for files that are not local, as for ``mmengine.fileio.get``.
         filename_tmpl: names of the images, as ``'{:05}.jpg'``, for data sets that do not say.
+        cache: a folder that `mmstadapter cache` has filled: frames come from there, not from the
+            videos; not for folders of images.
 
     Raises:
+        ValueError: a video that the cache does not hold as it is now.
         VideoReadError: if the file cannot be decoded, or changed since it was checked.
             ``mmstadapter.VideoDataset`` replaces the sample then.
     """
@@ -46,13 +56,20 @@ class VideoInit(BaseTransform):
         num_threads: int = 1,
         backend_args: dict | None = None,
         filename_tmpl: str | None = None,
+        cache: str | None = None,
     ) -> None:
+        if cache and backend_args:
+            raise ValueError(
+                'VideoInit: a cache is of local videos, and backend_args are for others. Set one '
+                'of the two.'
+            )
         if reader not in READERS:
             raise ValueError(f'VideoInit: reader must be one of {READERS}, got {reader!r}.')
         self.reader = reader
         self.num_threads = num_threads
         self.backend_args = backend_args
         self.filename_tmpl = filename_tmpl
+        self.cache = cache
         if filename_tmpl is not None:
             check_template(filename_tmpl)
 
@@ -66,9 +83,9 @@ class VideoInit(BaseTransform):
         return results
 
     def _file(self, results: dict):
-        filename = str(results['filename'])
-        if not Path(filename).suffix and not exists(filename, self.backend_args):
-            filename += '.mp4'  # as DecordInit has it: lists may leave .mp4 out
+        filename = with_suffix(str(results['filename']), self.backend_args)
+        if self.cache:
+            return CachedVideo(self.cache, filename)
         video = open_video(filename, self.reader, self.num_threads, self.backend_args)
         entry = self._entry(filename, results)  # now that all packets are in the system's cache
         if entry is not None:
