@@ -21,6 +21,7 @@ def feature_metrics(
     bank: RetrievalFeatures | None = None,
     memory: int = 256 * 2**20,
     device: str | torch.device | None = None,
+    sim: Tensor | None = None,
     **options: Any,
 ) -> dict[str, float]:
     """`retrieval_metrics` of features, and of the extras asked for.
@@ -32,13 +33,15 @@ def feature_metrics(
             ``qb_norm_with_query_bank/``. Its lost videos are left out.
         memory, device: of `similarity_matrix`. The matrix itself comes on top (4 bytes a pair),
             and for an extra two in float64.
+        sim: their `similarity_matrix` on the CPU, if it is there already; it is written into.
         options: of `retrieval_metrics`.
 
     Raises:
         ValueError: if the bank holds a video of the test set or does not fit, or an option is
             unknown.
     """
-    sim = similarity_matrix(features.text, features.video, memory, device)
+    if sim is None:
+        sim = similarity_matrix(features.text, features.video, memory, device)
     found = torch.ones(sim.shape[1], dtype=torch.bool)
     if features.lost is not None and features.lost.any():
         found = ~features.lost.bool()

@@ -58,15 +58,64 @@ def similarity_matrix(
         )
     device = torch.device(device or words.tokens.device)
     plan = _plan(words, frames, memory, device)
+    captions = list(words.parts(plan.captions))
+    _fill(out, torch.arange(len(out)), (words, captions), frames, plan, device)
+    return out
+
+
+@torch.no_grad()
+def similarity_rows(
+    text: Mapping[str, Tensor],
+    video: Mapping[str, Tensor],
+    memory: int = 256 * 2**20,
+    device: str | torch.device | None = None,
+    share: tuple[int, int] = (0, 1),
+) -> tuple[Tensor, Tensor]:
+    """The rows of `similarity_matrix` that are one process's of several, with the same bits.
+
+    Captions are dealt in the parts that one process takes them in: products of other shapes may
+    round otherwise.
+
+    Args:
+        text, video, memory, device: see `similarity_matrix`.
+        share: which process of how many.
+
+    Returns:
+        Numbers of a captions (a,), and their similarities (a, B) float32, on the CPU.
+    """
+    words, frames = pack(text, 'caption'), pack(video, 'video')
+    device = torch.device(device or words.tokens.device)
+    plan = _plan(words, frames, memory, device)
+    captions = list(words.parts(plan.captions))[share[0] :: share[1]]
+    chosen = [items.cpu() for items, *_ in captions]
+    mine = torch.cat(chosen).unique() if chosen else torch.empty(0, dtype=torch.long)
+    out = torch.empty(len(mine), len(frames.tokens))
+    places = torch.zeros(len(words.tokens), dtype=torch.long)
+    places[mine] = torch.arange(len(mine))
+    _fill(out, places, (words, captions), frames, plan, device)
+    return mine, out
+
+
+def _fill(
+    out: Tensor,
+    places: Tensor,
+    captions: tuple[Packed, list[tuple[Tensor, int, bool]]],
+    frames: Packed,
+    plan: 'Plan',
+    device: torch.device,
+) -> None:
+    """Compute the rows of some parts of the captions; caption i is row ``places[i]``."""
+    words, parts = captions
+    places = places.to(out.device)
     with torch.autocast(device.type, enabled=False):
         for chunk in frames.chunks(plan.videos, plan.videos_kept):
             tiles = [frames.tile(part, device, items_last=True) for part in chunk]
-            for part in words.parts(plan.captions):
+            for part in parts:
                 tile = words.tile(part, device)
+                rows = places[tile.items.to(out.device)]
                 for other in tiles:
                     block = _interact(tile, other).to(out.device)
-                    out[tile.items[:, None].to(out.device), other.items.to(out.device)] = block
-    return out
+                    out[rows[:, None], other.items.to(out.device)] = block
 
 
 def _interact(text: Tile, video: Tile) -> Tensor:

@@ -2,12 +2,12 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from mmaction.registry import METRICS
-from mmengine.dist import broadcast_object_list, collect_results, is_main_process
+from mmengine.dist import collect_results, is_main_process
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
@@ -15,9 +15,9 @@ from .feature_metrics import feature_metrics
 from .features import RetrievalFeatures, some
 from .ranking import GALLERIES, TIES
 from .recall import CUTOFFS
+from .spreading import ERRORS, spread_matrices, told_by_first
 
 COUNTS = ('/queries', '/tied')  # ends of names of what is counted, not averaged
-ERRORS = (OSError, RuntimeError, ValueError)  # a full disk, a full GPU, something to refuse
 
 
 @METRICS.register_module()
@@ -27,7 +27,8 @@ class TextVideoMetric(BaseMetric):
     Takes what a `Retriever` predicts: a data sample a video, with ``video_id``, ``captions``
     (all of the video), ``video_features`` (one row) and ``text_features`` (a row a caption);
     one with ``lost=True``, whose video could not be decoded, counts as never found.
-    Over several processes each video counts once, by its id, however the sampler pads.
+    Over several processes each video counts once, by its id, however the sampler pads, and each
+    process compares its share of the captions with all videos, with the figures of one process.
 
     Args:
         ties: ``'expected'``, ``'optimistic'`` or ``'pessimistic'``, see `Ranks`.
@@ -38,7 +39,7 @@ class TextVideoMetric(BaseMetric):
         bootstrap: replicates for 95 % intervals; 0 for none.
         dsl: also report dual softmax, under ``dsl_with_all_queries/``.
         memory: bound in bytes on the blocks of the similarity matrix.
-        device: where it is computed; the first GPU if there is one, else the CPU.
+        device: where it is computed; each process's GPU if there is one, else the CPU.
         galleries: a regular expression; videos in whose ids it finds the same (in its brackets,
             or in all) are ranked among themselves, and figures are means over these galleries,
             counts of queries sums. Without it all videos are one. Not with ``bootstrap``.
@@ -118,35 +119,49 @@ class TextVideoMetric(BaseMetric):
             self.results, sys.maxsize, self.collect_device, **self._collect_dir()
         )
         self.results.clear()
-        outcome: list[Any] = [None]
-        if is_main_process():
-            try:
-                metrics = self.compute_metrics(each_once(results, size))
-                prefix = f'{self.prefix}/' if self.prefix else ''
-                outcome = [{prefix + key: value for key, value in metrics.items()}]
-            except ERRORS as error:  # on one process alone the others would wait for ever
-                outcome = [error]
-        broadcast_object_list(outcome)
-        if isinstance(outcome[0], ERRORS):
-            raise outcome[0]
-        return outcome[0]
+        parts = told_by_first(self._on_first(lambda: self.parts(each_once(results, size))))
+        matrices = spread_matrices(
+            parts, self.memory, self.device, self.collect_device, self.collect_dir
+        )
+        metrics = told_by_first(self._on_first(lambda: self.figures(parts, matrices)))
+        prefix = f'{self.prefix}/' if self.prefix else ''
+        return {prefix + key: value for key, value in metrics.items()}
+
+    def _on_first(self, work: Callable[[], Any]) -> Any:
+        """What rank 0 makes, or its error: on one process alone the others would wait for ever."""
+        if not is_main_process():
+            return None
+        try:
+            return work()
+        except ERRORS as error:
+            return error
 
     def _collect_dir(self) -> dict:
         return dict(tmpdir=self.collect_dir) if self.collect_device == 'cpu' else {}
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Metrics of videos that are all different, as `process` keeps them."""
+        """Metrics of videos that are all different, as `process` keeps them; by one process."""
+        parts = self.parts(results)
+        return self.figures(parts, [None] * len(parts))
+
+    def parts(self, results: list) -> list[RetrievalFeatures]:
+        """The features of each gallery; written to a file if one is asked for."""
         if self.save:
             join(results).save(self.save)
         parts: dict[object, list] = {}
         for result in results:
             found = self.galleries.search(result[0])
             parts.setdefault(found and (found.groups() or found[0]), []).append(result)
+        return [join(part) for part in parts.values()]
+
+    def figures(
+        self, parts: Sequence[RetrievalFeatures], matrices: Sequence[Tensor | None]
+    ) -> dict[str, float]:
+        """Metrics of all galleries, of their similarities where those are there."""
+        options = dict(dsl=self.dsl, memory=self.memory, device=self.device, **self.options)
         figures = [
-            feature_metrics(
-                join(part), dsl=self.dsl, memory=self.memory, device=self.device, **self.options
-            )
-            for part in parts.values()
+            feature_metrics(part, sim=matrix, **options)
+            for part, matrix in zip(parts, matrices, strict=True)
         ]
         return {key: _together(key, [f[key] for f in figures]) for key in figures[0]}
 

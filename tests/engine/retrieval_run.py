@@ -3,7 +3,8 @@
 Seven videos with one to three captions; the model's features are numbers drawn from a seed.
 Writes the metrics of each process to ``OUT/metrics<rank>.json``, the features to ``OUT``; then
 the error of each process when two videos share an id, to ``OUT/error<rank>.txt``, and when the
-features cannot be written, to ``OUT/unwritable<rank>.txt``.
+features cannot be written, to ``OUT/unwritable<rank>.txt``, and when rank 1 has no such device,
+to ``OUT/device<rank>.txt``.
 """
 
 import json
@@ -21,6 +22,7 @@ from torch.utils.data import Dataset
 import mmstadapter
 from mmstadapter.launch import build_runner, leave_processes
 
+MEMORY = 1500  # bytes: many small products
 VIDEOS, WORDS, FRAMES, DIMS = 7, 4, 3, 8
 
 
@@ -68,7 +70,11 @@ class ToyRetriever(BaseModel):
 def test(out: Path) -> dict:
     """Metrics of the toy, on the processes torchrun started."""
     metric = dict(
-        type='mmstadapter.TextVideoMetric', bootstrap=50, dsl=True, save=str(out / 'features')
+        type='mmstadapter.TextVideoMetric',
+        bootstrap=50,
+        dsl=True,
+        save=str(out / 'features'),
+        memory=MEMORY,
     )
     config = dict(
         default_scope='mmaction',
@@ -103,8 +109,8 @@ def error_of(rank: int, **options) -> str:
     ]
     metric.process(None, samples)
     try:
-        metric.evaluate(3 if options else 4)
-    except (OSError, ValueError) as error:
+        metric.evaluate(int(os.environ['WORLD_SIZE']) + 1 if options else 99)
+    except (OSError, RuntimeError, ValueError) as error:
         return f'{type(error).__name__}: {error}'
     return 'no error'
 
@@ -115,4 +121,6 @@ if __name__ == '__main__':
     (out / f'error{rank}.txt').write_text(error_of(rank))
     unwritable = str(out / 'metrics0.json' / 'features')  # a file is no folder
     (out / f'unwritable{rank}.txt').write_text(error_of(rank, save=unwritable))
+    device = 'nowhere' if rank == 1 else 'cpu'
+    (out / f'device{rank}.txt').write_text(error_of(rank, device=device))
     leave_processes()

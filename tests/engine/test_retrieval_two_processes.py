@@ -1,4 +1,4 @@
-"""Retrieval metrics over two processes are those of one; errors reach both."""
+"""Retrieval metrics over several processes are those of one; errors reach all."""
 
 import importlib.util
 import json
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.processes
 SCRIPT = Path(__file__).with_name('retrieval_run.py')
 
 
-@pytest.fixture(scope='module')
-def tested(python, tmp_path_factory) -> Path:
-    """Where two processes left what they found."""
+@pytest.fixture(scope='module', params=[2, 4])
+def tested(python, tmp_path_factory, request) -> Path:
+    """Where two or four processes left what they found."""
     out = tmp_path_factory.mktemp('retrieval')
-    done = python(SCRIPT, out, processes=2, cwd=out)
+    done = python(SCRIPT, out, processes=request.param, cwd=out)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -42,25 +42,38 @@ def test_each_video_counts_once_although_the_sampler_repeats_one(tested, toy):
     assert torch.equal(features.video['tokens'], expected)
 
 
-def test_both_processes_get_the_metrics_of_one(tested):
-    two = [json.loads((tested / f'metrics{rank}.json').read_text()) for rank in range(2)]
+def told(tested: Path, name: str) -> list[str]:
+    """What each process wrote."""
+    files = [path.read_text() for path in sorted(tested.glob(name))]
+    assert len(files) in (2, 4)
+    return files
+
+
+def test_all_processes_get_the_metrics_of_one_to_the_last_bit(tested, toy):
+    several = [json.loads(text) for text in told(tested, 'metrics?.json')]
     features = RetrievalFeatures.load(tested / 'features')
-    one = feature_metrics(features, dsl=True, bootstrap=50)
+    one = feature_metrics(features, dsl=True, bootstrap=50, memory=toy.MEMORY)
     expected = {f'retrieval/{k}': v for k, v in one.items()} | dict(bad_videos=0)
-    assert two[0] == two[1] == pytest.approx(expected)
+    assert all(each == expected for each in several)
     assert one['v2t/queries'] == 7 and one['t2v/queries'] == 13
 
 
-def test_an_id_that_two_videos_share_stops_both_processes(tested):
-    for rank in range(2):
-        message = (tested / f'error{rank}.txt').read_text()
+def test_an_id_that_two_videos_share_stops_all_processes(tested):
+    for message in (messages := told(tested, 'error?.txt')):
+        size = len(messages)
         assert message.startswith(
-            'ValueError: TextVideoMetric: 3 different video ids for a data set of 4'
+            f'ValueError: TextVideoMetric: {size + 1} different video ids for a data set of 99'
         )
         assert "More than once: 'same'" in message
 
 
-def test_a_file_that_cannot_be_written_stops_both_processes(tested):
-    messages = [(tested / f'unwritable{rank}.txt').read_text() for rank in range(2)]
-    assert messages[0] == messages[1]
+def test_a_file_that_cannot_be_written_stops_all_processes(tested):
+    messages = told(tested, 'unwritable?.txt')
+    assert len(set(messages)) == 1
     assert messages[0].startswith(('FileExistsError', 'NotADirectoryError'))
+
+
+def test_a_device_that_one_process_lacks_stops_all_processes(tested):
+    messages = told(tested, 'device?.txt')
+    assert len(set(messages)) == 1
+    assert messages[0].startswith('RuntimeError: retrieval: rank 1: ')

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmstadapter import score, similarity_matrix
+from mmstadapter.evaluation.similarity import similarity_rows
 
 
 def vectors(items: int, dims: int = 16, seed: int = 0) -> dict:
@@ -47,6 +48,19 @@ def test_it_equals_the_score_of_all_pairs_at_once(name, memory):
     text, video = SIDES[name]
     found = similarity_matrix(text, video, memory)
     torch.testing.assert_close(found, score(text, video), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('processes', [2, 3, 7])
+@pytest.mark.parametrize('memory', [40_000, 256 * 2**20])
+def test_shares_of_several_processes_have_the_bits_of_one(processes, memory):
+    text, video = tokens(90, 9, seed=1, mask=True), tokens(40, 5, seed=2)
+    whole = similarity_matrix(text, video, memory)
+    seen = torch.zeros(90)
+    for rank in range(processes):
+        items, rows = similarity_rows(text, video, memory, share=(rank, processes))
+        assert torch.equal(rows, whole[items])
+        seen[items] += 1
+    assert seen.eq(1).all()
 
 
 def test_padding_of_zeros_wins_where_all_cosines_are_negative():
