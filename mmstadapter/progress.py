@@ -21,6 +21,7 @@ class Progress:
         count: how many of them there are, None if that is not known yet.
         weight: of all together, if they take unequal times: the sum of what :meth:`done` is told.
         say: takes the lines for the user; standard error if None.
+        hidden: draw no bar, for all but one of several processes.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Progress:
         count: int | None,
         weight: int | None = None,
         say: Callable[[str], None] | None = None,
+        hidden: bool = False,
     ) -> None:
         self.what, self.count, self.weight = what, count, weight
         self.number = self.finished = 0
@@ -42,7 +44,7 @@ class Progress:
             rich.TextColumn('{task.fields[name]}', markup=False, table_column=name),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=hidden or not console.is_terminal,
         )
         self.task = self.bar.add_task('', total=None, name='')
 

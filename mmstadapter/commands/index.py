@@ -2,6 +2,10 @@
 
     mmstadapter index VIDEO_DIR [--index work_dirs/index] [--config CONFIG --checkpoint FILE]
 
+On several GPUs or machines each process reads a share of the videos, and one writes:
+
+    torchrun --nproc_per_node 4 -m mmstadapter index VIDEO_DIR
+
 Called again it reads only what is new or changed, and goes on where it was stopped. Videos
 that cannot be decoded are listed; the exit status is 1 if none could be.
 """
@@ -29,6 +33,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--batch-size', type=int, default=8, help='segments the model takes at a time [8]')
     add('--num-threads', type=int, default=2, help='videos decoded at the same time [2]')
     add('--device', help='cpu, cuda:1 ... [the first GPU, else the CPU]')
+    add('--silence', type=float, default=60, help='seconds after which a process of several that '
+        'says nothing ends the run [60]')  # fmt: skip
     add('--retry', action='store_true', help='try videos again that could not be decoded')
     add('--moved', action='store_true', help='the videos of the index lie in this folder now')
     add('--json', metavar='OUT', help='write what was done to this file; - prints it')
@@ -39,6 +45,7 @@ def run(args: argparse.Namespace) -> dict:
     """Index as the command line says."""
     from mmstadapter import SearchModel, index_videos
     from mmstadapter.launch import parse_options
+    from mmstadapter.search.joining import local_device
     from mmstadapter.search.manifest import Manifest
     from mmstadapter.search.storage import MANIFEST
 
@@ -47,10 +54,11 @@ def run(args: argparse.Namespace) -> dict:
         raise NotADirectoryError(f'index: no folder {args.videos}. Give a folder of videos.')
     index = Path(args.index)
     there = Manifest.read(index) if (index / MANIFEST).is_file() else None
+    device = local_device(args.device)
     if there is not None and args.config is None:
-        model = SearchModel.of_index(there.model, args.checkpoint, args.device, options)
+        model = SearchModel.of_index(there.model, args.checkpoint, device, options)
     else:
-        model = SearchModel(args.config or CONFIG, args.checkpoint, args.device, options)
+        model = SearchModel(args.config or CONFIG, args.checkpoint, device, options)
     print(f'model: {model.name}, {model.checkpoint or "pretrained weights alone"}, {model.device}')
     usual = SECONDS if there is None else there.seconds
     seconds = usual if args.seconds is None else args.seconds
@@ -82,9 +90,12 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         from mmstadapter import logs
+        from mmstadapter.search.joining import joined
 
-        with logs.on_stderr():
+        with logs.on_stderr(), joined(args.silence) as speaks:
             report = run(args)
+        if not speaks:
+            return
         text = json.dumps(report, indent=1)
         if args.json not in (None, '-'):
             Path(args.json).parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,10 @@ from torch.distributed import Store
 
 KEY = 'mmstadapter/heartbeat'
 LEFT = 'left'  # what a process that is done says last
+GO_ON = (
+    'go on with --resume. Longer silence is borne with after '
+    '--cfg-options default_hooks.heartbeat.limit=SECONDS.'
+)
 KEEPER = 'the process that keeps the store, rank 0 unless a launcher does'
 
 
@@ -35,13 +39,21 @@ class Heartbeat(threading.Thread):
         size: number of processes.
         limit: seconds of silence that are borne with.
         end: called once with a message that names who is silent.
+        go_on: end of that message, what to do then.
     """
 
     def __init__(
-        self, store: Store, rank: int, size: int, limit: float, end: Callable[[str], None]
+        self,
+        store: Store,
+        rank: int,
+        size: int,
+        limit: float,
+        end: Callable[[str], None],
+        go_on: str = GO_ON,
     ) -> None:
         super().__init__(name='mmstadapter-heartbeat', daemon=True)
         self.store, self.rank, self.size, self.limit, self.end = store, rank, size, limit, end
+        self.go_on = go_on
         self.me = f'{socket.gethostname()}, process {os.getpid()}'
         self.beats = 0
         self.over = threading.Event()
@@ -93,8 +105,7 @@ class Heartbeat(threading.Thread):
         return (
             f'Rank {self.rank} of {self.size} ends: no sign of {silent} for {self.limit:g} s. It '
             'was stopped, hangs, or its machine is gone, and all others would wait for it. See '
-            'to it, then go on with --resume. Longer silence is borne with after '
-            '--cfg-options default_hooks.heartbeat.limit=SECONDS.'
+            f'to it, then {self.go_on}'
         )
 
     def leave(self) -> None:
@@ -117,6 +128,17 @@ def leave_with(message: str) -> None:
     """End this process from a thread, whatever its main thread waits for."""
     print(message, file=sys.stderr, flush=True)
     os._exit(1)
+
+
+def begin(limit: float, go_on: str = GO_ON) -> Heartbeat:
+    """Speak and listen from now on, in every process of the group."""
+    rank, size = get_dist_info()
+    heartbeat = Heartbeat(own_connection(limit), rank, size, limit, leave_with, go_on)
+    heartbeat.speak()
+    barrier()  # from here on there is a word of everybody
+    atexit.register(heartbeat.finish)
+    heartbeat.start()
+    return heartbeat
 
 
 @HOOKS.register_module()
@@ -151,11 +173,7 @@ class HeartbeatHook(Hook):
             return
         timeout = ((runner.cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout')
         limit = self.limit if timeout is None else min(self.limit, timeout)
-        self.heartbeat = Heartbeat(own_connection(limit), rank, size, limit, leave_with)
-        self.heartbeat.speak()
-        barrier()  # from here on there is a word of everybody
-        atexit.register(self.heartbeat.finish)
-        self.heartbeat.start()
+        self.heartbeat = begin(limit)
 
     def after_run(self, runner: Runner) -> None:
         """Say that this process is done."""

@@ -20,6 +20,7 @@ from ..printing import shown
 from ..progress import Progress
 from .model import SearchModel
 from .renaming import content, renamed
+from .sharing import Collector, Read, Team, collecting
 from .storage import VideoStamp
 from .windows import Segment
 from .writer import IndexWriter, writing
@@ -76,7 +77,8 @@ def index_videos(
     again, and those that are gone are taken out. What has the content of a video that is gone is
     that video under another name. Work is committed every 30 seconds: a run that
     was killed goes on from there. A file that cannot be decoded is noted and tried again when it
-    changes.
+    changes. In a group of processes (torchrun) each reads a share of the videos, rank 0 writes,
+    and all get its report.
 
     Args:
         root: the folder; videos may lie in folders in it. Links to folders are not followed.
@@ -95,15 +97,51 @@ def index_videos(
         ValueError: no video in it; another model, root or segment length than the index's;
             features that are not finite.
         VideoIndexError: the index is damaged, or another process is writing it.
+        TeamError: another process of the group failed, with its rank.
     """
-    root, index = Path(root).resolve(), Path(index)
+    root, index, team = Path(root).resolve(), Path(index), Team()
+    team.agree(_wrong(root, seconds, batch_size, num_threads), model.weights)
+
+    def read(
+        stamps: list[VideoStamp], report: IndexReport, bar: Progress, writer: IndexWriter | None
+    ) -> None:
+        with collecting(team, writer, partial(_note, report, bar)) as sink:
+            run = _Run(sink, model, batch_size, report, bar)
+            run.read(root, team.share(stamps, _size), seconds, num_threads)
+
+    if team.rank:
+        stamps = team.tell()
+        with Progress('videos', len(stamps), say=_silent, hidden=True) as bar:
+            read(stamps, IndexReport(), bar, None)
+        return team.tell()
+    with team.leading(), writing(index, model.describe(), root, seconds, say) as writer:
+        found, closed = _found(root, say)
+        _refuse_others(writer, model, root, seconds, moved)
+        report, todo = _compare(writer, root, found, closed, retry)
+        stamps = team.tell([found[path] for path in todo])
+        with Progress('videos', len(stamps), sum(map(_size, stamps)), say) as bar:
+            read(stamps, report, bar, writer)
+        writer.tidy()
+        writer.build_first_stage()
+        report.videos, report.segments = len(writer.manifest.videos), writer.manifest.segments
+        report.bad = {path: bad.reason for path, bad in writer.manifest.bad.items()}
+        return team.tell(report)
+
+
+def _wrong(root: Path, seconds: float, batch_size: int, num_threads: int) -> Exception | None:
+    """What is wrong with the arguments on this machine."""
     if not root.is_dir():
-        raise FileNotFoundError(f'index_videos: no folder {root}.')
+        return FileNotFoundError(f'index_videos: no folder {root}.')
     if not 0 <= seconds < math.inf or batch_size < 1 or num_threads < 1:
-        raise ValueError(
+        return ValueError(
             'index_videos: seconds must be a number from 0, batch_size and num_threads from 1, got '
             f'{seconds}, {batch_size}, {num_threads}.'
         )
+    return None
+
+
+def _found(root: Path, say: Callable[[str], None]) -> tuple[dict[str, VideoStamp], list[str]]:
+    """The videos by path, and folders that cannot be read; says what else there is."""
     found, closed, others = _stamps(root)
     if others:
         say(f'left out: {in_numbers(others)}')
@@ -111,19 +149,23 @@ def index_videos(
         raise ValueError(
             f'index_videos: no videos in {root}, so nothing is changed. Is the disk mounted?'
         )
-    with writing(index, model.describe(), root, seconds, say) as writer:
-        _refuse_others(writer, model, root, seconds, moved)
-        report, todo = _compare(writer, root, found, closed, retry)
-        stamps = [found[path] for path in todo]
-        size = sum(stamp.size for stamp in stamps)
-        with Progress('videos', len(stamps), size, say) as bar:
-            run = _Run(writer, model, batch_size, report, bar)
-            run.read(root, stamps, seconds, num_threads)
-        writer.tidy()
-        writer.build_first_stage()
-        report.videos, report.segments = len(writer.manifest.videos), writer.manifest.segments
-        report.bad = {path: bad.reason for path, bad in writer.manifest.bad.items()}
-    return report
+    return found, closed
+
+
+def _note(report: IndexReport, bar: Progress, read: Read) -> None:
+    """Another process has read a video."""
+    report.added += read.features is not None
+    if read.features is None:
+        bar.say(f'bad: {shown(read.stamp.path)}: {read.reason}')
+    bar.done(read.stamp.path, read.stamp.size)
+
+
+def _size(stamp: VideoStamp) -> int:
+    return stamp.size
+
+
+def _silent(line: str) -> None:
+    """Rank 0 says it."""
 
 
 def _stamps(root: Path) -> tuple[dict[str, VideoStamp], list[str], list[str]]:
@@ -219,7 +261,7 @@ class _Run:
 
     def __init__(
         self,
-        writer: IndexWriter,
+        writer: IndexWriter | Collector,
         model: SearchModel,
         batch_size: int,
         report: IndexReport,
@@ -232,7 +274,7 @@ class _Run:
         self.waiting: deque[_Video] = deque()  # decoded, not all of it encoded
 
     def read(self, root: Path, stamps: list[VideoStamp], seconds: float, num_threads: int) -> None:
-        """Index these files; what was committed stays whatever happens."""
+        """Read these files; what was committed stays whatever happens."""
         last = time.monotonic()
         makers = [partial(self._segments, root / s.path, s, seconds) for s in stamps]
         streams = ahead(makers, num_threads)
@@ -248,7 +290,6 @@ class _Run:
             self._encode()
         finally:
             streams.close()
-            self.writer.commit()
 
     def _segments(self, path: Path, stamp: VideoStamp, seconds: float) -> Iterator[Segment]:
         """Those of a video; its content is noted if it stayed the same meanwhile."""
