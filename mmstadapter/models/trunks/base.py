@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from logging import WARNING
+from typing import Any
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -108,7 +109,7 @@ class Trunk(Pretrained):
         """Normalised features (..., D) -> (..., E), into the joint image-text space."""
         raise self._without_projection()
 
-    def __getattr__(self, name: str) -> Tensor | nn.Module:
+    def __getattr__(self, name: str) -> Any:
         """Where a property has raised AttributeError, torch's modules lose what it said."""
         if name == 'joint_dims':
             raise self._without_projection()
