@@ -27,6 +27,7 @@ COMMANDS = {
     'configs': 'List the recipes that come with the package.',
     'prepare': 'Write the lists of a public data set, or make the demonstration data.',
     'publish': 'Write the tuned part of a trained checkpoint as one safetensors file.',
+    'push': 'Share a trained model by name, with a card, at Hugging Face or in a folder.',
     'merge': "Take trained LoRA, DoRA or ZeroI2V's adapters into the model.",
     'peft': 'Write LoRA as a folder of the library peft, or read such a folder.',
     'convert': "Rename a weights file from one origin's names to another's.",

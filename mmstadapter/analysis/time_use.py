@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from ..datasets.files import read_lines
 from ..engine.tuned_checkpoint import read_adapter
 from ..progress import told
+from ..weights import PREFIX
 
 IN_ORDER = 'in order'
 CHANGES = ('shuffled', 'reversed', 'frozen')
@@ -135,7 +136,7 @@ def read_names(labels: Path | None, checkpoint: str) -> list[str] | None:
     """Names of the classes, from a file of a name a line or from an adapter file."""
     if labels is not None:
         return read_lines(labels)
-    if checkpoint.endswith('.safetensors'):
+    if checkpoint.startswith(PREFIX) or checkpoint.endswith('.safetensors'):
         return read_adapter(checkpoint)[1].get('labels')
     return None
 

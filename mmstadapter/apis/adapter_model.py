@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from .. import weights
 from ..engine.tuned_checkpoint import read_adapter
 from .building import build_model
 from .stored_config import stored_config
@@ -29,7 +30,8 @@ def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> Ada
     """Build the model of an adapter file and load trunk and tuned part; executes nothing of it.
 
     Args:
-        adapter: a file that `mmstadapter fit` or `mmstadapter publish` wrote.
+        adapter: a file that `mmstadapter fit` or `mmstadapter publish` wrote, the folder it is
+            in, or the name of one at the hub, ``hf:OWNER/NAME``.
         checkpoint: the trunk's pretrained file or known name; see :func:`trunk_file` if None.
 
     Raises:
@@ -37,6 +39,7 @@ def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> Ada
         RuntimeError: another trunk, or a file of another size.
         FileNotFoundError: no such adapter or trunk file.
     """
+    adapter = weights.adapter_file(adapter)
     tensors, header = read_adapter(adapter)
     config, steps = stored_config(header, str(adapter))
     backbone = config.get('backbone')
@@ -45,15 +48,23 @@ def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> Ada
         raise ValueError(f'{adapter}: its model has no backbone.trunk, so it is no adapter.')
     try:
         if checkpoint is None:
-            trunk['checkpoint'] = trunk_file(trunk, tensors, header, Path(adapter))
-        else:
-            trunk['checkpoint'] = str(checkpoint)
+            checkpoint = trunk_file(trunk, tensors, header, adapter)
+        _replace(config, trunk.get('checkpoint'), checkpoint and str(checkpoint))
         model = build_model(config, tensors)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{error}{HINT}') from error
     except (RuntimeError, KeyError) as error:
         raise RuntimeError(f'Predictor: {_words(error)}{HINT}') from error
     return AdapterModel(model, config, steps, header)
+
+
+def _replace(config: dict[str, Any], stored: str | None, found: str | None) -> None:
+    """Let all encoders that read the file the trunk was read from read it where it is now."""
+    towers = [config.get('text_tower'), (config.get('cls_head') or {}).get('text_tower')]
+    for part in filter(None, towers):
+        if stored is not None and part.get('checkpoint') == stored:
+            part['checkpoint'] = found
+    config['backbone']['trunk']['checkpoint'] = found
 
 
 def _words(error: Exception) -> str:

@@ -15,9 +15,9 @@ from torch import nn
 from .. import shipped, weights
 from ..config_fields import FIELDS, places
 from ..models.retrieval import Retriever
+from .as_module import as_module, with_model
 from .building import build_model, config_of
 from .classifier import VideoClassifier
-from .clips import ClipTransform
 from .device import choose_device
 
 
@@ -54,7 +54,8 @@ def create_model(
     :class:`Retriever`: ``encode_videos(video)`` takes the same clips, ``encode_captions(texts)``
     a list of sentences, and ``mmstadapter.score(texts, videos)`` compares what they give;
     ``model(video)`` is ``encode_videos``. Both have ``transform``, a :class:`ClipTransform`,
-    which makes clips of a file or of uint8 frames and says T, size, mean and std.
+    which makes clips of a file or of uint8 frames and says T, size, mean and std, and
+    ``recipe``, the config that builds the model again, for :func:`save_pretrained`.
 
     Args:
         name: of a shipped recipe, see :func:`list_models`, or the path of a config, or a config.
@@ -63,10 +64,10 @@ def create_model(
             gives features.
         pretrained: read the pretrained files of the recipe's trunk and text tower; a known
             name, such as OpenAI's CLIP, is fetched once. False leaves them random.
-        checkpoint: trained weights: an adapter file, or a checkpoint of tuned or of all
-            weights. Loaded strictly; pretrained files are read if it needs them. The file or
-            known name of an image-text model alone, such as a CLIP, is taken for trunk and text
-            tower, as in `fit`.
+        checkpoint: trained weights: an adapter file, its folder or its name at the hub
+            (``hf:OWNER/NAME``), or a checkpoint of tuned or of all weights. Loaded strictly;
+            pretrained files are read if it needs them. The file or known name of an image-text
+            model alone, such as a CLIP, is taken for trunk and text tower, as in `fit`.
         new_head: begin a new classifier, whatever ``checkpoint`` has of one. Without, a
             checkpoint of another number of classes is an error.
         trunk: a built trunk; or fields to change of the recipe's; or a config with its ``type``
@@ -97,6 +98,7 @@ def create_model(
         _set_head(model, num_classes)
     elif num_classes is not None or new_head:
         raise ValueError('create_model: num_classes and new_head are for classifiers; leave them.')
+    checkpoint = _adapter_or(checkpoint)
     if checkpoint is not None and not _is_of_model(checkpoint):
         _name_sources(model, str(checkpoint))
         checkpoint = None
@@ -104,11 +106,7 @@ def create_model(
         _require_sources(model)
     without = 'cls_head' if new_head or num_classes == 0 else ''
     built = _built(model, checkpoint, without, config.get('default_scope', 'mmaction'))
-    transform = _transform(config, built)
-    if not is_retriever:
-        return VideoClassifier(built, transform, num_classes == 0).to(place).eval()
-    built.transform = transform
-    return built.to(place)
+    return as_module(built, with_model(config, model, built), num_classes == 0).to(place)
 
 
 def _changed(config: Config, options: Mapping[str, Any]) -> Config:
@@ -189,6 +187,16 @@ def _require_sources(model: dict) -> None:
             )
 
 
+def _adapter_or(checkpoint: str | Path | None) -> str | Path | None:
+    """The adapter file where the folder or the name at the hub of one is given; else as given."""
+    if checkpoint is None:
+        return None
+    if not (str(checkpoint).startswith(weights.PREFIX) or Path(checkpoint).expanduser().is_dir()):
+        return checkpoint
+    found = weights.locate(checkpoint)
+    return found if found.name == weights.ADAPTER else checkpoint
+
+
 def _is_of_model(checkpoint: str | Path) -> bool:
     """Whether weights are a whole model's; those of an image-text model have no backbone."""
     if not Path(checkpoint).is_file():  # a missing file is missed as a model's
@@ -211,14 +219,3 @@ def _built(model: dict, checkpoint: str | Path | None, without: str, scope: str)
     if checkpoint is not None and without:
         built.cls_head.init_weights()
     return built
-
-
-def _transform(config: Config, model: nn.Module) -> ClipTransform | None:
-    """The test pipeline at the size of the model's frames."""
-    loader = config.get('test_dataloader') or config.get('val_dataloader') or {}
-    steps = loader.get('dataset', {}).get('pipeline')
-    if not steps:
-        return None
-    preprocessor = config.model.get('data_preprocessor') or dict(type='ActionDataPreprocessor')
-    size = getattr(getattr(model.backbone, 'trunk', None), 'img_size', None)
-    return ClipTransform([step.to_dict() for step in steps], preprocessor, size)

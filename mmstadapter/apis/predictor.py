@@ -37,7 +37,8 @@ class Predictor:
     sampling's rule (frames repeat).
 
     Args:
-        adapter: a file that `mmstadapter fit` or `mmstadapter publish` wrote.
+        adapter: a file that `mmstadapter fit` or `mmstadapter publish` wrote, the folder it is
+            in, or the name of one at the hub, ``hf:OWNER/NAME``.
         checkpoint: the trunk's pretrained file or known name; the one stored in the adapter
             file if None. Another trunk than the adapter was trained on is an error.
         device: ``'cpu'``, ``'cuda:1'`` ...; the first GPU, else the CPU, if None.

@@ -19,15 +19,17 @@ STATES = ('state_dict', 'ema_state_dict')
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Let MMEngine load a file of weights of any kind wherever it takes a checkpoint.
 
-    In the place of its own reader, which knows pickles alone, names no file that it cannot
-    read, advises to load it unsafely, and unpacks whatever it is told to.
+    Folders with an adapter file and names at the hub (``hf:OWNER/NAME``) too, see
+    `weights.adapter_file`. In the place of its own reader, which knows pickles alone, names no
+    file that it cannot read, advises to load it unsafely, and unpacks whatever it is told to.
 
     Raises:
         FileNotFoundError: no such file.
+        RuntimeError: if a name cannot be fetched.
         ValueError: with the file's name if it is damaged, is none of weights, would unpack to
             more than it can hold, or has weights that are not numbers.
     """
-    path = Path(filename).expanduser()
+    path = weights.adapter_file(filename)
     if not path.is_file():
         raise FileNotFoundError(f'{filename} can not be found.')
     content = _content(path, map_location)

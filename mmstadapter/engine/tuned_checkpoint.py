@@ -68,7 +68,12 @@ class TunedCheckpointHook(Hook):
 
 
 def write_adapter(
-    path: str | Path, model: nn.Module, config: Config, whole: bool = False, **metadata: Any
+    path: str | Path,
+    model: nn.Module,
+    config: Config,
+    whole: bool = False,
+    portable: bool = False,
+    **metadata: Any,
 ) -> None:
     """Write a model's tuned part as one safetensors file that says what it is.
 
@@ -77,6 +82,8 @@ def write_adapter(
         model: a model whose trunk was loaded from its pretrained file.
         config: the config that builds it; stored as JSON, so reading executes nothing.
         whole: of a model whose frozen weights no pretrained file has, write these as well.
+        portable: keep the names of pretrained files as the config has them; else they are
+            named as they are found from any folder of this machine.
         metadata: further entries, such as ``labels``; stored as JSON.
 
     Raises:
@@ -97,7 +104,8 @@ def write_adapter(
     fingerprints = [
         bytes(t.fingerprint.tolist()).hex() for t in trunks if t.fingerprint is not None
     ]
-    config, near = with_whole_paths(config), config.model.backbone.trunk.get('checkpoint')
+    near = None if portable else config.model.backbone.trunk.get('checkpoint')
+    config = config if portable else with_whole_paths(config)
     header = dict(
         format=FORMAT,
         method=config.model.backbone.type,
@@ -116,12 +124,16 @@ def write_adapter(
 def read_adapter(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and metadata of an adapter file; executes nothing.
 
+    Args:
+        path: of the file, of its folder, or its name at the hub, see `weights.adapter_file`.
+
     Raises:
         FileNotFoundError: no such file.
+        RuntimeError: if it cannot be fetched.
         ValueError: if the file is not one of ours, its tensors are not those that were written
             (by its checksum, which files of older versions lack), or are not numbers.
     """
-    path = Path(path)
+    path = weights.adapter_file(path)
     if not path.is_file():
         raise FileNotFoundError(f'no adapter file {path}.')
     try:

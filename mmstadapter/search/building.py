@@ -22,7 +22,7 @@ def build(
 
     Args:
         config: of the model.
-        checkpoint: file with trained weights, or None.
+        checkpoint: file with trained weights, the name of one at the hub, or None.
         name: of the config, for messages.
         captions_only: leave out a retriever's backbone, and do not read its weights.
 
@@ -43,6 +43,7 @@ def build(
         model = build_model(config, pretrained=True)
         _refuse_random(model, name)
         return model
+    checkpoint = str(weights.adapter_file(checkpoint))
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'SearchModel: no checkpoint {checkpoint}. Give --checkpoint FILE.')
     without = VIDEO_SIDE if config.get(VIDEO_SIDE) is None else ''

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..apis.building import config_of
 from ..apis.device import choose_device
 from ..apis.stored_config import stored_config
+from ..weights import PREFIX
 from .building import build, fingerprints
 from .settings import differences, what_counts
 from .windows import Segment, between, parts, segments
@@ -55,7 +56,7 @@ class SearchModel:
         whole.merge_from_dict(dict(options or {}))
         checkpoint = checkpoint or whole.get('load_from')
         self.config = what_counts(whole, self.name)
-        self.checkpoint = None if checkpoint is None else str(Path(checkpoint).absolute())
+        self.checkpoint = None if checkpoint is None else _from_anywhere(checkpoint)
         model, steps = stored_config(dict(config=self.config), self.name)
         self.model = build(model, self.checkpoint, self.name, captions_only)
         self.weights = fingerprints(self.model)
@@ -184,6 +185,12 @@ class SearchModel:
         """On a GPU as in testing; the CPU's autocast would be bfloat16, so there float32."""
         half = self.half and self.device.type == 'cuda'
         return torch.autocast('cuda', torch.float16) if half else nullcontext()
+
+
+def _from_anywhere(checkpoint: str | Path) -> str:
+    """A path as it is found from any folder; a name at the hub as it is."""
+    name = str(checkpoint)
+    return name if name.startswith(PREFIX) else str(Path(checkpoint).absolute())
 
 
 def _stored(features: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from .checksum import SHA256, checksum
 from .fetch import KNOWN, is_source, known_name, locate
 from .files import open_tensors, read_tensors
+from .hub import ADAPTER, PREFIX, adapter_file
 from .lazy import LazyTensors
 from .numbers import require_numbers
 from .saving import save_lazily
@@ -12,11 +13,14 @@ from .timm import load_timm
 from .visual import Fingerprint, fingerprint, load_eva_visual, load_visual
 
 __all__ = [
+    'ADAPTER',
     'Fingerprint',
     'KNOWN',
     'LazyTensors',
+    'PREFIX',
     'SHA256',
     'SOURCES',
+    'adapter_file',
     'checksum',
     'fingerprint',
     'from_ours',

@@ -11,13 +11,15 @@ from pathlib import Path
 from .containers import INDEX, read_index
 
 PREFIX = 'hf:'
-FILES = (  # of transformers, open_clip and timm; pickles last
+ADAPTER = 'adapter.safetensors'  # what `mmstadapter fit` and `push` call theirs
+FILES = (  # of transformers, open_clip and timm, pickles behind; of our own
     'model.safetensors',
     'open_clip_model.safetensors',
     'model.safetensors.index.json',
     'open_clip_pytorch_model.bin',
     'pytorch_model.bin',
     'pytorch_model.bin.index.json',
+    ADAPTER,
 )
 CONFIGS = ('config.json', 'open_clip_config.json')
 
@@ -37,14 +39,37 @@ def in_folder(folder: Path) -> Path:
     return found
 
 
-def from_hub(name: str) -> Path:
+def adapter_file(name: str | Path, revision: str | None = None) -> Path:
+    """An adapter file by its path, by that of its folder, or by its name at the hub.
+
+    Args:
+        name: whatever it is called by; ``hf:OWNER/NAME[@REVISION]`` is fetched on first use.
+        revision: branch, tag or commit of a repository.
+
+    Raises:
+        ValueError, RuntimeError: see :func:`from_hub`; whether a path leads to a file is not
+            looked at.
+    """
+    if str(name).startswith(PREFIX):
+        return from_hub(str(name), (ADAPTER,), revision)
+    path = Path(name).expanduser()
+    return path / ADAPTER if path.is_dir() else path
+
+
+def from_hub(name: str, files: tuple[str, ...] = FILES, revision: str | None = None) -> Path:
     """The file of ``hf:OWNER/NAME[@REVISION][/FILE]``, with its configs beside it.
+
+    Args:
+        name: as above.
+        files: what the repository may call it, the first that is there is taken.
+        revision: branch, tag or commit, where the name has none.
 
     Raises:
         ValueError: for a name of another form.
         RuntimeError: without huggingface_hub, or if the file cannot be had.
     """
-    repository, revision, wanted = _parts(name)
+    repository, named, wanted = _parts(name)
+    revision = revision or named
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, HFValidationError
@@ -66,7 +91,7 @@ def from_hub(name: str) -> Path:
 
     for config in CONFIGS:  # before the weights: without them nobody would know what these are
         fetch(config)
-    return _first(name, fetch, (wanted,) if wanted else FILES)
+    return _first(name, fetch, (wanted,) if wanted else files)
 
 
 def _first(name: str, fetch: Callable[[str], Path | None], files: tuple[str, ...]) -> Path:
