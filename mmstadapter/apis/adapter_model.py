@@ -47,9 +47,10 @@ def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> Ada
     if not isinstance(trunk, dict):
         raise ValueError(f'{adapter}: its model has no backbone.trunk, so it is no adapter.')
     try:
-        if checkpoint is None:
-            checkpoint = trunk_file(trunk, tensors, header, adapter)
-        _replace(config, trunk.get('checkpoint'), checkpoint and str(checkpoint))
+        found = (
+            trunk_file(trunk, tensors, header, adapter) if checkpoint is None else str(checkpoint)
+        )
+        _replace(config, trunk.get('checkpoint'), found)
         model = build_model(config, tensors)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{error}{HINT}') from error

@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
                 model = save_pretrained(model, args.folder, name=name, force=args.force, **card)
             card = {}
             for file in sorted(model.iterdir()):
-                print(printable(f'{file}: {file.stat().st_size / 2**20:.2f} MiB'))
+                print(printable(f'{file}: {file.stat().st_size:,} bytes'))
             if TO_FILL in (model / CARD).read_text(encoding='utf-8'):
                 print(printable(f'{model / CARD}: fill in what stands as {TO_FILL}'))
         if name is not None:

@@ -124,7 +124,7 @@ def _repository(stored: str | None) -> str:
     return f'{owner}/{name.partition("@")[0]}'
 
 
-def _sampling(step: Mapping[str, Any]) -> str:
+def _sampling(step: dict[str, Any]) -> str:
     """How frames are chosen, by the step that does it."""
     interval = step.get('frame_interval')
     return f'`{kind_of(step)}`' + (f', every {interval} frames' if interval else '')

@@ -21,7 +21,7 @@ class Figure(NamedTuple):
     value: float
     low: float | None = None
     high: float | None = None
-    count: int | None = None
+    among: int | None = None
 
     @property
     def is_share(self) -> bool:
@@ -72,15 +72,16 @@ def _figure(key: str, results: Mapping[str, Any]) -> Figure:
         raise ValueError(f'results: {key} must be a number from 0 on, got {value!r}.')
     value = 100 * value if folder and SHARES.fullmatch(key) else value
     count = results.get(f'{folder}/queries', results.get('videos'))
-    figure = Figure(_name(key), round(float(value), 2), count=count)
+    low, high = _interval(key, value, count, results)
+    figure = Figure(_name(key), round(float(value), 2), low, high, count)
     if figure.is_share and value > 100:
         raise ValueError(f'results: {key} is {value:g} per cent, more than all.')
-    return figure._replace(**_interval(key, value, count, results))
+    return figure
 
 
 def _interval(
     key: str, value: float, count: int | None, results: Mapping[str, Any]
-) -> dict[str, float]:
+) -> tuple[float | None, float | None]:
     """As it is given, else Wilson's of so many right among all."""
     if f'{key}_interval' in results:
         low, high = results[f'{key}_interval']
@@ -89,8 +90,8 @@ def _interval(
     elif count and PER_CENT.fullmatch(key):
         low, high = interval(round(value * count / 100), count)
     else:
-        return {}
-    return dict(low=round(float(low), 2), high=round(float(high), 2))
+        return None, None
+    return round(float(low), 2), round(float(high), 2)
 
 
 def _name(key: str) -> str:

@@ -17,7 +17,16 @@ from .figures import figures_of
 from .folder import CARD, CONFIG, LIBRARY, placed
 from .source import Source, is_public, name_files, source_of, written_with_trunk
 
-STORED = ('format', 'method', 'trunk', 'trunk_fingerprint', 'preprocessing', 'labels', 'config')
+STORED = (
+    'format',
+    'method',
+    'trunk',
+    'trunk_fingerprint',
+    'preprocessing',
+    'labels',
+    'none_of_these',
+    'config',
+)
 
 
 def save_pretrained(
@@ -89,9 +98,8 @@ def _write_adapter(
     config = source.config
     here = checkpoint or config.model.backbone.trunk.get('checkpoint')
     name_files(config, trunk, include)
-    metadata = {} if source.labels is None else dict(labels=source.labels)
     with written_with_trunk(source.model, include):
-        write_adapter(path, source.model, config, whole=include, portable=True, **metadata)
+        write_adapter(path, source.model, config, whole=include, portable=True, **source.metadata)
     as_it_says = include or (trunk is not None and is_public(trunk))
     return None if as_it_says else here
 

@@ -29,7 +29,7 @@ class Source(NamedTuple):
 
     model: nn.Module
     config: Config
-    labels: list[str] | None
+    metadata: dict[str, Any]  # further entries of the adapter file
     results: dict[str, Any]
 
 
@@ -53,18 +53,22 @@ def source_of(
     """
     found = {} if results is None else read_results(results)
     if isinstance(given, nn.Module):
-        model, config, stored = given, _recipe(given), getattr(given, 'labels', None)
+        model, config = given, _recipe(given)
+        header = dict(labels=getattr(given, 'labels', None))
     else:
         path = weights.adapter_file(given.adapter if isinstance(given, Fitted) else given)
         model, _, _, header = read_model(path, checkpoint)
-        config, stored = Config(header['config']), header.get('labels')
-        found = found or _results_beside(path, stored)
-    names = stored if labels is None else labels
-    names = None if names is None else [str(name) for name in names]
+        config = Config(header['config'])
+        found = found or _results_beside(path, header.get('labels'))
+    names = header.get('labels') if labels is None else labels
     number = getattr(getattr(model, 'cls_head', None), 'num_classes', None)
     if names is not None and len(names) != number:
         raise ValueError(f'labels: {len(names)} names for a model of {number} classes.')
-    return Source(model, reduced(config), names, found)
+    metadata = dict(
+        none_of_these=header.get('none_of_these'), labels=names and list(map(str, names))
+    )
+    kept = {key: value for key, value in metadata.items() if value is not None}
+    return Source(model, reduced(config), kept, found)
 
 
 def reduced(config: Config) -> Config:
@@ -125,7 +129,7 @@ def name_files(config: Config, trunk: str | None, include: bool) -> None:
     Raises:
         ValueError: if a file of this machine is named and neither is wanted, or several are.
     """
-    places = [part for _, part in _parts(dict(model=config.model)) if isinstance(part, Mapping)]
+    places = [part for _, part in _parts(dict(model=config.model)) if isinstance(part, dict)]
     places = [part for part in places if isinstance(part.get('checkpoint'), str)]
     if include:
         for part in places:

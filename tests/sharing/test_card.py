@@ -101,10 +101,10 @@ class TestFigures:
         found = figures_of({'acc/top1': 0.812, 'acc/mean1': 0.8, 'videos': 400, 'time': 3.0})
         assert found == [
             Figure('top-1 accuracy', 81.2, *interval(325, 400), 400),
-            Figure('mean class accuracy', 80.0, count=400),
+            Figure('mean class accuracy', 80.0, among=400),
         ]
         (alone,) = figures_of({'acc/top1': 0.812})
-        assert (alone.low, alone.high, alone.count) == (None, None, None)
+        assert (alone.low, alone.high, alone.among) == (None, None, None)
 
     def test_those_of_retrieval(self):
         results = {
@@ -113,7 +113,7 @@ class TestFigures:
         }  # fmt: skip
         assert figures_of(results) == [
             Figure('text to video R@1', 47.2, *interval(472, 1000), 1000),
-            Figure('text to video MdR', 2.0, count=1000),
+            Figure('text to video MdR', 2.0, among=1000),
             Figure('video to text R@1', 45.0, 41.0, 48.0),
         ]
 
