@@ -58,7 +58,7 @@ class TestWhatItSays:
         folder = save_pretrained(adapter, tmp_path / 'out', name='me/toy', include_trunk=True)
         hub('me/toy', folder)
         (lines,) = re.findall(r'```python\n(.*?)```', (folder / 'README.md').read_text(), re.S)
-        assert len([line for line in lines.splitlines() if not line.startswith('#')]) == 4
+        assert len(list(filter(None, lines.splitlines()))) == 5
 
         def made(*args, **options):
             model = from_pretrained(*args, **options)
