@@ -14,6 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12; do \
 PYTHON_FULL ?= $(shell for p in python3.12 python3 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python) $(PYTHON); do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null \
 	&& echo $$p && exit; done; echo $(PYTHON))
+VENV_DOCS ?= .venv-docs
 PYTEST_ARGS ?= -n auto --dist loadfile
 FULL_MARKS ?= not minutes
 export OMP_NUM_THREADS ?= 1
@@ -22,7 +23,8 @@ export PYTHONUNBUFFERED = 1
 SHIPPED := $(shell find mmstadapter mmstadapter_cli.py configs tools -type f \
 	-not -name '*.pyc' -not -path 'mmstadapter/.mim/*')
 
-.PHONY: help install install-full demo leaderboard test test-all test-long test-full trials keys lint format clean
+.PHONY: help install install-full demo leaderboard test test-all test-long test-full trials keys docs \
+	tutorials lint format clean
 
 help:
 	@echo 'make demo      train, test and search on moving digits, with a table and a picture (6 min)'
@@ -31,6 +33,8 @@ help:
 	@echo 'make test-all  and the long ones, and all again beside every optional library (half an hour)'
 	@echo 'make trials    break videos, runs, files and settings: nothing may go wrong in silence (half an hour)'
 	@echo "make keys      write the names of every backbone's tensors into tests/keys/, for review"
+	@echo 'make docs      build the documentation into site/, every internal link checked (half a minute)'
+	@echo 'make tutorials run the notebooks of docs/tutorials/ anew (ten minutes)'
 	@echo 'make lint      ruff check, ruff format --check, mypy; make format rewrites'
 	@echo 'make install   only set up $(VENV)'
 
@@ -104,6 +108,19 @@ trials: install
 keys: $(VENV)/.needs
 	PYTHONPATH=. $(BIN)/python tests/contract/cases.py
 
+# An environment of its own: it reads the package's source and needs no PyTorch.
+$(VENV_DOCS)/.needs: requirements/docs.txt requirements/constraints-docs.txt
+	@test -x $(VENV_DOCS)/bin/pip || $(PYTHON) -m venv $(VENV_DOCS)
+	$(VENV_DOCS)/bin/pip install --quiet -c requirements/constraints-docs.txt -r requirements/docs.txt
+	@touch $@
+
+docs: $(VENV_DOCS)/.needs
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --quiet
+	$(VENV_DOCS)/bin/python docs/site/check.py
+
+tutorials: install-full
+	$(BIN_FULL)/python docs/site/run_notebooks.py
+
 lint: $(VENV)/.needs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -114,4 +131,4 @@ format: $(VENV)/.needs
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV_FULL) build dist *.egg-info mmstadapter/.mim work_dirs
+	rm -rf $(VENV) $(VENV_FULL) $(VENV_DOCS) site build dist *.egg-info mmstadapter/.mim work_dirs

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 import re
 import shlex
 from contextlib import redirect_stderr
@@ -19,7 +20,7 @@ from mmstadapter_cli import COMMANDS, main
 CLONE = Path(__file__).parents[2]
 PAGES = sorted(
     path
-    for pattern in ('*.md', 'docs/*.md', 'tools/data/*/README.md')
+    for pattern in ('*.md', 'docs/*.md', 'docs/tutorials/*.ipynb', 'tools/data/*/README.md')
     for path in CLONE.glob(pattern)
     if path.name != 'CHANGELOG.md'
 )
@@ -29,6 +30,7 @@ VALUES = {
     'CONFIG': 'stadapter_vit-b_k400.py',
     'mine.py': 'stadapter_vit-b_k400.py',
     'recipe.py': 'stadapter_vit-b_k400.py',
+    'difference_motion.py': 'stadapter_vit-b_k400.py',
     'DATASET': 'msvd',
     'COMMAND': 'train',
     'LIST|DIR': 'videos',
@@ -36,10 +38,23 @@ VALUES = {
 EXTRAS = {path.stem for path in (CLONE / 'requirements').glob('*.txt')}
 
 
+def text_of(page: Path) -> str:
+    """A page's Markdown; of a notebook its cells, code in fences and commands without pipes."""
+    if page.suffix != '.ipynb':
+        return page.read_text()
+    parts = []
+    for cell in json.loads(page.read_text())['cells']:
+        source = ''.join(cell['source'])
+        if source.startswith('%%bash'):
+            source = re.sub(r' (2?>|\|).*', '', re.sub(r'\\\n *', '', source))
+        parts.append(source if cell['cell_type'] == 'markdown' else f'```\n{source}\n```')
+    return '\n\n'.join(parts)
+
+
 def blocks(page: Path) -> list[str]:
     """The lines of indented and fenced code, with their comments cut off."""
     lines, fenced = [], False
-    for line in page.read_text().splitlines():
+    for line in text_of(page).splitlines():
         if line.startswith('```'):
             fenced = not fenced
         elif fenced or line.startswith('    '):
@@ -56,9 +71,7 @@ def commands(page: Path, first: str) -> list[list[str]]:
 
 def mentions(page: Path) -> list[list[str]]:
     """The words of commands that sentences and tables speak of."""
-    return [
-        text.split() for text in re.findall(r'(?<!`)`mmstadapter ([^`]+)`(?!`)', page.read_text())
-    ]
+    return [text.split() for text in re.findall(r'(?<!`)`mmstadapter ([^`]+)`(?!`)', text_of(page))]
 
 
 class Parsed(Exception):
@@ -128,18 +141,18 @@ class TestEveryPage:
                     assert (CLONE / words[0]).is_file(), words
 
     def test_extras_that_are_installed_are_there(self, page):
-        found = re.findall(r"pip install '(?:\.|mmstadapter)\[(\w+)\]'", page.read_text())
+        found = re.findall(r"pip install '(?:\.|mmstadapter)\[(\w+)\]'", text_of(page))
         assert {*found} <= EXTRAS
 
     def test_links_lead_somewhere(self, page):
-        for target in re.findall(r'\]\(([^)\s]+)\)', page.read_text()):
+        for target in re.findall(r'\]\(([^)\s]+)\)', text_of(page)):
             if not re.match(r'\w+:', target):
                 assert (
                     target.startswith('#') or (page.parent / target.partition('#')[0]).exists()
                 ), target
 
     def test_names_of_the_package_exist(self, page):
-        text = re.sub(r'\]\([^)]*\)|-m \S+', '', page.read_text())
+        text = re.sub(r'\]\([^)]*\)|-m \S+', '', text_of(page))
         for module, name in re.findall(r'from (mmstadapter\S*) import (\w+)', text):
             assert hasattr(import_module(module), name), f'{module}.{name}'
         text = re.sub(r'from mmstadapter\S+ import', '', text)
@@ -148,7 +161,7 @@ class TestEveryPage:
 
     def test_files_that_are_named_exist(self, page):
         for name in re.findall(
-            r'`((?:mmstadapter|configs|tests|docs|benchmarks)/[^`\s]*)`', page.read_text()
+            r'`((?:mmstadapter|configs|tests|docs|benchmarks)/[^`\s]*)`', text_of(page)
         ):
             assert is_there(name) or '<' in name, name
 

@@ -200,8 +200,8 @@ class Side4VideoViT(Recomputing, BaseModule):
         trunk: the pretrained image encoder or its config.
         frames_per_pass: frames the trunk takes at a time, which bounds the memory of its
             inner activations; None for all at once.
-        side_dims, layers, temporal, cls_shift, fusion, norm, representation, output,
-            cls_position, final_norm, head_dims, recompute, with_cp: see `SideNetwork`.
+        side_dims, layers, temporal, cls_shift, fusion, norm, representation: see `SideNetwork`.
+        output, cls_position, final_norm, head_dims, recompute, with_cp: see `SideNetwork`.
 
     Raises:
         ValueError: for options that do not fit the trunk; see `SideNetwork`.
