@@ -10,6 +10,7 @@ from .freeze_report import FreezeReportHook, ParameterRow, count_parameters
 from .heartbeat import HeartbeatHook
 from .memory import MemoryHook
 from .probes_optim import ProbesOptimWrapperConstructor
+from .sharded import ShardedTrunk
 from .step_loop import StepTrainLoop
 from .tuned_checkpoint import TunedCheckpointHook
 from .tuned_optim import TunedOptimWrapperConstructor
@@ -28,6 +29,7 @@ __all__ = [
     'MemoryHook',
     'ParameterRow',
     'ProbesOptimWrapperConstructor',
+    'ShardedTrunk',
     'StepTrainLoop',
     'TunedCheckpointHook',
     'TunedOptimWrapperConstructor',
