@@ -130,7 +130,9 @@ class Meter(TorchDispatchMode):
         if is_view or 'empty' in name:
             return
         moved = sum(min(t.numel() * t.itemsize, t.untyped_storage().nbytes()) for t in given + made)
-        half = all(t.dtype in HALF for t in given if t.is_floating_point() and t.ndim > 1)
+        # The first matrix has the type of the product: attention's statistics are in float32.
+        types = (t.dtype for t in given if t.is_floating_point() and t.ndim > 1)
+        half = next(types, None) in HALF
         self.operators.append(Operator(name, operations_of(func, args, out), moved, half))
 
     @contextmanager

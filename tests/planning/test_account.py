@@ -188,6 +188,13 @@ def test_an_optimiser_is_asked_what_it_keeps(optimizer, states):
     assert states_of(optimizer) == states
 
 
+def test_attention_in_16_bit_goes_back_in_16_bit():
+    account = TrainingStep(config(ST_ADAPTER, **HALF)).account()
+    attention = [o for o in account.operators if 'attention' in o.name and o.operations]
+    assert any('backward' in o.name for o in attention)
+    assert all(o.half for o in attention)
+
+
 def test_an_operator_takes_the_longer_of_computing_and_moving():
     card = Card('', memory=1, half=100, single=10, bandwidth=2)
     assert card.seconds(1000 * 10**9, 10**9, half=True) == pytest.approx(10e-3)
