@@ -113,9 +113,14 @@ def layer_norm(norm: nn.Module, x: Tensor) -> Tensor:
 
 def peak(arch: str, side_dims: int, layers: str, clips: int, form: str) -> float | None:
     """GB at the peak of a training step; form 'authors' (of CLIP trunks), 'ours' or 'with_cp'."""
-    is_eva = arch.startswith('eva')
-    if form == 'authors' and is_eva:
+    if form == 'authors' and arch.startswith('eva'):
         return None
+    return account(arch, side_dims, layers, clips, form).peak / GB
+
+
+def account(arch: str, side_dims: int, layers: str, clips: int, form: str) -> Account:
+    """Of a training step; form as in `peak`."""
+    is_eva = arch.startswith('eva')
     with FakeTensorMode(allow_non_fake_inputs=True):
         model = mmstadapter.Side4VideoViT(
             trunk=dict(
@@ -130,7 +135,7 @@ def peak(arch: str, side_dims: int, layers: str, clips: int, form: str) -> float
         )
         model = PlainSide4Video(model) if form == 'authors' else model
         head = nn.Linear(side_dims, 174)
-        return peak_of_step(model, head, torch.empty(clips, 3, NUM_FRAMES, 224, 224))
+        return account_of_step(model, head, torch.empty(clips, 3, NUM_FRAMES, 224, 224))
 
 
 def peak_of_step(model: nn.Module, head: nn.Module, video: Tensor) -> float:

@@ -15,11 +15,13 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from mmengine.registry import init_default_scope
-from side4video_memory import peak_of_step
+from side4video_memory import account_of_step
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mmstadapter
+from mmstadapter.planning import Account
+from mmstadapter.planning.account import GB
 
 # name, arch, positions, clips; 8 frames each: the sizes of the Side4Video paper's Table 2
 SIZES = [
@@ -87,6 +89,11 @@ def norm(layer: nn.Module, x: Tensor) -> Tensor:
 
 def peak(arch: str, positions: tuple[str, ...], clips: int, form: str) -> float:
     """GB at the peak of a training step; form 'authors', 'ours' or 'with_cp'."""
+    return account(arch, positions, clips, form).peak / GB
+
+
+def account(arch: str, positions: tuple[str, ...], clips: int, form: str) -> Account:
+    """Of a training step; form as in `peak`."""
     with FakeTensorMode(allow_non_fake_inputs=True):
         model = mmstadapter.STAdapterViT(
             trunk=dict(type='mmstadapter.CLIPViT', arch=arch, dtype='bfloat16'),
@@ -95,7 +102,7 @@ def peak(arch: str, positions: tuple[str, ...], clips: int, form: str) -> float:
         )
         head = nn.Linear(model.trunk.embed_dims, 400)
         model = PlainViT(model) if form == 'authors' else model
-        return peak_of_step(model, head, torch.empty(clips, 3, 8, 224, 224))
+        return account_of_step(model, head, torch.empty(clips, 3, 8, 224, 224))
 
 
 def main() -> None:

@@ -1,0 +1,212 @@
+"""docs/performance.md from the dated files of this folder."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from performance_rows import ROWS, Row
+
+FOLDER = Path(__file__).parent
+PAGE = FOLDER.parent / 'docs' / 'performance.md'
+NONE = 'not measured: no card yet'
+CARDS = {'a100': 'A100', 'h100': 'H100', '4090': '4090'}
+GB = 1e9
+INTRODUCTION = """\
+# Performance
+
+What a training step takes, for every method, trunk and precision. Written by
+`python benchmarks/performance.py` from the files of [benchmarks/](../benchmarks) that each table
+names; `--page` writes the page alone. For a config of your own, and other cards and batches, ask
+`mmstadapter plan CONFIG`.
+
+**No step of this page was timed on a GPU yet**: none could be had. Memory, operations and traffic
+are counted operator by operator on tensors without content. Times of cards are lower bounds that
+follow from the counts: each operator takes the longer of computing (data sheet, 16-bit products
+without sparsity) and of moving its bytes, one after the other, without gaps, uncompiled. Expect
+more from a clock. A run of [benchmarks/gpu/](../benchmarks/gpu/README.md) into
+`benchmarks/gpu/results/<date>_<card>` fills the measured columns.
+"""
+GOALS = """\
+The times on a GPU are not reached, by these bounds: uncompiled, half to two thirds of a step's
+least time are not matrix products but element-wise operators. What a compiler (`compile=True`)
+makes of them is not in the bounds, nor is what launching them costs.
+"""
+COLUMNS = """\
+*clips x frames*: of a step on one of eight cards, as the papers train.
+*peak*: the most alive at any time, GB of 1e9 bytes, with weights, gradients, bucket, the
+optimiser's states and temporaries; without the 1 to 3 GB of a context and its allocator.
+*authors' form*: their operators at the same size, same account, same run. *published*: Table 2 of
+the Side4Video paper, one A100, context and allocator included. *TFLOP*: a multiply-add is two.
+*at least*: milliseconds of a step. *clips/s*: at most, of an H100. *roofline*: the share of the
+H100's least time that is matrix products at full rate; of a measured step, of the products that
+the card was measured to do. 16 bit: bfloat16 autocast, frozen weights stored in bfloat16.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    stored = json.loads(latest('performance_torch*.json').read_text())
+    parts = [INTRODUCTION, *goals(stored['entries']), *methods(stored), *processor()]
+    return '\n'.join(parts).rstrip() + '\n'
+
+
+def latest(pattern: str) -> Path:
+    """The stored file of a kind, the last by name."""
+    return max(FOLDER.glob(pattern))
+
+
+# ---------------------------------------------------------------- every method
+
+
+def methods(stored: dict[str, Any]) -> Iterator[str]:
+    """The table of all rows in both precisions."""
+    entries = stored['entries']
+    dates = sorted({entry['date'] for entry in entries.values()})
+    versions = sorted({entry['torch'] for entry in entries.values()})
+    yield '## Every method, trunk and precision\n'
+    yield COLUMNS
+    yield f'`{latest("performance_torch*.json").name}`: {stored["machine"]}, torch ' + (
+        f'{", ".join(versions)}, {" to ".join(dict.fromkeys((dates[0], dates[-1])))}.\n'
+    )
+    cards = ' | '.join(f'{name} at least, ms' for name in CARDS.values())
+    head = (
+        "method | trunk | precision | clips x frames | peak | authors' form | published | TFLOP | "
+        f'{cards} | clips/s | roofline | measured'
+    )
+    yield f'| {head} |\n{"|---" * (head.count("|") + 1)}|'
+    for row in ROWS:
+        for precision in ('16 bit', 'float32'):
+            if row.key(precision) in entries:
+                yield line(row, precision, entries)
+    yield ''
+
+
+def line(row: Row, precision: str, entries: dict[str, Any]) -> str:
+    """A row of the table."""
+    e, half = entries[row.key(precision)], precision == '16 bit'
+    authors = entries.get(f"{row.key(precision)}, authors' form")
+    times = [f'{1e3 * e["seconds"][card]:.0f}' for card in CARDS]
+    cells = [
+        row.method,
+        row.trunk,
+        precision,
+        f'{e["clips"]} x {e["frames"]}',
+        f'{e["peak"] / GB:.1f}',
+        f'{authors["peak"] / GB:.1f}' if authors else '',
+        str(row.paper or '') if half else '',
+        f'{e["operations"] / 1e12:.1f}',
+        *times,
+        f'{e["clips"] / e["seconds"]["h100"]:.0f}',
+        f'{100 * e["products"]["h100"] / e["seconds"]["h100"]:.0f} %',
+        (measured(row, e) if half else '') or NONE,
+    ]
+    return f'| {" | ".join(cells)} |'
+
+
+def measured(row: Row, entry: dict[str, Any]) -> str:
+    """What runs on GPUs found: time, memory, clips a second, share of the roofline."""
+    found = []
+    for card, rows in gpu_runs():
+        for name, values in rows.items():
+            if row.measured and name == f'{row.measured}, {entry["clips"]}x{entry["frames"]}, ours':
+                share = f'{100 * values["share"]:.0f} % of its own products'
+                found.append(
+                    f'{card}: {values["ms"]:.0f} ms, {values["clips_s"]:.0f} clips/s, '
+                    f'{values["peak_gb"]:.1f} GB, {share}'
+                )
+    return '; '.join(found)
+
+
+def gpu_runs() -> Iterator[tuple[str, dict[str, dict]]]:
+    """Name of a card and date, and the rows of the section 'steps' by name, of each stored run."""
+    for file in sorted(FOLDER.glob('gpu/results/*/results.jsonl')):
+        rows = [json.loads(text) for text in file.read_text().splitlines()]
+        yield file.parent.name, {row['name']: row for row in rows if row['section'] == 'steps'}
+
+
+# ----------------------------------------------------------------------- goals
+
+
+def goals(entries: dict[str, Any]) -> Iterator[str]:
+    """The table of goals, each beside what is predicted or measured."""
+    yield '## Goals\n'
+    yield GOALS
+    yield '| goal | wanted | predicted | measured |\n|---|---|---|---|'
+    for row in ROWS:
+        if row.authors:
+            yield against_authors(row, entries)
+    yield trunk_goal(entries)
+    yield large_goal(entries)
+    for name, ratio in processor_ratios().items():
+        yield f"| {name} on a CPU, float32, step to the authors' | 0.85 | | {ratio:.2f} |"
+    yield ''
+
+
+def against_authors(row: Row, entries: dict[str, Any]) -> str:
+    """Time and memory to the authors' form on an H100."""
+    ours = entries[row.key('16 bit')]
+    theirs = entries[f"{row.key('16 bit')}, authors' form"]
+    wanted = 0.6 if row.method.startswith('ST') else 0.7
+    time = ours['seconds']['h100'] / theirs['seconds']['h100']
+    memory = ours['peak'] / theirs['peak']
+    return (
+        f"| {row.method}, {row.trunk}, on a GPU, step to the authors' | {wanted} | H100: {time:.2f}"
+        f' ({1e3 * ours["seconds"]["h100"]:.0f} of {1e3 * theirs["seconds"]["h100"]:.0f} ms), '
+        f'memory {memory:.2f} | {ratio_on_gpu(row) or NONE} |'
+    )
+
+
+def ratio_on_gpu(row: Row) -> str:
+    """Ours to the plain form, of each run on a GPU."""
+    name = f'{row.measured}: ratio to plain'
+    return '; '.join(f'{c}: {rows[name]["ours"]:.2f}' for c, rows in gpu_runs() if name in rows)
+
+
+def trunk_goal(entries: dict[str, Any]) -> str:
+    """A step of Side4Video light beside the forward pass of the trunk alone."""
+    step = entries['Side4Video light 6x192, CLIP B/16, 16 bit']['seconds']['h100']
+    trunk = entries['trunk vit-b-p16, forward, 16 bit']['seconds']['h100']
+    return (
+        "| Side4Video light, B/16, on a GPU, step to the bfloat16 trunk's forward | 1.0 | H100: "
+        f'{step / trunk:.2f} ({1e3 * step:.0f} of {1e3 * trunk:.0f} ms) | {NONE} |'
+    )
+
+
+def large_goal(entries: dict[str, Any]) -> str:
+    """ViT-E/14 with 8 frames in 24 GB."""
+    lean = entries['Side4Video 32x576, frames_per_pass=8, EVA-CLIP E/14, 16 bit']
+    recipe = entries['Side4Video 32x576, EVA-CLIP E/14, 16 bit']
+    return (
+        f'| Side4Video E/14, 8 frames, on one card of 24 GB | 24 GB | yes: {recipe["clips"]} clips '
+        f"{recipe['peak'] / GB:.1f} GB as shipped (bfloat16, recompute='block'), one clip with "
+        f'frames_per_pass=8 {lean["peak"] / GB:.1f} GB | {NONE} |'
+    )
+
+
+# --------------------------------------------------------------------- a CPU
+
+
+def processor() -> Iterator[str]:
+    """The table that step_time.py measured on a CPU."""
+    file = latest('step_time_*.md')
+    text = file.read_text()
+    yield '## Measured on a CPU\n'
+    yield f'`{file.name}`: {re.search(r"^.*thread.*$", text, re.M)[0]}\n'
+    yield f'Batch 1, forward and backward. {"; ".join(ratios_in_words())}.\n'
+    yield text[text.index('| CLIP') :]
+
+
+def ratios_in_words() -> Iterator[str]:
+    """Each method to the authors' form."""
+    for name, ratio in processor_ratios().items():
+        yield f"{name} takes {ratio:.2f} of the authors' form"
+
+
+def processor_ratios() -> dict[str, float]:
+    """Seconds of each method over those of the authors' form in the same run."""
+    text = latest('step_time_*.md').read_text()
+    seconds = {n: float(s) for n, s in re.findall(r'^\| (.+?) \| ([\d.]+) \|', text, re.M)}
+    names = [row.processor for row in ROWS if row.processor in seconds]
+    return {n: seconds[n] / seconds[f"{n}, authors' form"] for n in names}
