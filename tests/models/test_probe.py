@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmstadapter.models import AttentivePooler, ProbeViT
+from mmstadapter.models.recomputing import STEPS
 from mmstadapter.testing import fill, tiny_trunk, toy_clips
 
 from .beside_trunk import recorded_layers
@@ -122,13 +123,27 @@ def test_nothing_is_recorded_in_a_frozen_trunk(portion):
     assert recorded_layers(build(frames_per_pass=portion), toy_clips()) == []
 
 
-def test_recomputing_changes_no_gradient():
-    grads = []
-    for with_cp in (False, True):
-        model = build(with_cp=with_cp)
-        model(toy_clips()).square().sum().backward()
-        grads.append([p.grad for p in model.probes.parameters()])
-    torch.testing.assert_close(*grads)
+def step_of(recompute: str) -> tuple[int, list[torch.Tensor]]:
+    """Bytes that a step of training keeps for its backward pass, and the probe's gradients."""
+    model, kept = build(recompute=recompute), {}
+
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        storage = x.untyped_storage()
+        kept[storage.data_ptr()] = (storage.nbytes(), x)  # held, so that no address is used twice
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        loss = model(toy_clips()).square().sum()
+    loss.backward()
+    return sum(size for size, _ in kept.values()), [p.grad for p in model.probes.parameters()]
+
+
+def test_each_step_of_recomputing_keeps_less_and_changes_no_gradient():
+    sizes, grads = zip(*map(step_of, STEPS), strict=True)
+    assert sorted(set(sizes), reverse=True) == list(sizes)
+    for found in grads[1:]:
+        torch.testing.assert_close(found, grads[0])
+    assert build(with_cp=True).probes[0].recompute == 'block'
 
 
 @pytest.mark.parametrize(
@@ -140,9 +155,9 @@ def test_options_that_cannot_be_are_refused(options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('with_cp', [False, True])
-def test_it_is_one_graph(with_cp):
-    model = build(num_probes=2, with_cp=with_cp, frames_per_pass=3)
+@pytest.mark.parametrize('step', ['elementwise', 'attention', 'block'])
+def test_it_is_one_graph(step):
+    model = build(num_probes=2, recompute=step, frames_per_pass=3)
     expected = model(toy_clips())
     expected.square().sum().backward()
     grads = [p.grad.clone() for p in model.probes.parameters()]

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ..ops.attention import join_heads, split_heads
 from ..ops.elementwise import LayerNorm
 from ..ops.linear import Linear
+from ..recomputing import Recomputing, chosen_step
 from ..trunks.clip_vit import MLP, CLIPBlock
-from .beside import run_layer
 
 INIT_STD = 0.02
 
@@ -62,7 +62,7 @@ class PoolingBlock(nn.Module):
         return q + self.mlp(self.ln_2(q))
 
 
-class AttentivePooler(nn.Module):
+class AttentivePooler(Recomputing):
     """Self-attention blocks over all tokens, and learned queries that read what comes out.
 
     Args:
@@ -73,7 +73,8 @@ class AttentivePooler(nn.Module):
         num_queries: learned queries Q.
         complete_block: whether the queries have norms, residuals and an MLP; else they are
             replaced by what their attention gives.
-        with_cp: recompute each block in the backward pass.
+        recompute, with_cp: what the backward pass computes again, see `STAdapterViT`; of the
+            pooling block all or nothing.
 
     Raises:
         ValueError: for numbers below one, or heads that do not divide the width.
@@ -81,7 +82,8 @@ class AttentivePooler(nn.Module):
 
     def __init__(
         self, embed_dims: int, depth: int = 4, num_heads: int = 16, mlp_ratio: float = 4.0,
-        num_queries: int = 1, complete_block: bool = True, with_cp: bool = False,
+        num_queries: int = 1, complete_block: bool = True, recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if min(depth, num_heads, num_queries) < 1 or embed_dims % num_heads:
@@ -90,7 +92,6 @@ class AttentivePooler(nn.Module):
                 f'num_heads must divide the width {embed_dims} of the trunk, got {depth}, '
                 f'{num_heads} and {num_queries}.'
             )
-        self.with_cp = with_cp
         self.query = nn.Parameter(torch.zeros(num_queries, embed_dims))
         self.blocks = nn.ModuleList(
             CLIPBlock(embed_dims, num_heads, activation='gelu', mlp_ratio=mlp_ratio)
@@ -102,6 +103,7 @@ class AttentivePooler(nn.Module):
             else QueryAttention(embed_dims, num_heads)
         )
         self.initialise()
+        self.recompute = chosen_step(recompute, with_cp, 'AttentivePooler')
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -121,6 +123,7 @@ class AttentivePooler(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (B, L, D) -> (B, Q, D), for any L."""
         for block in self.blocks:
-            x = run_layer(block, self.with_cp, x)
+            x = self.trunk_block(block, x)
         query = self.query.to(x.dtype).expand(x.shape[0], -1, -1)
-        return run_layer(self.pool, self.with_cp, query, x)
+        part = 'attention' if self.recompute == 'attention' else 'block'
+        return self.again(part, self.pool, query, x)

@@ -1,11 +1,9 @@
 """What methods beside a frozen trunk share: its layers one at a time, and nothing kept of them."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..ops.clips import check_video, images_of
 from ..trunks.base import Trunk
@@ -103,13 +101,6 @@ def class_and_patches(tokens: Sequence[Tensor], trunk: Trunk) -> Sequence[Tensor
     if prefix == 1:
         return tokens
     return [torch.cat([x[:, :1], x[:, prefix:]], dim=1) for x in tokens]
-
-
-def run_layer(layer: nn.Module, with_cp: bool, *given: Any) -> Any:
-    """``layer(*given)``, recomputed in the backward pass where ``with_cp`` asks for that."""
-    if with_cp and torch.is_grad_enabled():
-        return checkpoint(layer, *given, use_reentrant=False)
-    return layer(*given)
 
 
 def idle_parameters(trunk: Trunk, last: int) -> list[nn.Parameter]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..ops.clips import check_video
 from ..ops.elementwise import keep_in_graph
 from ..parts import built_trunk
+from ..recomputing import Recomputing, chosen_step
 from .attentive_pooler import AttentivePooler
 from .beside import check_portion, idle_parameters, trunk_layers
 
@@ -16,7 +17,7 @@ TOKENS = ('patches', 'all')
 
 
 @MODELS.register_module()
-class ProbeViT(BaseModule):
+class ProbeViT(Recomputing, BaseModule):
     """Frozen trunk whose last tokens, of all frames in one sequence, an attentive probe pools.
 
     Of an image trunk the tokens of a clip's frames are put one after another; nothing says
@@ -26,7 +27,7 @@ class ProbeViT(BaseModule):
 
     Args:
         trunk: the pretrained image or video encoder, or its config.
-        depth, num_heads, mlp_ratio, complete_block, with_cp: see `AttentivePooler`.
+        depth, num_heads, mlp_ratio, complete_block: see `AttentivePooler`.
         num_queries: learned queries, whose mean is the feature; one as released.
         num_probes: probes beside each other, which do not see one another.
         num_segments: clips of a video that are read together, apart only in the trunk; they
@@ -34,6 +35,8 @@ class ProbeViT(BaseModule):
         tokens: ``'patches'``, or ``'all'`` with class token and registers.
         final_norm: read the tokens behind the trunk's last norm, as V-JEPA 2 does.
         frames_per_pass: frames the trunk takes at a time; None for all at once.
+        recompute, with_cp: what the backward pass computes again, see `STAdapterViT`: of the
+            probes, and of the trunk's layers where these are trained.
 
     Raises:
         ValueError: for options that do not fit the trunk.
@@ -43,7 +46,8 @@ class ProbeViT(BaseModule):
         self, trunk: dict | nn.Module, depth: int = 4, num_heads: int = 16,
         mlp_ratio: float = 4.0, num_queries: int = 1, complete_block: bool = True,
         num_probes: int = 1, num_segments: int = 1, tokens: str = 'patches',
-        final_norm: bool = True, frames_per_pass: int | None = 64, with_cp: bool = False,
+        final_norm: bool = True, frames_per_pass: int | None = 64, recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.trunk = built_trunk(trunk, 'ProbeViT', clips=True)
@@ -56,10 +60,11 @@ class ProbeViT(BaseModule):
         self.num_segments, self.final_norm = num_segments, final_norm
         self.skipped = self.trunk.num_prefix_tokens if tokens == 'patches' else 0
         self.frames_per_pass = check_portion(frames_per_pass, 'ProbeViT')
-        options = (depth, num_heads, mlp_ratio, num_queries, complete_block, with_cp)
+        options = (depth, num_heads, mlp_ratio, num_queries, complete_block)
         self.probes = nn.ModuleList(
             AttentivePooler(self.out_channels, *options) for _ in range(num_probes)
         )
+        self.recompute = chosen_step(recompute, with_cp, 'ProbeViT')
 
     def forward(self, video: Tensor) -> Tensor:
         """(B·S, 3, T, H, W), S segments a video -> (B, D), or (B, P, D) of P > 1 probes."""
@@ -76,7 +81,8 @@ class ProbeViT(BaseModule):
                 f'video, got {video.shape[0]} clips. Set num_clips of SampleFrames to it.'
             )
         last, trunk = len(self.trunk.blocks) - 1, self.trunk
-        for chunks in trunk_layers(trunk, video, last, self.frames_per_pass):
+        layers = trunk_layers(trunk, video, last, self.frames_per_pass, run=self.trunk_block)
+        for chunks in layers:
             x = chunks
         normed = map(trunk.norm_tokens, x) if self.final_norm else x
         y = torch.cat([tokens[:, self.skipped :] for tokens in normed])
