@@ -1,6 +1,6 @@
 """What MkDocs does besides: notebooks become pages, and linked files of the repository too.
 
-MkDocs calls `on_files` and `on_page_markdown`.
+MkDocs calls `on_config`, `on_files` and `on_page_markdown`.
 """
 
 import os
@@ -20,6 +20,15 @@ ROOT = Path(__file__).parents[2]
 LINK = re.compile(r'(?<=\]\()(?!\w+:|#)([^)\s#]+)')
 LANGUAGES = {'.py': 'python', '.sh': 'bash', '.json': 'json', '.yml': 'yaml', '.txt': 'text'}
 OUTSIDE = 'repository'  # where files from outside docs/ stand in the site
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put pages that have no place in the menu at the end of the tasks."""
+    placed = (ROOT / 'mkdocs.yml').read_text()
+    tasks = next(part['Tasks'] for part in config.nav if 'Tasks' in part)
+    pages = sorted(path.name for path in (ROOT / 'docs').glob('*.md'))
+    tasks += [name for name in pages if f'- {name}\n' not in placed]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

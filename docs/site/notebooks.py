@@ -34,7 +34,9 @@ def code_block(source: str) -> str:
 
 
 def output_text(output: dict, name: str, files: dict[str, str | bytes]) -> str:
-    """An output: text in a block, a picture by its file."""
+    """An output: text in a block, a picture by its file; logs stay in the notebook."""
+    if output.get('name') == 'stderr':
+        return ''
     data = output.get('data', {})
     if 'image/png' in data:
         files[f'{name}.png'] = base64.b64decode(data['image/png'])

@@ -12,8 +12,8 @@ CLONE = Path(__file__).parents[2]
 TUTORIALS = sorted((CLONE / 'docs/tutorials').glob('*.ipynb'))
 # What shortens a run: the image model and trainings learn less, all steps are done.
 SHORTER = {
-    'mmstadapter prepare moving_digits': 'mmstadapter prepare moving_digits --size small',
     'mmstadapter prepare tiny_clip': 'mmstadapter prepare tiny_clip --steps 20',
+    '--epochs 20': '--epochs 2',
     'max_epochs=3': 'max_epochs=1',
     'epoch_3.pth': 'epoch_1.pth',
 }
