@@ -23,6 +23,7 @@ COMMANDS = {
     'cache': 'Decode the videos of a config once, so that later epochs decode none.',
     'index': 'Index a folder of videos for search.',
     'search': 'Search indexed videos for what a sentence says, or for the like of an example.',
+    'serve': 'Open a web page that searches an index and labels dropped videos.',
     'export-index': "Write an index's vectors as arrays or a table, for a vector database.",
     'configs': 'List the recipes that come with the package.',
     'prepare': 'Write the lists of a public data set, or make the demonstration data.',

@@ -101,6 +101,7 @@ setup(
             'peft',
             'mteb',
             'parquet',
+            'app',
             'tokenizers',
             'dev',
         )  # fmt: skip

@@ -52,7 +52,8 @@ class LateBase:
         for kind in cls.__mro__:
             if LateBase in kind.__bases__:
                 optimizer = real('torch.distributed.optim').ZeroRedundancyOptimizer
-                kind.__new__ = lambda cls, *args, **kwargs: object.__new__(cls)
+                new = staticmethod(lambda cls, *args, **kwargs: object.__new__(cls))
+                setattr(kind, '__new__', new)  # noqa: B010  (mypy knows no other way)
                 kind.__bases__ = tuple(optimizer if b is LateBase else b for b in kind.__bases__)
         return object.__new__(cls)
 

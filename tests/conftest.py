@@ -115,8 +115,9 @@ def pytest_addoption(parser):
 
 
 def refuse_skip(report, config: pytest.Config):
-    """In the full environment nothing is left out for want of a library."""
-    if config.getoption('full') and report.skipped and not hasattr(report, 'wasxfail'):
+    """In the full environment nothing is left out for want of a library; a browser is none."""
+    is_allowed = hasattr(report, 'wasxfail') or 'Skipped: no browser' in str(report.longrepr)
+    if config.getoption('full') and report.skipped and not is_allowed:
         report.outcome, report.longrepr = 'failed', f'skipped in spite of --full: {report.longrepr}'
     return report
 

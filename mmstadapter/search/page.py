@@ -41,13 +41,13 @@ def write_sheet(
 
 def _figure(hit: Hit, root: Path, stamps: Mapping[str, VideoStamp] | None) -> dict:
     file = root / hit.video
-    reason = '' if stamps is None else _changed(file, stamps.get(hit.video))
+    reason = '' if stamps is None else changed(file, stamps.get(hit.video))
     seen = dict(reason=reason) if reason else picture(file, hit.start, hit.end)
     said = f'{clock(hit.start)} to {clock(hit.end)}, {hit.score:.3f}'
     return dict(hit.asdict(), file=file, said=said, **seen)
 
 
-def _changed(file: Path, stamp: VideoStamp | None) -> str:
+def changed(file: Path, stamp: VideoStamp | None) -> str:
     """Why a file has not the size and time of change that it was indexed with, or ''."""
     try:
         state = file.stat()
