@@ -224,7 +224,8 @@ def test_a_pipeline_is_checked_as_well(home):
 
 
 def test_what_predict_prints_commands_no_terminal():
-    entry = dict(video='a\x1b[2J\n.mp4', labels=['b\x1b]0;x\x07', 'c'], scores=[0.9, 0.1])
+    best = 'b\x1b]0;x\x07'
+    entry = dict(video='a\x1b[2J\n.mp4', label=best, labels=[best, 'c'], scores=[0.9, 0.1])
     line = describe(entry)
     assert line == r'a\x1b[2J\n.mp4: b\x1b]0;x\x07 0.900, c 0.100'
     assert describe(entry | dict(error='no\x1b[1mvideo')).endswith(r': no\x1b[1mvideo')
