@@ -19,6 +19,7 @@ COMMANDS = {
     'test': 'Test a checkpoint.',
     'fit': 'Train on a folder of class folders of videos, from nothing to an adapter file.',
     'predict': 'Predict videos with an adapter file.',
+    'timeline': 'Label a long video over time: a table, subtitles, a picture.',
     'check': 'Decode every video once, so that later runs refuse one that changed.',
     'cache': 'Decode the videos of a config once, so that later epochs decode none.',
     'index': 'Index a folder of videos for search.',

@@ -12,7 +12,18 @@ from .version import __version__
 host_versions.check_versions()
 host.mend()
 
-from . import apis, datasets, engine, evaluation, models, registry, search, sharing, weights
+from . import (
+    apis,
+    datasets,
+    engine,
+    evaluation,
+    models,
+    registry,
+    search,
+    sharing,
+    streams,
+    weights,
+)
 from .apis import *
 from .datasets import *
 from .engine import *
@@ -20,8 +31,9 @@ from .evaluation import *
 from .models import *
 from .search import *
 from .sharing import *
+from .streams import *
 
 __all__ = ['__version__', 'apis', 'datasets', 'engine', 'evaluation', 'models', 'registry']
-__all__ += ['search', 'sharing', 'weights']
+__all__ += ['search', 'sharing', 'streams', 'weights']
 __all__ += apis.__all__ + datasets.__all__ + engine.__all__ + evaluation.__all__ + models.__all__
-__all__ += search.__all__ + sharing.__all__
+__all__ += search.__all__ + sharing.__all__ + streams.__all__

@@ -95,11 +95,17 @@ def mistakes(videos: list[Video], scores: np.ndarray, names: list[str]) -> list[
     return sorted(found, key=lambda entry: -entry['predicted_score'])
 
 
+def font_families() -> list[str]:
+    """The fonts of this machine for names in any language, in order."""
+    from matplotlib.font_manager import fontManager
+
+    return ['DejaVu Sans', *sorted({font.name for font in fontManager.ttflist} & WIDE_FONTS)]
+
+
 def draw_confusion(matrix: np.ndarray, labels: list[str], path: Path) -> None:
     """A picture of the matrix, shares of each true class as shades, counts as numbers."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import fontManager
 
     count = len(labels)
     side = min(24.0, max(4.0, 0.35 * count + 2.5))
@@ -111,7 +117,7 @@ def draw_confusion(matrix: np.ndarray, labels: list[str], path: Path) -> None:
     size = 8 if count <= 40 else 4
     # A dollar would begin a formula, and labels are any folder's name.
     ticks = [name.replace('$', r'\$') for name in labels]
-    fonts = ['DejaVu Sans', *sorted({font.name for font in fontManager.ttflist} & WIDE_FONTS)]
+    fonts = font_families()
     axes.set_xticks(range(count), ticks, rotation=90, fontsize=size, fontfamily=fonts)
     axes.set_yticks(range(count), ticks, fontsize=size, fontfamily=fonts)
     axes.set(xlabel='predicted', ylabel='true')

@@ -5,7 +5,8 @@
 Prints the best labels of each video with their scores. Videos are decoded in threads while the
 model works on the ones before, batches go across them. Where the best score is below that which
 the adapter was calibrated to on its validation set, a video is "none of these". A video that
-cannot be decoded is reported in its place; the exit status is 1 if none could be.
+cannot be decoded is reported in its place; the exit status is 1 if none could be. A video much
+longer than a clip gets a note: `mmstadapter timeline` labels it over time.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Readers that give exactly the asked frames of a video, or say why they cannot."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 
 import av
 import numpy as np
@@ -13,7 +13,7 @@ from .ffmpeg_log import errors_so_far, misses_a_picture
 from .opening import VideoReadError, hearing, opened, packets_of, video_stream
 from .orientation import display_matrix, orient
 from .packets import VideoFacts, examine
-from .timing import ascending, average_rate, continued, timetable
+from .timing import ASSUMED_RATE, ascending, average_rate, continued, timetable
 
 READERS = ('pyav', 'auto', 'decord')
 # Checksums are compared and broken rules of a format noticed; what is wrong is told in the log.
@@ -110,6 +110,40 @@ class PyAVReader:
         if found is None:
             raise VideoReadError(self.path, 'decodes to other frames than its packets state')
         return one_array_each(indices, found)
+
+    def pictures(self) -> Iterator[tuple[float, Callable[[], np.ndarray] | None]]:
+        """Every frame in order, decoded once, while the file is read.
+
+        Yields:
+            Seconds from 0 at which it is shown, and what makes its (H, W, 3) uint8 RGB array; in
+            the end the seconds at which the last has been shown, and None.
+        """
+        self.num_threads = 1  # FFmpeg's threads would report damage later than at its frame
+        ticks: list[int | None] = []
+        now, step = 0.0, 1 / (self.facts.rate or ASSUMED_RATE)
+        with opened(self.source, self.path) as container:
+            for frame in self._decode(container):
+                if ticks:
+                    now = self._later(now, step, frame.pts, ticks[0])
+                known = self.facts.times
+                if known is not None and frame.pts != known[min(len(ticks), len(known) - 1)]:
+                    raise VideoReadError(
+                        self.path, 'decodes to other frames than its packets state'
+                    )
+                ticks.append(frame.pts)
+                length = int(frame.duration or 0) * self.facts.tick
+                yield now, partial(self._rgb, frame)
+        if not ticks:
+            raise VideoReadError(self.path, 'has no frame that can be decoded')
+        self._refuse_lost(ticks)
+        yield now + (length or step), None
+
+    def _later(self, before: float, step: float, tick: int | None, first: int | None) -> float:
+        """When a frame is shown: by its own time, a step later where that does not ascend."""
+        if tick is None or first is None:
+            return before + step
+        seconds = (tick - first) * self.facts.tick
+        return seconds if seconds > before else before + step
 
     def first_frame(self) -> av.VideoFrame:
         """The first picture as decoded."""

@@ -4,6 +4,8 @@ The baseline "Attentional Pooling" of ST-Adapter's Table 1, after the temporal a
 Bulat et al., "Space-time Mixing Attention for Video Transformer", NeurIPS 2021.
 """
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from mmaction.registry import MODELS
@@ -14,6 +16,7 @@ from ..ops.clips import images_of
 from ..ops.elementwise import LayerNorm
 from ..parts import built_trunk
 from ..trunks.clip_vit import Attention
+from .by_frame import ByFrame, Looked, joined
 
 
 class AttentionPool(nn.Module):
@@ -42,7 +45,7 @@ class AttentionPool(nn.Module):
 
 
 @MODELS.register_module()
-class AttnPoolViT(BaseModule):
+class AttnPoolViT(ByFrame, BaseModule):
     """Frozen trunk applied to every frame; its features pooled by attention over time.
 
     Section 4.1 (5) of ST-Adapter: the mean over time is replaced by temporal attention
@@ -66,9 +69,15 @@ class AttnPoolViT(BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
-        num_frames = video.shape[2]
-        x = self.trunk.embed(images_of(video))
+        return self.finish(video, [self.look(images_of(video))])
+
+    def look(self, images: Tensor) -> Looked:
+        """The frames' features. (M, 3, H, W) -> (M, D)."""
+        x = self.trunk.embed(images)
         for i, block in enumerate(self.trunk.blocks):
             x = block(x, self.trunk.num_queries(i))
-        frames = self.trunk.final_norm(self.trunk.readout(x))
-        return self.pool(rearrange(frames, '(b t) d -> b t d', t=num_frames))
+        return (self.trunk.final_norm(self.trunk.readout(x)),)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """Pool them; see `ByFrame`."""
+        return self.pool(rearrange(joined(looked), '(b t) d -> b t d', t=video.shape[2]))

@@ -4,7 +4,7 @@ Qing et al., "Disentangling Spatial and Temporal Learning for Efficient Image-to
 Learning", ICCV 2023.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from einops import rearrange, repeat
@@ -21,6 +21,7 @@ from ..recomputing import Recomputing, chosen_step
 from ..trunks.block import read_by
 from ..trunks.clip_vit import MLP, CLIPBlock
 from . import beside
+from .by_frame import ByFrame, Looked, keep_layers, kept_layers
 from .dist_options import check_options, initialise, whole_strides
 
 
@@ -90,7 +91,7 @@ class AdaPooling(nn.Module):
 
 
 @MODELS.register_module()
-class DiSTViT(Recomputing, BaseModule):
+class DiSTViT(ByFrame, Recomputing, BaseModule):
     """Frozen trunk on some frames, a thin network on all, and one beside both that joins them.
 
     Nothing flows back into a frozen trunk. `TextHead` compares the feature with class names.
@@ -134,10 +135,27 @@ class DiSTViT(Recomputing, BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, E), for any T."""
+        seen = self.trunk, self.looked_at(video), self.reads[-1], self.frames_per_pass
+        layers = beside.trunk_layers(*seen, embedded=True, run=self.trunk_block)
+        return self.along(video, layers)
+
+    def looked_at(self, video: Tensor) -> Tensor:
+        """Frames 0, a, 2a, ..."""
+        return whole_strides(video, self.stride)[:, :, :: self.stride]
+
+    def look(self, images: Tensor) -> Looked:
+        """The layers that are read. (M, 3, H, W) -> tensors (M, prefix + N, D)."""
+        seen = self.trunk, images.unsqueeze(2), self.reads[-1], self.frames_per_pass
+        return keep_layers(beside.trunk_layers(*seen, embedded=True), self.reads, first=-1)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """Both networks along them; see `ByFrame`."""
+        return self.along(video, kept_layers(looked, self.reads, self.reads[-1], first=-1))
+
+    def along(self, video: Tensor, layers: Iterable[list[Tensor]]) -> Tensor:
+        """Both networks along the trunk's input and layers, chunks of frames each."""
         video = whole_strides(video, self.stride)
         u, r, trunk, last = self.stem(video), 0.0, self.trunk, self.reads[-1]
-        seen = trunk, video[:, :, :: self.stride], last, self.frames_per_pass
-        layers = beside.trunk_layers(*seen, embedded=True, run=self.trunk_block)
         for i, tokens in enumerate(layers, start=-1):
             if i in self.reads:
                 layer = self.layers[self.reads.index(i)]

@@ -3,7 +3,7 @@
 Lin et al., "Frozen CLIP Models are Efficient Video Learners", ECCV 2022.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,7 @@ from .beside import (
     idle_parameters,
     trunk_layers,
 )
+from .by_frame import ByFrame, Looked, Noted, keep_layers, kept_layers
 from .st_adapter import select_blocks
 
 TEMPORAL = ('conv', 'position', 'cross_attention')
@@ -82,7 +83,7 @@ class DecoderLayer(nn.Module):
 
 
 @MODELS.register_module()
-class EVLViT(Recomputing, BaseModule):
+class EVLViT(ByFrame, Recomputing, BaseModule):
     """Frozen trunk whose last layers a learned query reads in turn, through a decoder beside it.
 
     Nothing flows back into the trunk, which runs without gradients while nothing in it is
@@ -132,10 +133,25 @@ class EVLViT(Recomputing, BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
         check_video(video, 'EVLViT')
+        noted: Noted | None = [] if self.looks else None
+        given = self.trunk, video, self.reads[-1], self.frames_per_pass
+        layers = trunk_layers(*given, looked=noted, run=self.trunk_block)
+        return self.along(video, layers, noted)
+
+    def look(self, images: Tensor) -> Looked:
+        """The layers that are read, queries and keys. (M, 3, H, W) -> tensors (M, L, D)."""
+        noted: Noted | None = [] if self.looks else None
+        given = self.trunk, images.unsqueeze(2), self.reads[-1], self.frames_per_pass
+        return keep_layers(trunk_layers(*given, looked=noted), self.reads, noted)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """The decoder along them; see `ByFrame`."""
+        noted: Noted | None = [] if self.looks else None
+        return self.along(video, kept_layers(looked, self.reads, self.reads[-1], noted), noted)
+
+    def along(self, video: Tensor, layers: Iterable[list[Tensor]], looked: Noted | None) -> Tensor:
+        """The decoder along the trunk's layers, and what `looked` notes of each."""
         s, last = self.query.expand(video.shape[0], 1, -1), self.reads[-1]
-        looked: list | None = [] if self.looks else None
-        given = self.trunk, video, last, self.frames_per_pass
-        layers = trunk_layers(*given, looked=looked, run=self.trunk_block)
         for i, tokens in enumerate(layers):
             if i in self.reads:
                 seen = self.gazes(i, looked, video.shape[2]) if looked else ()

@@ -1,16 +1,19 @@
 """A trunk applied to every frame, features averaged over time: no temporal modelling."""
 
+from collections.abc import Sequence
+
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..parts import built_trunk
 from .beside import rows_of
+from .by_frame import ByFrame, Looked, joined
 from .outputs import check_output, join_frames, out_width
 
 
 @MODELS.register_module()
-class FrameMeanViT(BaseModule):
+class FrameMeanViT(ByFrame, BaseModule):
     """Mean of the frames' class tokens; what the trunk's ``tune`` says is trained.
 
     The baseline of ST-Adapter's Table 1: ``tune='none'`` is the linear probe,
@@ -37,8 +40,16 @@ class FrameMeanViT(BaseModule):
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D) or (B, T, E), see ``output``, for any T."""
         given, _ = rows_of(self.trunk, video)
-        x = self.trunk.embed(given)
+        return self.finish(video, [self.look(given)])
+
+    def look(self, images: Tensor) -> Looked:
+        """The class tokens. (M, 3, H, W), of a video encoder clips -> (M, D)."""
+        x = self.trunk.embed(images)
         for i, block in enumerate(self.trunk.blocks):
             x = block(x, self.trunk.num_queries(i))
-        num_frames = x.shape[0] // video.shape[0]
-        return join_frames(self.trunk, self.trunk.readout(x), num_frames, self.output)
+        return (self.trunk.readout(x),)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """Their mean; see `ByFrame`."""
+        x = joined(looked)
+        return join_frames(self.trunk, x, x.shape[0] // video.shape[0], self.output)

@@ -1,5 +1,7 @@
 """V-JEPA 2's attentive probe: `AttentivePooler` on all tokens of a frozen trunk."""
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from mmaction.registry import MODELS
@@ -12,12 +14,13 @@ from ..parts import built_trunk
 from ..recomputing import Recomputing, chosen_step
 from .attentive_pooler import AttentivePooler
 from .beside import check_portion, idle_parameters, trunk_layers
+from .by_frame import ByFrame, Looked, joined
 
 TOKENS = ('patches', 'all')
 
 
 @MODELS.register_module()
-class ProbeViT(Recomputing, BaseModule):
+class ProbeViT(ByFrame, Recomputing, BaseModule):
     """Frozen trunk whose last tokens, of all frames in one sequence, an attentive probe pools.
 
     Of an image trunk the tokens of a clip's frames are put one after another; nothing says
@@ -68,23 +71,45 @@ class ProbeViT(Recomputing, BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B·S, 3, T, H, W), S segments a video -> (B, D), or (B, P, D) of P > 1 probes."""
-        x = self.tokens(video)
+        return self.pool(self.tokens(video))
+
+    def look(self, images: Tensor) -> Looked:
+        """The tokens that the probes read. (M, 3, H, W) -> (M, L, D)."""
+        return (self.last_tokens(images.unsqueeze(2)),)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """Pool them; see `ByFrame`."""
+        return self.pool(self.of_videos(joined(looked), video))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, D), or (B, P, D) of P > 1 probes."""
         features = [probe(x).mean(dim=1) for probe in self.probes]
         return features[0] if len(features) == 1 else torch.stack(features, dim=1)
 
     def tokens(self, video: Tensor) -> Tensor:
         """What the probes read. (B·S, 3, T, H, W) -> (B, L, D)."""
+        self._check(video)
+        return self.of_videos(self.last_tokens(video), video)
+
+    def of_videos(self, tokens: Tensor, video: Tensor) -> Tensor:
+        """Tokens of frames (M, L, D) in one sequence for each video of S clips."""
+        self._check(video)
+        return rearrange(tokens, '(b m) l d -> b (m l) d', b=video.shape[0] // self.num_segments)
+
+    def _check(self, video: Tensor) -> None:
         check_video(video, 'ProbeViT')
         if video.shape[0] % self.num_segments:
             raise ValueError(
                 f'ProbeViT: the batch must be num_segments={self.num_segments} clips of each '
                 f'video, got {video.shape[0]} clips. Set num_clips of SampleFrames to it.'
             )
+
+    def last_tokens(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B·T, L, D), of a video encoder (B, L, D)."""
         last, trunk = len(self.trunk.blocks) - 1, self.trunk
         layers = trunk_layers(trunk, video, last, self.frames_per_pass, run=self.trunk_block)
         for chunks in layers:
             x = chunks
         normed = map(trunk.norm_tokens, x) if self.final_norm else x
         y = torch.cat([tokens[:, self.skipped :] for tokens in normed])
-        y = keep_in_graph(y, idle_parameters(trunk, last))
-        return rearrange(y, '(b m) l d -> b (m l) d', b=video.shape[0] // self.num_segments)
+        return keep_in_graph(y, idle_parameters(trunk, last))

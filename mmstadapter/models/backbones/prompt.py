@@ -4,6 +4,8 @@ Jia et al., "Visual Prompt Tuning", ECCV 2022; the baseline "Prompt Tuning" of
 ST-Adapter's Table 1.
 """
 
+from collections.abc import Sequence
+
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
@@ -11,11 +13,12 @@ from torch import Tensor, nn
 
 from ..ops.clips import images_of
 from ..parts import built_trunk
+from .by_frame import ByFrame, Looked, joined
 from .outputs import join_frames
 
 
 @MODELS.register_module()
-class PromptViT(BaseModule):
+class PromptViT(ByFrame, BaseModule):
     """Frozen trunk with deep visual prompts; class tokens averaged over time.
 
     VPT-Deep (Jia et al., Eq. 5): every block sees its own prompts beside the tokens
@@ -52,13 +55,20 @@ class PromptViT(BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, D), for any T."""
-        num_frames = video.shape[2]
-        x = self.trunk.embed(images_of(video))
+        return self.finish(video, [self.look(images_of(video))])
+
+    def look(self, images: Tensor) -> Looked:
+        """The class tokens. (M, 3, H, W) -> (M, D)."""
+        x = self.trunk.embed(images)
         for i, block in enumerate(self.trunk.blocks):
             queries = self.trunk.num_queries(i) or x.shape[1]
             x = block.attend(beside(x, self.prompts[i]), num_queries=queries)
             x = block.feed_forward(x)
-        return join_frames(self.trunk, self.trunk.readout(x), num_frames)
+        return (self.trunk.readout(x),)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """Their mean; see `ByFrame`."""
+        return join_frames(self.trunk, joined(looked), video.shape[2])
 
 
 def beside(x: Tensor, prompts: Tensor) -> Tensor:

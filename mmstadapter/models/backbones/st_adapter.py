@@ -20,6 +20,7 @@ from ..ops.linear import Linear, all_plain
 from ..ops.recompute import remakeable
 from ..parts import built_trunk
 from ..recomputing import Recomputing, chosen_step
+from .by_frame import ByFrame, Looked, joined
 from .outputs import check_output, join_frames, out_width
 
 See = Callable[[str, Tensor], None]
@@ -103,7 +104,7 @@ ADAPTER_TYPES = (STAdapter, Linear, DepthwiseConv, *ACTIVATIONS.values())
 
 
 @MODELS.register_module()
-class STAdapterViT(Recomputing, BaseModule):
+class STAdapterViT(ByFrame, Recomputing, BaseModule):
     """Frozen trunk with ST-Adapters between its layers; class tokens averaged over time.
 
     Section 3.3 and Table 4 of the paper. The released K400 model has one adapter
@@ -164,14 +165,35 @@ class STAdapterViT(Recomputing, BaseModule):
 
         ``see(step, x)`` is told every step, with all tokens computed; see `trace`.
         """
-        num_frames = video.shape[2]
         x = self.trunk.embed(images_of(video))
         tell('embed', x, see)
+        x = self.run_blocks(x, range(len(self.trunk.blocks)), video.shape[2], see)
+        return join_frames(self.trunk, self.trunk.readout(x), video.shape[2], self.output)
+
+    def look(self, images: Tensor) -> Looked:
+        """The tokens before the first block with adapters. (M, 3, H, W) -> (M, prefix+N, D)."""
+        return (self.run_blocks(self.trunk.embed(images), range(self.shared_blocks), 1),)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """That block and those behind it; see `ByFrame`."""
+        rest = range(self.shared_blocks, len(self.trunk.blocks))
+        x = self.run_blocks(joined(looked), rest, video.shape[2])
+        return join_frames(self.trunk, self.trunk.readout(x), video.shape[2], self.output)
+
+    @property
+    def shared_blocks(self) -> int:
+        """Those before the first one with adapters, where a frame does not see the others."""
+        return min(int(i) for p in POSITIONS for i in getattr(self, p, {}))
+
+    def run_blocks(
+        self, x: Tensor, blocks: range, num_frames: int, see: See | None = None
+    ) -> Tensor:
+        """Some blocks with their adapters. (B·T, prefix+N, D) -> (B·T, Q, D)."""
         run = self.run_block if see else partial(self.again, 'block', self.run_block)
-        for i in range(len(self.trunk.blocks)):
+        for i in blocks:
             queries = None if see else self.num_queries(i)
             x = run(x, i=i, num_frames=num_frames, num_queries=queries, see=see)
-        return join_frames(self.trunk, self.trunk.readout(x), num_frames, self.output)
+        return x
 
     def run_block(
         self,

@@ -4,7 +4,7 @@ Wang et al., "TDS-CLIP: Temporal Difference Side Network for Image-to-Video Tran
 arXiv 2408.10688; equations as in its released code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from einops import rearrange
@@ -21,6 +21,7 @@ from ..parts import built_trunk
 from ..recomputing import Recomputing
 from ..trunks.base import Trunk
 from .beside import check_portion, idle_parameters, trunk_layers
+from .by_frame import ByFrame, Looked, keep_layers, kept_layers
 from .side4video import SideBlock, SideNetwork
 from .side4video.operators import PatchConv
 
@@ -110,7 +111,7 @@ class TDSNetwork(SideNetwork):
 
 
 @MODELS.register_module()
-class TDSCLIPViT(Recomputing, BaseModule):
+class TDSCLIPViT(ByFrame, Recomputing, BaseModule):
     """Frozen trunk on the sampled frames, a side network on them and their neighbours.
 
     A clip of T sampled frames comes as T groups of n neighbouring ones in order, T·n frames
@@ -142,10 +143,27 @@ class TDSCLIPViT(Recomputing, BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T·n, H, W) -> (B, C), for any T."""
-        trunk, side, frames = self.trunk, self.side, sampled(video, self.num_diff)
-        num_frames, s = frames.shape[2], side.start(video)
-        seen = trunk, frames, side.last, self.frames_per_pass
-        for i, tokens in enumerate(trunk_layers(*seen, run=self.trunk_block)):
+        seen = self.trunk, self.looked_at(video), self.side.last, self.frames_per_pass
+        return self.along(video, trunk_layers(*seen, run=self.trunk_block))
+
+    def looked_at(self, video: Tensor) -> Tensor:
+        """The middle frame of each group."""
+        return sampled(video, self.num_diff)
+
+    def look(self, images: Tensor) -> Looked:
+        """The layers that are read. (M, 3, H, W) -> tensors (M, prefix + N, D)."""
+        seen = self.trunk, images.unsqueeze(2), self.side.last, self.frames_per_pass
+        return keep_layers(trunk_layers(*seen), self.side.used)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """The side network along them; see `ByFrame`."""
+        return self.along(video, kept_layers(looked, self.side.used, self.side.last))
+
+    def along(self, video: Tensor, layers: Iterable[list[Tensor]]) -> Tensor:
+        """The side network along the trunk's layers, chunks of frames each."""
+        trunk, side = self.trunk, self.side
+        num_frames, s = self.looked_at(video).shape[2], side.start(video)
+        for i, tokens in enumerate(layers):
             s = side.read(s, i, tokens, trunk, num_frames)
         feature = side.finish(s, tokens, trunk, num_frames)
         return keep_in_graph(feature, idle_parameters(trunk, side.last))

@@ -1,6 +1,6 @@
 """The side network along a trunk's layers, and the backbone of both (Figure 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from ..beside import (
     idle_parameters,
     trunk_layers,
 )
+from ..by_frame import ByFrame, Looked, keep_layers, kept_layers
 from ..outputs import check_output, join_frames
 from .block import SideBlock, recomputed
 from .operators import Stem
@@ -127,6 +128,11 @@ class SideNetwork(Recomputing, BaseModule):
         initialise(self, norm, output)
         self.recompute = chosen_step(recompute, with_cp, self.who)
 
+    @property
+    def used(self) -> list[int]:
+        """The trunk layers that are used: those read, and for (B, T, E) the last."""
+        return sorted({*self.reads, *([self.last] if self.output == 'frames' else [])})
+
     def start(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B·T, L, C), the side tokens before the first layer.
 
@@ -189,7 +195,7 @@ class SideNetwork(Recomputing, BaseModule):
 
 
 @MODELS.register_module()
-class Side4VideoViT(Recomputing, BaseModule):
+class Side4VideoViT(ByFrame, Recomputing, BaseModule):
     """Frozen trunk with a side network that reads its layers; nothing flows back into it.
 
     The trunk runs without gradients while nothing up to its last layer is tuned, and hands
@@ -253,10 +259,23 @@ class Side4VideoViT(Recomputing, BaseModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, C) or (B, T, E), see ``output``, for any T."""
+        seen = self.trunk, video, self.side.last, self.frames_per_pass
+        return self.along(video, trunk_layers(*seen, run=self.trunk_block))
+
+    def look(self, images: Tensor) -> Looked:
+        """The layers that are read. (M, 3, H, W) -> tensors (M, prefix + N, D)."""
+        seen = self.trunk, images.unsqueeze(2), self.side.last, self.frames_per_pass
+        return keep_layers(trunk_layers(*seen), self.side.used)
+
+    def finish(self, video: Tensor, looked: Sequence[Looked]) -> Tensor:
+        """The side network along them; see `ByFrame`."""
+        return self.along(video, kept_layers(looked, self.side.used, self.side.last))
+
+    def along(self, video: Tensor, layers: Iterable[list[Tensor]]) -> Tensor:
+        """The side network along the trunk's layers, chunks of frames each."""
         num_frames, side, trunk = video.shape[2], self.side, self.trunk
         s = side.start(video)
-        seen = trunk, video, side.last, self.frames_per_pass
-        for i, tokens in enumerate(trunk_layers(*seen, run=self.trunk_block)):
+        for i, tokens in enumerate(layers):
             s = side.read(s, i, tokens, trunk, num_frames)
         x = side.finish(s, tokens, trunk, num_frames)
         return keep_in_graph(x, idle_parameters(trunk, side.last)) if side.output == 'clip' else x
