@@ -13,7 +13,7 @@ class Window(NamedTuple):
     start: float
     end: float
     first: int
-    count: int
+    total: int
 
 
 class Grid:

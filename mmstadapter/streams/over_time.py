@@ -236,7 +236,7 @@ class _Pass:
 
     def _clips(self, window: Window) -> np.ndarray:
         """The frames that the recipe takes of a window, (V, T)."""
-        results: Any = dict(total_frames=window.count, avg_fps=self.pictures.fps, start_index=0)
+        results: Any = dict(total_frames=window.total, avg_fps=self.pictures.fps, start_index=0)
         results |= dict(label=-1, modality='RGB', filename=self.pictures.name)
         for step in self.model.sampling:
             results = step(results)

@@ -195,7 +195,7 @@ class TestSegments:
     def test_windows_are_found_while_frames_come(self):
         grid = Grid(2, 1)
         found = [w for i in range(9) for w in grid.add(i / 2)] + grid.close(4.5)
-        assert [(w.start, w.end, w.first, w.count) for w in found] == [
+        assert [(w.start, w.end, w.first, w.total) for w in found] == [
             (0, 2, 0, 4), (1, 3, 2, 4), (2, 4, 4, 4), (2.5, 4.5, 5, 4),
         ]  # fmt: skip
 
