@@ -67,7 +67,7 @@ def test_it_is_bit_equal_where_clip_mode_takes_frames_one_by_one(predictor, fram
 
 
 def test_memory_is_bounded_over_thousands_of_frames(predictor):
-    stream = Stream(predictor('linear'), interval=10)
+    stream = Stream(predictor('linear'), interval=40)
     rng = np.random.default_rng(0)
     some = rng.integers(0, 256, (16, 40, 48, 3), np.uint8)
     most = 0
