@@ -30,6 +30,7 @@ COMMANDS = {
     'prepare': 'Write the lists of a public data set, or make the demonstration data.',
     'publish': 'Write the tuned part of a trained checkpoint as one safetensors file.',
     'push': 'Share a trained model by name, with a card, at Hugging Face or in a folder.',
+    'export': 'Write a model as ONNX or as a PyTorch archive, equal to it, for use without us.',
     'merge': "Take trained LoRA, DoRA or ZeroI2V's adapters into the model.",
     'peft': 'Write LoRA as a folder of the library peft, or read such a folder.',
     'convert': "Rename a weights file from one origin's names to another's.",

@@ -103,6 +103,7 @@ setup(
             'parquet',
             'app',
             'tokenizers',
+            'export',
             'dev',
         )  # fmt: skip
     },

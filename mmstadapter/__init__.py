@@ -17,6 +17,7 @@ from . import (
     datasets,
     engine,
     evaluation,
+    exporting,
     models,
     registry,
     search,
@@ -28,6 +29,7 @@ from .apis import *
 from .datasets import *
 from .engine import *
 from .evaluation import *
+from .exporting import *
 from .models import *
 from .search import *
 from .sharing import *
@@ -36,4 +38,4 @@ from .streams import *
 __all__ = ['__version__', 'apis', 'datasets', 'engine', 'evaluation', 'models', 'registry']
 __all__ += ['search', 'sharing', 'streams', 'weights']
 __all__ += apis.__all__ + datasets.__all__ + engine.__all__ + evaluation.__all__ + models.__all__
-__all__ += search.__all__ + sharing.__all__ + streams.__all__
+__all__ += search.__all__ + sharing.__all__ + streams.__all__ + exporting.__all__

@@ -28,6 +28,7 @@ class ClipTransform:
         num_frames: T, frames of a clip, with those around each that a recipe takes besides.
         size: (height, width) of a frame, in pixels.
         mean, std: of red, green and blue, for pixels of 0..255: a clip is (pixels - mean) / std.
+        pipeline: the steps, as they are written.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class ClipTransform:
         length = next((s['clip_len'] for s in steps if 'clip_len' in s), 1)
         self.num_frames = int(length) * group_size(steps)
         self.size = size or tuple(np.broadcast_to(crop_size(steps) or 0, 2).tolist())
-        self.steps = Compose(steps).transforms
+        self.pipeline, self.steps = steps, Compose(steps).transforms
         plain = {key: value for key, value in preprocessor.items() if key != 'blending'}
         self.preprocessor = MODELS.build(plain)  # blending is of training
         self.mean = tuple(preprocessor.get('mean') or (0.0, 0.0, 0.0))
