@@ -12,10 +12,11 @@ from mmengine.fileio import load
 
 import mmstadapter
 from mmstadapter.commands import test as test_command
+from mmstadapter.datasets.readers import open_video
 
 from .conftest import recipe
 
-VIDEOS = 4
+VIDEOS, FRAMES = 4, 20
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def videos(tmp_path) -> list[str]:
             stream = container.add_stream('libx264', rate=24)
             stream.width, stream.height, stream.pix_fmt = 48, 36, 'yuv420p'
             stream.options = {'x264-params': 'log-level=error'}
-            for _ in range(20):
+            for _ in range(FRAMES):
                 image = (40 * i + rng.integers(0, 60, (36, 48, 3))).astype(np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, 'rgb24')))
             container.mux(stream.encode())
@@ -88,6 +89,24 @@ def through_trainer(model, videos: list[str], folder: Path) -> torch.Tensor:
     return torch.from_numpy(logits).softmax(-1)
 
 
+def through_stream(adapter: Path, videos: list[str]) -> torch.Tensor:
+    """Frame by frame, from the first one that the recipe's clip has."""
+    predict = mmstadapter.Predictor(adapter, device='cpu')
+    found = []
+    for video in videos:
+        first = int(
+            predict.pipeline.transforms[1](dict(total_frames=FRAMES, start_index=0))[
+                'frame_inds'
+            ].min()
+        )
+        stream = mmstadapter.Stream(predict)
+        frames = open_video(video).read(range(first, FRAMES))
+        entry = next(filter(None, map(stream.push, frames)))
+        scores = dict(zip(entry['labels'], entry['scores'], strict=True))
+        found.append([scores[label] for label in predict.labels])
+    return torch.tensor(found)
+
+
 @pytest.mark.slow
 def test_one_file_through_all_doors(adapter, file, videos, hub, tmp_path):
     hub('me/toy', mmstadapter.save_pretrained(adapter, tmp_path / 'saved', include_trunk=True))
@@ -99,6 +118,7 @@ def test_one_file_through_all_doors(adapter, file, videos, hub, tmp_path):
         predictor=through_predictor(adapter, videos),
         create_model=through_module(created, videos),
         from_pretrained=through_module(shared, videos),
+        stream=through_stream(adapter, videos),
         trainer=through_trainer(shared, videos, tmp_path),
     )
     found = {door: (scores - expected).abs().max().item() for door, scores in doors.items()}
