@@ -13,6 +13,7 @@ from mmengine.fileio import load
 import mmstadapter
 from mmstadapter.commands import test as test_command
 from mmstadapter.datasets.readers import open_video
+from mmstadapter.exporting import export
 
 from .conftest import recipe
 
@@ -107,6 +108,19 @@ def through_stream(adapter: Path, videos: list[str]) -> torch.Tensor:
     return torch.tensor(found)
 
 
+def through_onnx(adapter: Path, model, videos: list[str], folder: Path) -> torch.Tensor:
+    """ONNX Runtime on the exported file, a clip a video."""
+    for package in ('onnx', 'onnxscript'):
+        pytest.importorskip(package)
+    runtime = pytest.importorskip('onnxruntime')
+    export(adapter, folder / 'model.onnx')
+    session = runtime.InferenceSession(str(folder / 'model.onnx'))
+    name = session.get_inputs()[0].name
+    clips = [model.transform(video).numpy() for video in videos]
+    logits = np.concatenate([session.run(None, {name: clip})[0] for clip in clips])
+    return torch.from_numpy(logits).softmax(-1)
+
+
 @pytest.mark.slow
 def test_one_file_through_all_doors(adapter, file, videos, hub, tmp_path):
     hub('me/toy', mmstadapter.save_pretrained(adapter, tmp_path / 'saved', include_trunk=True))
@@ -119,6 +133,7 @@ def test_one_file_through_all_doors(adapter, file, videos, hub, tmp_path):
         create_model=through_module(created, videos),
         from_pretrained=through_module(shared, videos),
         stream=through_stream(adapter, videos),
+        onnx=through_onnx(adapter, shared, videos, tmp_path),
         trainer=through_trainer(shared, videos, tmp_path),
     )
     found = {door: (scores - expected).abs().max().item() for door, scores in doors.items()}
