@@ -128,7 +128,9 @@ def _data_of(path: Path) -> Path:
 
 def _export(source: Source, tower: Tower, path: Path, kind: str, int8: bool) -> Exported:
     traced = trace(tower)
-    facts = dict(opset=onnx_file.OPSET) if kind == 'onnx' else dict(torch=torch.__version__)
+    facts: dict[str, Any] = dict(torch=torch.__version__)
+    if kind == 'onnx':
+        facts = dict(opset=onnx_file.OPSET)
     facts |= dict(weights='int8, dynamic quantisation of linear maps') if int8 else {}
     metadata = metadata_of(source, traced, **facts)
     with _named_at_last(path) as part:
