@@ -120,7 +120,7 @@ def timeline(
     )
     thresholds = dict(high=high, low=low, shortest=shortest)
     return Timeline(
-        pictures.name, end, labels, windows, scores, segments, thresholds, cost, found.stopped
+        pictures.name, end, list(labels), windows, scores, segments, thresholds, cost, found.stopped
     )
 
 
