@@ -105,7 +105,7 @@ class TestInputs:
             ([7], 'got int'),
             (None, 'got NoneType'),
         ],
-        ids=str,
+        ids=lambda part: part if isinstance(part, str) else type(part).__name__,
     )
     def test_anything_else_is_refused_with_what_was_needed(self, predictor, given, words):
         with pytest.raises(ValueError, match=f'^Predictor: .*{words}'):
