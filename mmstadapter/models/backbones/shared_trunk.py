@@ -73,7 +73,7 @@ class SharedTrunkViT(BaseModule):
                 f'{list(branches)}, tune={self.trunk.tune!r} and lora={self.trunk.lora!r}.'
             )
         for name, branch in branches.items():
-            if not hasattr(MODELS.get(branch['type']), 'finish'):
+            if not hasattr(MODELS.get(branch['type']), 'read'):
                 raise ValueError(
                     f'SharedTrunkViT: branch {name!r} must be of type SideNetwork or FrameMean, '
                     f'got {branch["type"]!r}.'
