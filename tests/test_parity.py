@@ -117,6 +117,7 @@ def test_tolerances_grow_with_what_rounding_grows_with():
     assert [line.tolerance for line in lines] == pytest.approx([1e-6, 8e-6])
 
 
+@pytest.mark.slow
 def test_an_unknown_source_is_reported_and_fails(parity, case):
     info = json.loads(case.with_suffix('.json').read_text())
     case.with_suffix('.json').write_text(json.dumps(info | dict(source='elsewhere')))

@@ -198,6 +198,7 @@ def test_what_decays_beside_a_trunk(stem):
             assert (rate, decay) == (3.2e-4, 1e-4 if matrix else 0), name
 
 
+@pytest.mark.slow
 def test_recipes_beside_a_trunk_are_the_released_ones():
     for stem in (n[:-3] for n in shipped.configs() if n.startswith(('evl_vit-', 'dist_vit-'))):
         config = costs.load(stem)

@@ -25,6 +25,7 @@ def test_the_page_is_what_the_report_writes(tool):
     assert tool.page() == page, 'run `mmstadapter report --write docs/model_zoo.md`'
 
 
+@pytest.mark.slow
 def test_every_recipe_of_the_paper_is_in_it(tool):
     listed = {stem for data in tool.DATA for stem in tool.stems(data)}
     assert set(tool.PAPER) <= listed

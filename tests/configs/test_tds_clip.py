@@ -109,6 +109,7 @@ def test_the_page_shows_these_counts():
         assert f'{found.tuned:,}' == tuned and f'{found.full / 1e9:.1f}' == operations
 
 
+@pytest.mark.slow
 def test_mims_index_says_the_same():
     file = ROOT / 'configs/tdsclip-metafile.yml'
     models = {m['Name']: m['Metadata'] for m in yaml.safe_load(file.read_text())['Models']}

@@ -86,6 +86,7 @@ def run(block: str, namespace: dict) -> None:
     exec(compile(block, str(PAGE), 'exec'), namespace)
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(namespace):
     torch.manual_seed(0)
     assert len(BLOCKS) >= 7

@@ -206,6 +206,7 @@ class TestEveryVideoEncoder:
 
 @needs_transformers
 @pytest.mark.parametrize(('model', 'qkv_biases'), [('vjepa2', 3), ('videomae', 2)])
+@pytest.mark.slow
 def test_a_vit_l_has_its_parameters_and_nothing_besides(model, qkv_biases):
     with torch.device('meta'):
         trunk = HFVideoViT(model, 'vit-l-p16', options=dict(VARIANTS['videomae, norm'][1])

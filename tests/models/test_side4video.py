@@ -162,6 +162,7 @@ class TestCheckpointing:
             gradients(model.train())
         assert {x.dtype for x in seen} == {torch.float32}
 
+    @pytest.mark.slow
     def test_a_compiler_steps_around_it(self):
         model = build(with_cp=True, layers='top_1').train()
         s, z = torch.randn(4, 16, 16), torch.randn(4, 17, 32)

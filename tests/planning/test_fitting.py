@@ -33,6 +33,7 @@ def test_nobody_needs_more_than_the_limit():
     assert largest_batch(lambda n: 1, 10) == LIMIT
 
 
+@pytest.mark.slow
 def test_more_memory_never_takes_fewer_videos():
     step = TrainingStep(config(ST_ADAPTER))
     at = step.account(5).peak

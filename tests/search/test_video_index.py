@@ -188,6 +188,7 @@ class TestWriting:
         hit = index.search({'vector': b['vector'][1:]}, 1)[0][0]
         assert (hit.video, hit.start) == ('b.mp4', 2.0) and hit.score > 0.99
 
+    @pytest.mark.slow
     def test_dying_at_any_step_of_writing_loses_nothing(self, tmp_path, monkeypatch):
         """Add, change, drop and copy, dying before and after each change of the disk in turn."""
         steps = [(os, 'fsync'), (os, 'replace'), (Path, 'unlink')]

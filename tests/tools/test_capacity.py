@@ -38,12 +38,14 @@ def test_recomputing_comes_first_since_it_changes_no_result(steps, tmp_path):
     assert found[:2] == (32, 'mlp') and found.reason.startswith("recompute='mlp', ")
 
 
+@pytest.mark.slow
 def test_no_more_is_recomputed_than_memory_asks_for(steps, tmp_path):
     given, _, some, lean = steps
     assert chosen(given, some.account().peak, tmp_path)[:2] == (32, 'mlp')
     assert chosen(given, lean.account().peak, tmp_path / 'b')[:2] == (32, 'block')
 
 
+@pytest.mark.slow
 def test_then_the_batch_is_the_largest_power_of_two_that_fits(steps, tmp_path):
     given, *_, lean = steps
     found = chosen(given, lean.account(31).peak, tmp_path)

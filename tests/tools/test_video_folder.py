@@ -136,7 +136,9 @@ class TestRecipe:
         given = dict(batch_size=3, epochs=5, lr=0.1, sampling='base')
         recipe = Recipe.choose(videos(9), ['a', 'b'], k400, **given)
         assert (recipe.batch_size, recipe.epochs, recipe.lr) == (3, 5, 0.1)
-        assert recipe.pipeline(k400.train_pipeline, False) == k400.train_pipeline
+        resized = dict(k400.train_pipeline[3], pixels='uint8')
+        expected = [*k400.train_pipeline[:3], resized, *k400.train_pipeline[4:]]
+        assert recipe.pipeline(k400.train_pipeline, False) == expected
 
     @pytest.mark.parametrize('given', [dict(epochs=1), dict(batch_size=0), dict(sampling='x')])
     def test_impossible_values_are_refused(self, k400, given):

@@ -174,6 +174,7 @@ def test_a_mistake_is_answered_in_a_sentence(folder, changed, message, monkeypat
     assert not (folder / 'x').exists()
 
 
+@pytest.mark.slow
 def test_an_adapter_file_needs_no_config(folder, cfg, model, tmp_path, capsys):
     write_adapter(tmp_path / 'a.safetensors', model, cfg)
     command = [str(tmp_path / 'a.safetensors'), str(folder / 'video.mp4'), '--device', 'cpu']
