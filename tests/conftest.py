@@ -140,6 +140,7 @@ def mmaction_scope():
 @pytest.fixture(autouse=True)
 def same_environment():
     """What a test's commands note in the environment (LOCAL_RANK ...) does not reach the next."""
+    os.environ.pop('LOCAL_RANK', None)  # of a wider fixture's command, which ran before this
     before = dict(os.environ)
     yield
     if os.environ != before:
