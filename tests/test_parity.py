@@ -128,6 +128,7 @@ def test_an_unknown_source_is_reported_and_fails(parity, case):
 
 
 @pytest.mark.parametrize('lost', ['param/fc.weight', 'loss_weight'])
+@pytest.mark.slow
 def test_a_case_that_cannot_be_computed_fails_and_the_others_go_on(parity, case, lost):
     tensors = load_file(case)
     del tensors[lost]

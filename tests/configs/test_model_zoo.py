@@ -141,6 +141,7 @@ class TestSide4Video:
             share = 1e-9 * tool.costs(config).ours / view
             assert 1.18 < share < 1.19 if 'vit-e' in stem else 0.97 < share < 1.001, stem
 
+    @pytest.mark.slow
     def test_every_result_of_the_paper_is_listed(self, rows):
         listed = {stem for data in rows.DATA for stem in rows.stems(data)}
         assert set(rows.PAPER) <= listed and len(rows.PAPER) == 21

@@ -201,6 +201,7 @@ class TestBlinking:
 
 
 class TestStoppedRuns:
+    @pytest.mark.slow
     def test_nothing_is_listed_before_all_is_there_and_a_second_run_completes(
         self, tmp_path, monkeypatch
     ):

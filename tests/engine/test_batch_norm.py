@@ -114,6 +114,7 @@ class TestTunedOnlyCheckpoints:
         assert drop_frozen(again, again.state_dict()).keys() == kept.keys()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_those_of_an_uninterrupted_one(toy):
     def settings(work_dir: str, **changes) -> Config:
         made = toy.toy_config(work_dir, epochs=2, val_dataloader=None, val_cfg=None, **changes)

@@ -44,6 +44,7 @@ def test_the_schedule_is_counted_in_steps(train):
     assert 0 < rates[6] < 0.002
 
 
+@pytest.mark.slow
 def test_resuming_repeats_nothing(train, toy, tmp_path):
     _, whole = train()
     (tmp_path / 'record.jsonl').unlink()

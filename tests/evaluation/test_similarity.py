@@ -155,6 +155,7 @@ def is_tensor(leaf) -> bool:
 
 @pytest.mark.parametrize('memory', [2 * 2**20, 16 * 2**20])
 @pytest.mark.parametrize('kind', ['vectors', 'padded', 'half', 'cut out', 'short'])
+@pytest.mark.slow
 def test_memory_stays_within_the_bound(kind, memory):
     pairs = dict(
         vectors=lambda: (vectors(3000, 64), vectors(2000, 64, seed=1)),
