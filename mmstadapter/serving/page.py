@@ -12,8 +12,8 @@ from ..search.choosing import Hit
 from ..search.video_search import VideoSearch
 from . import showing
 from .door import Door
+from .excerpts import Excerpts, NotShownError
 from .labelling import Labeller
-from .library import Library, NotShownError
 
 ABSENT = "serve: the page needs gradio: pip install 'mmstadapter[app]'"
 SHOWN = 12  # hits
@@ -31,7 +31,7 @@ class Page:
 
     def __init__(self, search: VideoSearch, labeller: Labeller | None = None) -> None:
         self.search, self.labeller = search, labeller
-        self.library = Library(search.index)
+        self.excerpts = Excerpts(search.index)
         self.uploads = TemporaryDirectory(prefix='mmstadapter-')  # gone with the page
 
     def dropped(self, path: str | None) -> Path | None:
@@ -58,7 +58,7 @@ class Page:
 
     def _with_preview(self, hit: Hit) -> str:
         try:
-            return showing.hit(hit, self.library.preview(hit))
+            return showing.hit(hit, self.excerpts.preview(hit))
         except NotShownError as error:
             return showing.hit(hit, None, f'No picture: the file {error}.')
 
@@ -67,7 +67,7 @@ class Page:
         if not 0 <= number < len(hits):
             return showing.note('There is no such hit.')
         try:
-            return showing.player(hits[number], self.library.moment(hits[number]))
+            return showing.player(hits[number], self.excerpts.moment(hits[number]))
         except NotShownError as error:
             return showing.note(f'Cannot be played: the file {error}.')
 

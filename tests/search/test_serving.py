@@ -20,8 +20,8 @@ from mmstadapter.search.storage import VideoStamp
 from mmstadapter.search.writer import writing
 from mmstadapter.serving import showing
 from mmstadapter.serving.door import COOKIE, Door
+from mmstadapter.serving.excerpts import Excerpts, NotShownError, moment, preview
 from mmstadapter.serving.labelling import Labeller, Stretch
-from mmstadapter.serving.library import Library, NotShownError, moment, preview
 from mmstadapter.serving.page import Page
 from mmstadapter.testing import write_tiny_adapter
 
@@ -38,7 +38,7 @@ def page(library, model, tmp_path_factory):
     return Page(mmstadapter.VideoSearch(folder, device='cpu', examples=True))
 
 
-def indexed(folder, root, *names: str) -> Library:
+def indexed(folder, root, *names: str) -> Excerpts:
     """An index that names these files, whether they are below its root or not."""
     with writing(folder, dict(name='none'), root, 2.0) as out:
         for name in names:
@@ -46,10 +46,10 @@ def indexed(folder, root, *names: str) -> Library:
             stamp = VideoStamp(name, state.st_size, state.st_mtime_ns)
             out.add(stamp, dict(vector=torch.eye(2)), [(0.0, 2.0), (2.0, 4.0)])
         out.commit()
-    return Library(mmstadapter.VideoIndex(folder))
+    return Excerpts(mmstadapter.VideoIndex(folder))
 
 
-class TestLibrary:
+class TestExcerpts:
     @pytest.fixture
     def root(self, tmp_path):
         """A folder beside a file that is nobody's business."""

@@ -25,8 +25,8 @@ class NotShownError(Exception):
     """A moment that is not shown, with the reason as the end of a sentence."""
 
 
-class Library:
-    """The videos of an index, of which nothing outside of its root is opened.
+class Excerpts:
+    """Pictures of the videos of an index; nothing outside of its root is opened.
 
     Args:
         index: an open one, which may come from anybody.
