@@ -40,32 +40,31 @@ SHIPPED = (
     ('Side4Video K400, training', 'side4video_vit-b_k400', 'train', False),
     ('Side4Video SSv2, training, RandAugment', 'side4video_vit-b_ssv2', 'train', False),
 )
-MMACTION2: dict[str, list[dict]] = {
-    'MMAction2, TSN 8 segments, training': [
+
+
+def theirs(shape: str, **sampled: int) -> list[dict]:
+    """MMAction2's usual steps of training."""
+    return [
         dict(type='DecordInit'),
-        dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
+        dict(type='SampleFrames', **sampled),
         dict(type='DecordDecode'),
         dict(type='Resize', scale=(-1, 256)),
         dict(type='RandomResizedCrop'),
         dict(type='Resize', scale=(224, 224), keep_ratio=False),
         dict(type='Flip', flip_ratio=0.5),
-        dict(type='FormatShape', input_format='NCHW'),
+        dict(type='FormatShape', input_format=shape),
         dict(type='PackActionInputs'),
-    ],
-    'MMAction2, 8 frames 16 apart, training': [
-        dict(type='DecordInit'),
-        dict(type='SampleFrames', clip_len=8, frame_interval=16, num_clips=1),
-        dict(type='DecordDecode'),
-        dict(type='Resize', scale=(-1, 256)),
-        dict(type='RandomResizedCrop'),
-        dict(type='Resize', scale=(224, 224), keep_ratio=False),
-        dict(type='Flip', flip_ratio=0.5),
-        dict(type='FormatShape', input_format='NCTHW'),
-        dict(type='PackActionInputs'),
-    ],
+    ]
+
+
+MMACTION2 = {
+    'MMAction2, TSN 8 segments, training': theirs(
+        'NCHW', clip_len=1, frame_interval=1, num_clips=8
+    ),
+    'MMAction2, 8 frames 16 apart, training': theirs(
+        'NCTHW', clip_len=8, frame_interval=16, num_clips=1
+    ),
 }
-
-
 CACHES = {'every bit': Storing(), 'JPEG 95': Storing(jpeg=95)}
 
 

@@ -2,8 +2,6 @@
 
 import csv
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..weights.saving import flush, written_whole
+from ..weights.saving import folder_written_whole, written_whole
 from .video_index import VideoIndex
 
 FORMATS = ('npy', 'parquet')
@@ -98,16 +96,8 @@ def _folder_whole(out: Path) -> Iterator[Path]:
         raise FileExistsError(
             f'export_index: {out} is there already. Name a folder that is not, or is empty.'
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'{out.name}.{uuid.uuid4().hex}.part')
-    part.mkdir()
-    try:
+    with folder_written_whole(out) as part:
         yield part
-        for path in part.iterdir():
-            flush(path)
-        os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_parquet(index: VideoIndex, out: Path) -> None:

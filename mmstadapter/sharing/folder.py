@@ -3,16 +3,16 @@
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..printing import shown
 from ..weights import ADAPTER
 from ..weights.containers import kind_of
-from ..weights.saving import flush
+from ..weights.saving import folder_written_whole
 
 CONFIG, CARD, LIBRARY = 'config.json', 'README.md', 'mmstadapter'
 # What a model needs, and what people add to a card; all of it is data.
@@ -112,17 +112,8 @@ def placed(folder: Path, force: bool) -> Iterator[Path]:
             meanwhile.
     """
     require_room(folder, force)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.with_name(f'.{folder.name}.{uuid.uuid4().hex}.part')
-    part.mkdir()
-    try:
+    with folder_written_whole(folder, partial(_exchange, force=force)) as part:
         yield part
-        for file in part.iterdir():
-            flush(file)
-        _exchange(part, folder, force)
-        flush(folder.parent)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _exchange(part: Path, folder: Path, force: bool) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -106,6 +106,34 @@ def written_whole(path: str | Path, size: int | None = None) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(
+    folder: Path, put: Callable[[Path, Path], None] = os.replace
+) -> Iterator[Path]:
+    """As :func:`written_whole`, of a folder that is absent or empty: fill the folder ``part``.
+
+    Of a killed process a hidden ``.<name>.<32 digits>.part`` may stay beside it.
+
+    Args:
+        folder: the place.
+        put: brings ``part`` to it in the end.
+
+    Raises:
+        OSError: if there is something in the folder by then.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f'.{folder.name}.{uuid.uuid4().hex}.part')
+    part.mkdir()
+    try:
+        yield part
+        for file in part.iterdir():
+            flush(file)
+        put(part, folder)
+        flush(folder.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def flush(path: Path) -> None:

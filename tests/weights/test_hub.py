@@ -1,9 +1,7 @@
 """Weights of Hugging Face: folders, its cache and its repositories, all without a network."""
 
 import json
-import os
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from torch.testing import assert_close
 from mmstadapter.search.settings import what_counts
 from mmstadapter.weights import from_ours, load_visual, locate, read_tensors
 
-REVISION = 'c' * 40
+from ..sharing.conftest import REVISION, cached
 
 
 @pytest.fixture
@@ -29,20 +27,6 @@ def write(folder: Path, tensors, activation='gelu', name='model.safetensors') ->
     config = dict(model_type='clip', vision_config=dict(hidden_act=activation))
     (folder / 'config.json').write_text(json.dumps(config))
     return folder
-
-
-def cached(cache: Path, repository: str, folder: Path) -> Path:
-    """The folder's files as huggingface_hub keeps them; the folder of links."""
-    root = cache / f'models--{repository.replace("/", "--")}'
-    links = root / 'snapshots' / REVISION
-    for path in ('blobs', 'refs', f'snapshots/{REVISION}'):
-        (root / path).mkdir(parents=True)
-    (root / 'refs/main').write_text(REVISION)
-    for file in folder.iterdir():
-        blob = root / 'blobs' / sha256(file.read_bytes()).hexdigest()
-        blob.write_bytes(file.read_bytes())
-        (links / file.name).symlink_to(os.path.relpath(blob, links))
-    return links
 
 
 @pytest.fixture
