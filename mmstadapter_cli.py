@@ -17,7 +17,7 @@ from types import ModuleType
 COMMANDS = {
     'train': 'Train a model.',
     'test': 'Test a checkpoint.',
-    'fit': 'Train on a folder of class folders of videos, from nothing to an adapter file.',
+    'fit': 'Train on videos of your own, by classes or captions, from nothing to an adapter file.',
     'predict': 'Predict videos with an adapter file.',
     'timeline': 'Label a long video over time: a table, subtitles, a picture.',
     'check': 'Decode every video once, so that later runs refuse one that changed.',

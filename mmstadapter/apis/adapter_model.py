@@ -50,7 +50,7 @@ def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> Ada
         found = (
             trunk_file(trunk, tensors, header, adapter) if checkpoint is None else str(checkpoint)
         )
-        _replace(config, trunk.get('checkpoint'), found)
+        place_trunk(config, trunk.get('checkpoint'), found)
         model = build_model(config, tensors)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{error}{HINT}') from error
@@ -59,7 +59,7 @@ def read_model(adapter: str | Path, checkpoint: str | Path | None = None) -> Ada
     return AdapterModel(model, config, steps, header)
 
 
-def _replace(config: dict[str, Any], stored: str | None, found: str | None) -> None:
+def place_trunk(config: dict[str, Any], stored: str | None, found: str | None) -> None:
     """Let all encoders that read the file the trunk was read from read it where it is now."""
     towers = [config.get('text_tower'), (config.get('cls_head') or {}).get('text_tower')]
     for part in filter(None, towers):

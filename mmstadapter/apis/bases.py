@@ -1,9 +1,10 @@
 """The config that a recipe inherits: by method and trunk, or any recognition config by name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from mmengine.config import Config
 
@@ -80,6 +81,7 @@ class Base:
         notes: a sentence for each thing that is left out of it.
     """
 
+    METHODS: ClassVar[Mapping[str, Mapping[str, str]]] = METHODS
     name: str
     config: Config
     max_batch: int = MAX_BATCH
@@ -94,7 +96,7 @@ class Base:
         method: str | None = None,
         checkpoint: str | None = None,
         base: str | None = None,
-    ) -> 'Base':
+    ) -> Self:
         """The config for a method and a trunk, or the one named.
 
         Args:
@@ -111,7 +113,7 @@ class Base:
             checkpoint = str(path.absolute())  # links are kept: a name may tell what a file is
         changed = dict(checkpoint=checkpoint) if checkpoint else {}
         if base is None:
-            return _by_method(arch or DEFAULT_ARCH, method or DEFAULT_METHOD, changed)
+            return cls._by_method(arch or DEFAULT_ARCH, method or DEFAULT_METHOD, changed)
         if arch is not None or method is not None:
             option = '--method' if arch is None else '--arch'
             raise ValueError(f'mmstadapter fit: {option} chooses a base config; give one of both.')
@@ -119,7 +121,32 @@ class Base:
         name = str(Path(shipped.find_config(base)).resolve()) if is_path else base
         chosen = cls(name, _read(name), trunk=changed)
         chosen._check()
+        chosen._check_data()
         return chosen
+
+    @classmethod
+    def _by_method(cls, arch: str, method: str, changed: dict[str, Any]) -> Self:
+        for option, value, known in (('arch', arch, ARCHS), ('method', method, cls.METHODS)):
+            if value not in known:
+                raise ValueError(
+                    f'mmstadapter fit: {option} must be one of {list(known)}, got {value!r}.'
+                )
+        if arch not in cls.METHODS[method]:
+            raise ValueError(
+                f'mmstadapter fit: no {method} for {arch}, only for '
+                f'{", ".join(cls.METHODS[method])}. Choose another --arch or --method.'
+            )
+        weights, _, max_batch = ARCHS[arch]
+        name = shipped.PREFIX + cls.METHODS[method][arch]
+        trunk = dict(arch=arch, checkpoint=weights) | changed
+        chosen = cls(name, _read(name), max_batch, trunk)
+        chosen._fit_width(method, arch)
+        return chosen
+
+    def _fit_width(self, method: str, arch: str) -> None:
+        """Let the classifier read what the trunk gives."""
+        if method in MEAN_OF_FRAMES:
+            self.head = dict(in_channels=ARCHS[arch][1])
 
     def _check(self) -> None:
         config = self.config
@@ -138,6 +165,9 @@ class Base:
                 f'mmstadapter fit: {self.name} trains several probes at rates of their own, '
                 'none of which is the classifier. Take --method probe, which trains one.'
             )
+
+    def _check_data(self) -> None:
+        config = self.config
         for loader in ('train_dataloader', 'test_dataloader'):
             if 'pipeline' not in (config.get(loader) or {}).get('dataset', {}):
                 raise ValueError(
@@ -193,24 +223,6 @@ class Base:
 
 def _read(name: str) -> Config:
     return Config.fromfile(shipped.config(name) if name.startswith(shipped.PREFIX) else name)
-
-
-def _by_method(arch: str, method: str, changed: dict[str, Any]) -> Base:
-    for option, value, known in (('arch', arch, ARCHS), ('method', method, METHODS)):
-        if value not in known:
-            raise ValueError(
-                f'mmstadapter fit: {option} must be one of {list(known)}, got {value!r}.'
-            )
-    if arch not in METHODS[method]:
-        raise ValueError(
-            f'mmstadapter fit: no {method} for {arch}, only for {", ".join(METHODS[method])}. '
-            'Choose another --arch or --method.'
-        )
-    weights, width, max_batch = ARCHS[arch]
-    name = shipped.PREFIX + METHODS[method][arch]
-    head = dict(in_channels=width) if method in MEAN_OF_FRAMES else {}
-    trunk = dict(arch=arch, checkpoint=weights) | changed
-    return Base(name, _read(name), max_batch, trunk, head)
 
 
 def at_hand(checkpoint: str | None) -> bool:

@@ -19,6 +19,7 @@ from .device import choose_device
 from .pipelines import clips_a_video
 
 TOO_LARGE = 1_000_000_000  # parameters of a model that is not built just to measure
+PARTS = ('backbone', 'cls_head', 'text_tower')
 SHORT = 2.0  # seconds
 START_UP = 20.0  # seconds of two processes until their first step, about
 
@@ -79,14 +80,16 @@ def estimate(config: Config) -> Estimate | None:
         config: as training gets it. Its lists and videos must be there.
     """
     model_config = config.model.to_dict()
+    parts = [model_config[name] for name in PARTS if name in model_config]
     with torch.device('meta'):  # where MMAction2's blending of clips cannot be built
-        parts = (MODELS.build(model_config[name]) for name in ('backbone', 'cls_head'))
-        if sum(p.numel() for part in parts for p in part.parameters()) > TOO_LARGE:
+        built = map(MODELS.build, parts)
+        if sum(p.numel() for part in built for p in part.parameters()) > TOO_LARGE:
             return None
     device = choose_device()
-    for part, name in (('backbone', 'trunk'), ('cls_head', 'text_tower')):
-        if name in model_config[part]:
-            model_config[part][name]['checkpoint'] = None  # weights do not matter here
+    for part in parts:
+        for reader in (part, part.get('trunk'), part.get('text_tower')):
+            if 'checkpoint' in (reader or {}):
+                reader['checkpoint'] = None  # weights do not matter here
     model = MODELS.build(model_config).to(device)
     train, val, tested = (
         DATASETS.build(config[f'{kind}_dataloader'].dataset) for kind in ('train', 'val', 'test')

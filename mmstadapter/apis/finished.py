@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmstadapter_cli import load
+
 NOTE = 'finished.json'
 ADAPTER = 'adapter.safetensors'
 RESULTS = (ADAPTER, 'confusion.png', 'mistakes.html')
+RETRIEVAL_RESULTS = (ADAPTER, 'retrieval.json', 'mistakes.html')  # of videos with captions
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Fitted:
     Attributes:
         work_dir: folder of everything that was written.
         result: the test: ``top1``, its 95 % interval ``top1_interval`` and ``chance`` in per
-            cent, the number of ``videos``, accuracy by class and more, as in ``confusion.json``.
+            cent, the number of ``videos``, accuracy by class and more, as in ``confusion.json``;
+            of videos with captions ``r1``, ``r1_interval`` and more, as in ``retrieval.json``.
     """
 
     work_dir: Path
@@ -33,26 +37,51 @@ class Fitted:
 
     @property
     def top1(self) -> float:
-        """Accuracy in per cent."""
+        """Accuracy in per cent, of videos with classes."""
         return self.result['top1']
 
+    @property
+    def r1(self) -> float:
+        """Captions that find their video first, in per cent, of videos with captions."""
+        return self.result['r1']
+
     def __str__(self) -> str:
-        low, high = self.result['top1_interval']
+        found, adapter = self.result, shlex.quote(str(self.adapter))
+        if 'r1' in found:
+            what = f'R@1 {self.r1:.1f} % of {found["captions"]} captions'
+            (low, high), go_on = found['r1_interval'], f'index VIDEO_DIR --checkpoint {adapter}'
+        else:
+            what = f'top-1 {self.top1:.1f} %'
+            (low, high), go_on = found['top1_interval'], f'predict {adapter} VIDEO'
         lines = [
-            f'top-1 {self.top1:.1f} % of {self.result["videos"]} videos; 95 % sure: {low:.0f} to '
-            f'{high:.0f} %; chance: {self.result["chance"]:.1f} %'
+            f'{what} of {found["videos"]} videos; 95 % sure: {low:.0f} to {high:.0f} %; '
+            f'chance: {found["chance"]:.1f} %'
         ]
-        lines += [f'  {self.work_dir / name}' for name in RESULTS]
-        return '\n'.join([*lines, f'mmstadapter predict {shlex.quote(str(self.adapter))} VIDEO'])
+        lines += [f'  {self.work_dir / name}' for name in files_of(found)]
+        return '\n'.join([*lines, f'mmstadapter {go_on}'])
+
+
+def files_of(result: dict[str, Any]) -> tuple[str, ...]:
+    """The files that a fit with this result has written."""
+    return RETRIEVAL_RESULTS if 'r1' in result else RESULTS
 
 
 def work_dir_of(root: str | Path, work_dir: str | Path | None) -> Path:
     """Where a fit writes: as told, or work_dirs/fit_<name of the folder>."""
-    return Path(work_dir or Path('work_dirs') / f'fit_{Path(root).resolve().name}').resolve()
+    path = Path(root).resolve()
+    name = path.stem if load('apis.caption_list').is_caption_list(path) else path.name
+    return Path(work_dir or Path('work_dirs') / f'fit_{name}').resolve()
 
 
 def digest(root: str | Path, options: dict[str, Any]) -> str:
-    """Of the options, and of name, size and time of change of every file below a folder."""
+    """Of the options, and of name, size and time of change of every file.
+
+    Those below a folder, or those that a list of captions names.
+    """
+    captions = load('apis.caption_list')
+    if captions.is_caption_list(root):
+        start = Path(options.get('videos') or Path(root).parent)
+        return _hash(options, captions.states(Path(root), start))
     found = []
     for here, folders, names in os.walk(root):
         folders.sort()
@@ -60,6 +89,10 @@ def digest(root: str | Path, options: dict[str, Any]) -> str:
             path = os.path.join(here, name)
             state = os.lstat(path)
             found.append([os.path.relpath(path, root), state.st_size, state.st_mtime_ns])
+    return _hash(options, found)
+
+
+def _hash(options: dict[str, Any], found: list) -> str:
     return hashlib.sha256(json.dumps([sorted(options.items()), found]).encode()).hexdigest()
 
 
@@ -69,8 +102,9 @@ def read_note(work_dir: Path, wanted: str) -> dict[str, Any] | None:
         note = json.loads((work_dir / NOTE).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return None
-    whole = all((work_dir / name).is_file() for name in RESULTS)
-    return note['result'] if whole and note.get('digest') == wanted else None
+    result = note.get('result', {})
+    whole = all((work_dir / name).is_file() for name in files_of(result))
+    return result if whole and note.get('digest') == wanted else None
 
 
 def write_note(work_dir: Path, of: str, result: dict[str, Any]) -> None:

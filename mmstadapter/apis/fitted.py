@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
+from .caption_list import is_caption_list
 from .finished import Fitted, digest, find, work_dir_of, write_note
 
 
@@ -30,6 +31,7 @@ def fit(
     layout: str = 'auto',
     every_frame: bool = False,
     num_workers: int | None = None,
+    videos: str | Path | None = None,
     options: Mapping[str, Any] | Sequence[str] | None = None,
     dry_run: bool = False,
 ) -> Fitted | None:
@@ -38,34 +40,44 @@ def fit(
         fitted = mmstadapter.fit('mine')
         mmstadapter.Predictor(fitted.adapter)('new.mp4')
 
+    Or on a list of captions of videos, to find videos by a sentence, by the methods
+    ``'stadapter'`` (if None), ``'side4video'``, ``'clip4clip'``, ``'tempme'``, ``'lora'`` and
+    ``'dora'``:
+
+        fitted = mmstadapter.fit('captions.csv')
+        model = mmstadapter.SearchModel(checkpoint=fitted.adapter)
+
     The same as ``mmstadapter fit``, whose options these are. Training and test run in processes
     of their own; called again with the same videos and options it goes on where it stopped, or
     gives at once what is done.
 
     Args:
-        root: a folder of videos for each class, or ``train``, ``val`` and ``test`` with such.
+        root: a folder of videos for each class, or ``train``, ``val`` and ``test`` with such; or
+            a CSV file with the columns ``video`` and ``caption``, and perhaps ``split``.
         work_dir: folder of everything that is written; work_dirs/fit_<name of root> if None.
         method: ``'stadapter'`` (if None), ``'side4video'``, ``'tdsclip'``, ``'aim'``,
             ``'zeroi2v'``, ``'evl'``, ``'dist'``, ``'probe'``, ``'lora'``, ``'dora'``,
-            ``'linear'`` or ``'attnpool'``.
+            ``'linear'`` or ``'attnpool'``; with captions see above.
         arch: ``'vit-b-p16'`` (if None), ``'vit-b-p32'``, ``'vit-l-p14'`` or ``'vit-l-p14-336'``.
         checkpoint: the trunk's weights, a file or a known name; OpenAI's for the arch if None.
         base: a config to inherit, path or shipped name, instead of ``method`` and ``arch``.
-        val_fraction: share of each class to test on, in (0, 1), where no split is given.
+        val_fraction: share of each class, or of the captioned videos, to test on, in (0, 1),
+            where no split is given.
         seed: another one gives another split.
         epochs: at least 2; by the number of videos if None, as all that follow.
         batch_size: clips a step.
         lr: peak learning rate.
         sampling: ``'stride'``, ``'segments'`` or ``'base'``, which frames make a clip.
-        mirror: train on mirror images too; tried on a few clips if None.
+        mirror: train on mirror images too; if None tried on a few clips, with captions not.
         layout: ``'classes'`` if the folders in ``root`` are the classes whatever they look like.
         every_frame: decode all frames when checking the videos.
         num_workers: data-loading processes; the number of cores up to 8 if None.
+        videos: the folder that the CSV's paths start from; its own if None.
         options: other settings of the config, dotted, or KEY=VALUE as for ``--cfg-options``.
         dry_run: write lists and config, and do not train.
 
     Returns:
-        Adapter file, accuracy and the rest of :class:`Fitted`; None after a dry run.
+        Adapter file, accuracy or recall and the rest of :class:`Fitted`; None after a dry run.
 
     Raises:
         ValueError, FileNotFoundError, RuntimeError: videos, options, weights or config that do
@@ -82,9 +94,12 @@ def fit(
         print('Already done, with these videos and options.')
         return done
     with quiet_log():
-        from .fitting import Fit  # what it needs is not imported with the package
+        # What they need is not imported with the package.
+        from .caption_fitting import CaptionFit
+        from .fitting import Fit
 
-        job = Fit.prepare(fetch=not dry_run, **settings)
+        kind = CaptionFit if is_caption_list(root) else Fit
+        job = kind.prepare(fetch=not dry_run, **settings)
         expected = '' if job.last.is_file() else job.expect()
     print('\n'.join(filter(None, [job.describe(), expected])), flush=True)
     if dry_run:

@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -53,6 +53,8 @@ class Fit:
         options: KEY=VALUE settings passed on to `train` and `test`.
     """
 
+    BASE: ClassVar[type[Base]] = Base
+    RESULTS: ClassVar[tuple[str, ...]] = RESULTS
     folder: VideoFolder
     work_dir: Path
     parts: dict[str, list[Video]]
@@ -82,12 +84,13 @@ class Fit:
         layout: str = 'auto',
         mirror: bool | None = None,
         fetch: bool = False,
+        videos: str | Path | None = None,
         **given: Any,
-    ) -> 'Fit':
+    ) -> Self:
         """Look at the videos, choose the recipe, write lists and config.
 
         Args:
-            root: folder of class folders, see :class:`VideoFolder`.
+            root: folder of class folders, see :class:`VideoFolder`, or a list of captions.
             work_dir: ./work_dirs/fit_<name of root> if None.
             arch, method, checkpoint, base: see :class:`Base`.
             val_fraction, seed: see :meth:`VideoFolder.split`.
@@ -97,6 +100,7 @@ class Fit:
             layout: see :class:`VideoFolder`.
             mirror: whether training mirrors clips; measured if None, see :func:`decide`.
             fetch: download the trunk's weights now if they are not here.
+            videos: the folder that a list of captions starts from.
             given: ``batch_size``, ``epochs``, ``lr``, ``sampling`` instead of the rule's.
 
         Raises:
@@ -104,15 +108,11 @@ class Fit:
                 do not fit together; a work dir that holds another training.
         """
         init_default_scope('mmaction')
-        chosen = Base.choose(arch, method, checkpoint, base)
+        chosen = cls.BASE.choose(arch, method, checkpoint, base)
         chosen.require_libraries()
         chosen.require_weights(launch.parse_options(options or []), fetch)
-        folder, work_dir = VideoFolder(root, layout), work_dir_of(root, work_dir)
-        if work_dir.is_relative_to(folder.root):
-            raise ValueError(
-                f'mmstadapter fit: the work dir {work_dir} would lie among the class folders. Give '
-                '--work-dir a folder elsewhere, or call it from another folder.'
-            )
+        folder, work_dir = cls.find(root, layout, videos), work_dir_of(root, work_dir)
+        cls.refuse_work_dir(work_dir, folder)
         if not is_text(str(work_dir)):
             raise ValueError(
                 f'mmstadapter fit: the work dir {shown(str(work_dir))} is no text in UTF-8, which '
@@ -122,22 +122,54 @@ class Fit:
         with Progress('videos checked', sum(map(len, folder.parts.values()))) as bar:
             bad = folder.check(every_frame, num_threads=cores, step=bar.done)
         parts = folder.split(val_fraction, seed)
-        max_batch = MAX_BATCH if torch.cuda.is_available() else chosen.max_batch
-        recipe = Recipe.choose(
-            parts['train'], folder.labels, chosen.config, max_batch, (False, ''), **given
-        )
-        recipe.reasons += chosen.notes
+        recipe = cls.choose_recipe(parts['train'], folder, chosen, **given)
         workers = min(8, cores) if num_workers is None else num_workers
         fit = cls(folder, work_dir, parts, bad, recipe, list(options or []))
         config = fit.read(fit.text(chosen, workers))
         clip_length(config)
-        _refuse_other_classes(config, len(folder.labels))
+        fit.refuse_others(config)
         work_dir.mkdir(parents=True, exist_ok=True)
         fit.take_what_fits(config, chosen, given)
         fit.recipe.flip, why = fit.choose_mirror(config, mirror, fetch)
         fit.recipe.reasons.append(why)
         fit._write(fit.text(chosen, workers))
         return fit
+
+    @staticmethod
+    def find(root: str | Path, layout: str, videos: str | Path | None) -> VideoFolder:
+        """What is to be trained on."""
+        if videos is not None:
+            raise ValueError(
+                'mmstadapter fit: --videos is the folder that the paths of a CSV with captions '
+                f'start from, and {root} is a folder. Leave it out.'
+            )
+        return VideoFolder(root, layout)
+
+    @staticmethod
+    def refuse_work_dir(work_dir: Path, folder: VideoFolder) -> None:
+        """Raise if it would lie among the videos, as another class."""
+        if work_dir.is_relative_to(folder.root):
+            raise ValueError(
+                f'mmstadapter fit: the work dir {work_dir} would lie among the class folders. Give '
+                '--work-dir a folder elsewhere, or call it from another folder.'
+            )
+
+    @staticmethod
+    def choose_recipe(videos: list[Video], folder: VideoFolder, base: Base, **given: Any) -> Recipe:
+        """How to train on some of the folder's videos."""
+        most = MAX_BATCH if torch.cuda.is_available() else base.max_batch
+        recipe = Recipe.choose(videos, folder.labels, base.config, most, (False, ''), **given)
+        recipe.reasons += base.notes
+        return recipe
+
+    def refuse_others(self, config: Config) -> None:
+        """Raise if options make it the recipe of another data set."""
+        given, count = config.model.cls_head.get('num_classes'), len(self.folder.labels)
+        if given != count:
+            raise ValueError(
+                f'mmstadapter fit: the folder has {count} classes, but model.cls_head.num_classes '
+                f'is {given}. Leave it to the recipe.'
+            )
 
     def text(self, base: Base, num_workers: int) -> str:
         """The config that trains the recipe."""
@@ -156,10 +188,7 @@ class Fit:
         found = choose_capacity(config, choose_device(), is_given, note)
         if not is_given and found.batch_size != self.recipe.batch_size:
             given = given | dict(batch_size=found.batch_size)
-            self.recipe = Recipe.choose(
-                self.parts['train'], self.folder.labels, base.config, mirror=(False, ''), **given
-            )
-            self.recipe.reasons += base.notes
+            self.recipe = self.choose_recipe(self.parts['train'], self.folder, base, **given)
         self.recipe.recompute = found.recompute
         self.recipe.reasons += [found.reason] if found.reason else []
 
@@ -176,8 +205,7 @@ class Fit:
 
     def _write(self, text: str) -> None:
         """Lists, label names and config, unless another training lies there."""
-        lists = [[f'{v.path} {v.label}' for v in videos] for videos in self.parts.values()]
-        inputs = json.dumps([text, lists, self.options])
+        inputs = json.dumps([text, self.lists(), self.options])
         digest, note = hashlib.sha256(inputs.encode()).hexdigest(), self.work_dir / 'inputs.sha256'
         if self.last.is_file() and (not note.is_file() or note.read_text() != digest):
             raise ValueError(
@@ -185,14 +213,22 @@ class Fit:
                 'another --work-dir, or remove it.'
             )
         note.write_text(digest)
-        for part, videos in self.parts.items():
-            write_list(self.work_dir / f'{part}.txt', videos)
+        self.write_lists()
         bad = (f'{shown(video.path)}\t{video.reason}' for video in self.bad)
         write_lines(self.work_dir / 'bad_videos.txt', bad)
         others = (f'{shown(path)}\t{why}' for path, why in self.folder.left_out.items())
         write_lines(self.work_dir / 'left_out.txt', others)
-        write_lines(self.work_dir / 'labels.txt', self.folder.labels)
         (self.work_dir / CONFIG).write_text(text, encoding='utf-8')
+
+    def lists(self) -> list[Any]:
+        """What is trained and tested on, to be told from other data."""
+        return [[f'{v.path} {v.label}' for v in videos] for videos in self.parts.values()]
+
+    def write_lists(self) -> None:
+        """Write the annotation files that the config names."""
+        for part, videos in self.parts.items():
+            write_list(self.work_dir / f'{part}.txt', videos)
+        write_lines(self.work_dir / 'labels.txt', self.folder.labels)
 
     def read(self, text: str) -> Config:
         """A config's text with the options merged in."""
@@ -213,6 +249,19 @@ class Fit:
 
     def describe(self) -> str:
         """What was found and chosen, in lines."""
+        lines = self.what()
+        if self.bad:
+            lines.append(f'{len(self.bad)} cannot be read and are left out (bad_videos.txt):')
+            lines += [f'  {shown(video.path)}: {video.reason}' for video in self.bad[:20]]
+        if others := self.folder.left_out:
+            said = in_numbers(others.values())
+            lines.append(f'{len(others)} other files are left out (left_out.txt): {said}')
+        lines += [*self.recipe.reasons, self.chance()]
+        lines.append(f'writes {CONFIG}, lists, logs, checkpoints, {", ".join(self.RESULTS)} into')
+        return '\n'.join([*lines, f'  {shown(str(self.work_dir))}'])
+
+    def what(self) -> list[str]:
+        """The data in lines: how much of what."""
         count = {part: len(videos) for part, videos in self.parts.items()}
         names = [shown(name) for name in self.folder.labels]
         between = f', {count["val"]} to validate on' if 'test' in count else ''
@@ -227,16 +276,12 @@ class Fit:
         fewest = min(Counter(video.label for video in self.parts['train']).values())
         if fewest < 5:
             lines.append(f'a class has only {fewest} to train on: expect little of it')
-        if self.bad:
-            lines.append(f'{len(self.bad)} cannot be read and are left out (bad_videos.txt):')
-            lines += [f'  {shown(video.path)}: {video.reason}' for video in self.bad[:20]]
-        if others := self.folder.left_out:
-            said = in_numbers(others.values())
-            lines.append(f'{len(others)} other files are left out (left_out.txt): {said}')
+        return lines
+
+    def chance(self) -> str:
+        """What a guess achieves."""
         chance = share_of_largest([video.label for video in self.tested])
-        lines += [*self.recipe.reasons, f'chance: {chance:.1f} % by always saying the same class']
-        lines.append(f'writes {CONFIG}, lists, logs, checkpoints, {", ".join(RESULTS)} into')
-        return '\n'.join([*lines, f'  {shown(str(self.work_dir))}'])
+        return f'chance: {chance:.1f} % by always saying the same class'
 
     def expect(self) -> str:
         """Device, time and memory, measured on a few clips, in lines."""
@@ -251,12 +296,15 @@ class Fit:
         config = str(self.work_dir / CONFIG)
         options = ['--cfg-options', *self.options] if self.options else []
         checkpoint = self.last.read_text().strip() if self.last.is_file() else '<last checkpoint>'
-        dump = ['--dump', str(self.work_dir / 'predictions.pkl')]
         test = [*_command('test'), config, checkpoint, '--work-dir', str(self.work_dir / 'test')]
         return dict(
             train=[*_command('train'), config, '--resume', *options],
-            test=[*test, *dump, *options],
+            test=[*test, *self.dumped(), *options],
         )
+
+    def dumped(self) -> list[str]:
+        """The options that let a test keep what it found."""
+        return ['--dump', str(self.work_dir / 'predictions.pkl')]
 
     def run(self) -> dict[str, Any]:
         """Train (or go on with it), test, and write adapter, confusion matrix and mistakes.
@@ -309,15 +357,6 @@ class Fit:
 
 def _some(names: list[str], limit: int = 12) -> str:
     return ', '.join(names[:limit]) + (' ...' if len(names) > limit else '')
-
-
-def _refuse_other_classes(config: Config, count: int) -> None:
-    given = config.model.cls_head.get('num_classes')
-    if given != count:
-        raise ValueError(
-            f'mmstadapter fit: the folder has {count} classes, but model.cls_head.num_classes is '
-            f'{given}. Leave it to the recipe.'
-        )
 
 
 def _command(name: str) -> list[str]:

@@ -36,7 +36,7 @@ def find_parts(root: Path, layout: str = 'auto') -> dict[str, Path]:
     """
     if layout not in LAYOUTS:
         raise ValueError(f'VideoFolder: layout must be one of {LAYOUTS}, got {layout!r}.')
-    splits = {name: part for name in folders_in(root) if (part := _part(name))}
+    splits = {name: part for name in folders_in(root) if (part := part_of(name))}
     if layout == 'classes' or not splits:
         parts = {'': root}
     else:
@@ -92,7 +92,8 @@ def _by_text(folder: Path) -> dict[str, str]:
     return names
 
 
-def _part(name: str) -> str:
+def part_of(name: str) -> str:
+    """The part of a split that a name means, '' if it means none."""
     return next((part for part, names in _ROLES.items() if names.fullmatch(name)), '')
 
 
@@ -144,7 +145,7 @@ def _refuse_same_folders_in(folder: Path) -> None:
     """walk/train, walk/test, run/train ... or anna/walk, anna/run, ben/walk ...: which is it?"""
     names = folders_in(folder)
     inner = {name: folders_in(folder / name) for name in names}
-    split = [f'{name}/{sub}' for name in names for sub in inner[name] if _part(sub)]
+    split = [f'{name}/{sub}' for name in names for sub in inner[name] if part_of(sub)]
     if split:
         raise ValueError(
             f'VideoFolder: class folders of {folder} hold folders named as parts of a split, '

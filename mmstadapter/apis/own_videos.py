@@ -14,6 +14,7 @@ from ..datasets.fraction import balanced_fraction
 from ..datasets.packets import VideoReadError
 from ..datasets.readers import open_video
 from ..printing import shown
+from .caption_list import SUFFIXES
 from .layout import class_folders, find_parts, folders_in
 
 CHECKED_FRAMES = 8  # decoded of every video, evenly spaced
@@ -64,7 +65,7 @@ class VideoFolder:
             raise ValueError(
                 f'VideoFolder: {next(iter(folders.values()))} needs a folder of videos for each '
                 f'class, at least two; it has {self.labels or "none"}. Sort the videos into '
-                'folders named as the classes.'
+                f'folders named as the classes.{self._hint()}'
             )
         self.left_out: dict[str, str] = {}
         for folder in {self.root, *folders.values()}:
@@ -77,6 +78,10 @@ class VideoFolder:
     def first(self) -> str:
         """The part that is trained on, or all."""
         return 'train' if self.is_split else ''
+
+    def _hint(self) -> str:
+        lists = sorted(path for path in self.root.iterdir() if path.suffix.lower() in SUFFIXES)
+        return f' To learn captions, give their list itself: {lists[0]}' if lists else ''
 
     def _leave_out(self, paths: Iterable[Path]) -> None:
         for path in sorted(paths):
@@ -134,6 +139,11 @@ class VideoFolder:
                     step()
                 bad += [video for video in seen if video.reason]
                 self.parts[part] = [video for video in seen if not video.reason]
+        self._refuse_lost(bad)
+        return bad
+
+    def _refuse_lost(self, bad: list[Video]) -> None:
+        """Every class, and every part, needs a video that can be read."""
         left = Counter(video.label for video in self.parts[self.first])
         gone = [name for label, name in enumerate(self.labels) if not left[label]]
         if gone or not all(self.parts.values()):
@@ -143,7 +153,6 @@ class VideoFolder:
                 f'VideoFolder: no video of {", ".join(map(shown, gone or empty))} can be read. '
                 f'Repair them or remove the folder; {len(bad)} cannot be read in all:\n  {listed}'
             )
-        return bad
 
     def _look_at(self, video: Video, every_frame: bool) -> Video:
         path = str(self.root / video.path)

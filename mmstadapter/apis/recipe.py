@@ -75,7 +75,7 @@ class Recipe:
         """
         given = {key: value for key, value in given.items() if value is not None}
         count = len(videos)
-        batch = given.get('batch_size', min(max_batch, max(4, _power_of_two(count // 16))))
+        batch = given.get('batch_size', min(max_batch, max(4, power_of_two(count // 16))))
         steps = math.ceil(count / max(batch, 1))
         epochs = given.get('epochs', min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(STEPS / steps))))
         if batch < 1 or epochs < 2:
@@ -83,7 +83,7 @@ class Recipe:
                 'Recipe: batch_size must be at least 1 and epochs at least 2, the first is for '
                 f'warming up; got {batch} and {epochs}.'
             )
-        lr, why = _learning_rate(base, batch)
+        lr, why = learning_rate(base, batch)
         reasons = [
             f'{batch} clips a step, {epochs} epochs: {epochs * steps} steps for {count} videos',
             f'learning rate {given["lr"]:g}: as given' if 'lr' in given else why,
@@ -112,6 +112,27 @@ class Recipe:
             new.append({key: value for key, value in step.items() if key != 'flip_label_map'})
         return new
 
+    def schedule(self) -> dict[str, Any]:
+        """The fields of a config that say how long it trains, and at which rate."""
+        scheduler = dict(
+            type='mmstadapter.WarmupCosineLR',
+            warmup=max(1, round(self.epochs / 6)),
+            by_epoch=True,
+            convert_to_iter_based=True,
+        )
+        return dict(
+            train_cfg=dict(
+                _delete_=True,
+                type='EpochBasedTrainLoop',
+                max_epochs=self.epochs,
+                val_interval=max(1, self.epochs // 5),
+            ),
+            optim_wrapper=dict(optimizer=dict(lr=self.lr)),
+            param_scheduler=[scheduler],
+            auto_scale_lr=dict(base_batch_size=self.batch_size),
+            default_hooks=dict(logger=dict(interval=10)),
+        )
+
     def _sampler(self, clip_len: int, test_mode: bool) -> dict:
         step: dict[str, Any] = dict(type='mmstadapter.SampleSegments', clip_len=clip_len)
         if self.sampling == 'stride':
@@ -127,12 +148,12 @@ def names_a_side(labels: list[str]) -> str:
     return f'no mirroring: {sided[0]!r} would become another class' if sided else ''
 
 
-def _power_of_two(number: int) -> int:
+def power_of_two(number: int) -> int:
     """The largest power of two up to a number, at least 1."""
     return 1 << max(number, 1).bit_length() - 1
 
 
-def _learning_rate(base: Config, batch: int) -> tuple[float, str]:
+def learning_rate(base: Config, batch: int) -> tuple[float, str]:
     """The base's rate times the square root of the batches' ratio, as suits Adam's steps."""
     lr = base.optim_wrapper.optimizer.lr
     full = base.get('auto_scale_lr', {}).get('base_batch_size', batch)
@@ -216,23 +237,7 @@ def config_text(
         train_dataloader=loader('train', recipe.batch_size, 'train_pipeline'),
         val_dataloader=loader('val', val_batch, 'test_pipeline', test_mode=True),
         test_dataloader=loader(tested, val_batch, 'test_pipeline', test_mode=True),
-        train_cfg=dict(
-            _delete_=True,
-            type='EpochBasedTrainLoop',
-            max_epochs=recipe.epochs,
-            val_interval=max(1, recipe.epochs // 5),
-        ),
-        optim_wrapper=dict(optimizer=dict(lr=recipe.lr)),
-        param_scheduler=[
-            dict(
-                type='mmstadapter.WarmupCosineLR',
-                warmup=max(1, round(recipe.epochs / 6)),
-                by_epoch=True,
-                convert_to_iter_based=True,
-            )
-        ],
-        auto_scale_lr=dict(base_batch_size=recipe.batch_size),
-        default_hooks=dict(logger=dict(interval=10)),
+        **recipe.schedule(),
     )
     for part in ('val_evaluator', 'test_evaluator'):
         changes[part] = dict(metric_options=dict(top_k_accuracy=dict(topk=topk)))

@@ -157,13 +157,14 @@ def write_results(
     tested, scores = [videos[i] for i in kept], scores[kept]
     matrix = confusion_matrix(scores, np.array([video.label for video in tested], np.int64))
     result, found = summary(matrix, names, len(videos) - len(kept)), mistakes(tested, scores, names)
-    _write_json(result, folder / 'confusion.json')
-    _write_json(found, folder / 'mistakes.json')
+    write_json(result, folder / 'confusion.json')
+    write_json(found, folder / 'mistakes.json')
     draw_confusion(matrix, names, folder / 'confusion.png')
     write_page(found, root, folder / 'mistakes.html')
     return result
 
 
-def _write_json(value: Any, path: Path) -> None:
+def write_json(value: Any, path: Path) -> None:
+    """A value as a file of JSON to be read by people too."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + '\n'
     path.write_text(text, encoding='utf-8', errors='backslashreplace')  # which JSON reads back

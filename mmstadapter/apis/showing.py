@@ -11,7 +11,7 @@ COLOUR = re.compile(r'\x1b\[[0-9;]*m')
 RECORD = re.compile(r'\S+ \S+ - \S+ - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - (.*)')
 TRAIN = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]')
 LEFT, LOSS = re.compile(r'eta: (.*?)  '), re.compile(r' loss: (\S+)')
-VAL = re.compile(r'Epoch\((val|test)\)\s+\[.*?\]\s+.*?acc/top1: (\S+)')
+VAL = re.compile(r'Epoch\((val|test)\)\s+\[.*?\]\s+.*?(acc/top1|retrieval/t2v/R1): (\S+)')
 HOST = ('"FileClient"', '"HardDiskBackend"', 'The prefix is not set')  # nothing a user can change
 PATIENCE = 60.0  # seconds that an interrupted command has to end by itself
 
@@ -82,7 +82,9 @@ class _Show:
                     ', '.join([f'epoch {epoch}', *said, *([f'{left[1]} left'] if left else [])])
                 )
         elif match := VAL.match(text):
-            self.say(f'{match[1]}: top-1 {100 * float(match[2]):.1f} %')
+            share, name = float(match[3]), match[2]
+            figure = f'top-1 {100 * share:.1f} %' if name == 'acc/top1' else f'R@1 {share:.1f} %'
+            self.say(f'{match[1]}: {figure}')
         elif level not in ('DEBUG', 'INFO') and text not in self.seen and not text.startswith(HOST):
             self.seen.add(text)
             self.say(text)

@@ -1,11 +1,15 @@
-"""Train on a folder of class folders of videos, from nothing to an adapter file.
+"""Train on videos of your own, by classes or captions, from nothing to an adapter file.
 
     mmstadapter fit DIR [--work-dir DIR] [--arch vit-b-p16] [--dry-run] ...
+    mmstadapter fit captions.csv [--videos DIR] ...
 
 DIR holds a folder of videos for each class, or train/, val/ and test/ with such folders. Checks
 every video, splits, writes lists and a config with a recipe by data size, says how long it will
 take, trains, tests, and writes adapter.safetensors, confusion.png and mistakes.html. Called again,
 it goes on where it stopped.
+
+captions.csv has the columns video and caption, several rows a video if you like, and perhaps split:
+then a model is trained that finds videos by a sentence, for `mmstadapter index` and `search`.
 """
 
 import argparse
@@ -23,17 +27,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; defaults that are None are chosen by the recipe."""
     parser = parser_of('fit', __doc__)
     add = parser.add_argument
-    add('root', metavar='DIR', help='folder of class folders of videos')
+    add('root', metavar='DIR', help='folder of class folders of videos, or a CSV of captions')
+    add('--videos', help="folder that the CSV's paths start from [the CSV's]")
     add('--work-dir', help='folder of everything written [work_dirs/fit_<name of DIR>]')
     add('--arch', help='vit-b-p16, vit-b-p32, vit-l-p14 or vit-l-p14-336 [vit-b-p16]')
     add(
         '--method',
         help='stadapter, side4video, tdsclip, aim, zeroi2v, evl, dist, probe, linear, attnpool, '
-        'lora, dora [stadapter]',
+        'lora, dora [stadapter]; with captions: stadapter, side4video, clip4clip, tempme, lora, '
+        'dora',
     )
     add('--checkpoint', help="the trunk's weights: a file or a known name [OpenAI's for the arch]")
     add('--base', help='inherit this config, path or shipped name, instead of --arch, --method')
-    add('--val-fraction', type=float, default=0.2, help='share of each class to test on [0.2]')
+    add(
+        '--val-fraction',
+        type=float,
+        default=0.2,
+        help='share of each class, or of captioned videos, to test on [0.2]',
+    )
     add('--seed', type=int, default=0, help='another split [0]')
     add('--epochs', type=int, help='at least 2')
     add('--batch-size', type=int, help='clips a step')
@@ -42,7 +53,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--mirror',
         action=argparse.BooleanOptionalAction,
-        help='train on mirror images too [tried on a few clips; not if in doubt]',
+        help='train on mirror images too [tried on a few clips; off in doubt, and with captions]',
     )
     add(
         '--layout',

@@ -1,6 +1,7 @@
 """Index a folder of videos, so that `mmstadapter search` finds in them what a sentence says.
 
     mmstadapter index VIDEO_DIR [--index work_dirs/index] [--config CONFIG --checkpoint FILE]
+    mmstadapter index VIDEO_DIR --checkpoint work_dirs/fit_captions/adapter.safetensors
 
 On several GPUs or machines each process reads a share of the videos, and one writes:
 
@@ -26,8 +27,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add('videos', help='the folder; videos may lie in folders in it')
     add('--index', default=INDEX, help=f'folder of the index [{INDEX}]')
-    add('--config', help=f"a retrieval config [the index's; for a new one {CONFIG}]")
-    add('--checkpoint', help='its trained weights; zero-shot CLIP needs none')
+    add('--config', help="a retrieval config [the index's; for a new one that in the adapter file, "
+        f'or {CONFIG}]')  # fmt: skip
+    add('--checkpoint', help='its trained weights, or an adapter file; zero-shot CLIP needs none')
     add('--cfg-options', nargs='+', metavar='KEY=VALUE', help='changes to the config')
     add('--seconds', type=float, help=f'length of a segment, 0 for whole videos [{SECONDS:g}]')
     add('--batch-size', type=int, default=8, help='segments the model takes at a time [8]')
@@ -45,6 +47,7 @@ def run(args: argparse.Namespace) -> dict:
     """Index as the command line says."""
     from mmstadapter import SearchModel, index_videos
     from mmstadapter.launch import parse_options
+    from mmstadapter.search.adapters import is_adapter
     from mmstadapter.search.joining import local_device
     from mmstadapter.search.manifest import Manifest
     from mmstadapter.search.storage import MANIFEST
@@ -58,10 +61,11 @@ def run(args: argparse.Namespace) -> dict:
     if there is not None and args.config is None:
         model = SearchModel.of_index(there.model, args.checkpoint, device, options)
     else:
-        model = SearchModel(args.config or CONFIG, args.checkpoint, device, options)
+        usual = None if is_adapter(args.checkpoint) else CONFIG
+        model = SearchModel(args.config or usual, args.checkpoint, device, options)
     print(f'model: {model.name}, {model.checkpoint or "pretrained weights alone"}, {model.device}')
-    usual = SECONDS if there is None else there.seconds
-    seconds = usual if args.seconds is None else args.seconds
+    length = SECONDS if there is None else there.seconds
+    seconds = length if args.seconds is None else args.seconds
     report = index_videos(
         args.videos,
         args.index,

@@ -15,6 +15,7 @@ from ..apis.building import config_of
 from ..apis.device import choose_device
 from ..apis.stored_config import stored_config
 from ..weights import PREFIX
+from .adapters import TRUNK, config_in
 from .building import build, fingerprints
 from .settings import differences, what_counts
 from .windows import Segment, between, parts, segments
@@ -27,7 +28,8 @@ class SearchModel:
         model.encode_captions(['a dog jumps into water'])
 
     Args:
-        config: path or shipped name of a retrieval config, or its content.
+        config: path or shipped name of a retrieval config, or its content; that in an adapter
+            file if None.
         checkpoint: file with the trained weights; the config's ``load_from`` if None. A config
             all of whose weights come from pretrained files (zero-shot CLIP) needs none.
         device: ``'cpu'``, ``'cuda:1'`` ...; the first GPU, else the CPU, if None.
@@ -37,13 +39,14 @@ class SearchModel:
 
     Raises:
         FileNotFoundError: no such config or weights.
-        ValueError: a config without a retrieval model, or with parts that are not registered.
+        ValueError: a config without a retrieval model, or with parts that are not registered;
+            neither a config nor an adapter file.
         RuntimeError: if some weights would be random, or without such a device.
     """
 
     def __init__(
         self,
-        config: str | Path | Mapping,
+        config: str | Path | Mapping | None = None,
         checkpoint: str | Path | None = None,
         device: str | torch.device | None = None,
         options: Mapping[str, Any] | None = None,
@@ -52,8 +55,12 @@ class SearchModel:
         init_default_scope('mmaction')
         self.device = choose_device(device)  # before the weights are read
         self.captions_only = captions_only
-        self.name, whole = config_of(config)
-        whole.merge_from_dict(dict(options or {}))
+        options = dict(options or {})
+        if config is None:
+            self.name, whole = str(checkpoint), config_in(checkpoint, find=TRUNK not in options)
+        else:
+            self.name, whole = config_of(config)
+        whole.merge_from_dict(options)
         checkpoint = checkpoint or whole.get('load_from')
         self.config = what_counts(whole, self.name)
         self.checkpoint = None if checkpoint is None else _from_anywhere(checkpoint)

@@ -21,7 +21,7 @@ KEPT = (  # of a config: what says how the model was trained and is tested, and 
     'auto_scale_lr', 'default_scope', 'model', 'optim_wrapper', 'param_scheduler', 'randomness',
     'test_cfg', 'train_cfg',
 )  # fmt: skip
-CONFUSION = 'confusion.json'  # where a fit keeps its figures
+FIGURES = ('confusion.json', 'retrieval.json')  # where a fit keeps them
 
 
 class Source(NamedTuple):
@@ -110,8 +110,8 @@ def _parts(config: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, A
 
 def _results_beside(path: Path, labels: list[str] | None) -> dict[str, Any]:
     """Those of the fit that wrote an adapter file, if they are of the same classes."""
-    file = path.parent / CONFUSION
-    found = read_results(file) if file.is_file() else {}
+    file = next((f for name in FIGURES if (f := path.parent / name).is_file()), None)
+    found = {} if file is None else read_results(file)
     return found if found.get('labels') == labels else {}
 
 

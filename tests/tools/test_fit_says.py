@@ -25,6 +25,7 @@ model = dict(
 01/02 03:04:06 - mmengine - INFO - Epoch(train)  [2][10/12]  lr: 1  eta: 0:00:09  time: 1  loss: 0.9
 01/02 03:04:06 - mmengine - INFO - Epoch(train)  [2][12/12]  lr: 1  eta: 0:00:08  time: 1  loss: 0.7
 01/02 03:04:06 - mmengine - INFO - Epoch(val) [2][3/3]    acc/top1: 0.7500  acc/mean1: 0.75  time: 1
+01/02 03:04:06 - mmengine - INFO - Epoch(test) [3/3]    retrieval/t2v/R1: 41.2346  time: 1
 """.lstrip()
 
 
@@ -51,6 +52,7 @@ class TestTheTerminal:
             'tuned parameters: 1,818 (1,800 without the classifier)',
             'epoch 2, loss 0.7, 0:00:08 left',
             'val: top-1 75.0 %',
+            'test: R@1 41.2 %',
         ]
         whole = (tmp_path / 'train.log').read_text()
         assert "type='Recognizer3D'" in whole and '10/12' in whole and '\x1b' not in whole
