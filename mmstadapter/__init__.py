@@ -6,6 +6,11 @@ registers every class, so that ``type='mmstadapter.STAdapterViT'`` in a config n
 
 # ruff: noqa: E402, F403  (the repairs come first; what is public is each sub-package's __all__)
 
+import gc
+
+was_enabled = gc.isenabled()
+gc.disable()  # what is imported stays: looking through it takes half a second
+
 from . import host, host_versions
 from .version import __version__
 
@@ -34,6 +39,10 @@ from .models import *
 from .search import *
 from .sharing import *
 from .streams import *
+
+if was_enabled:
+    gc.enable()
+del gc, was_enabled
 
 __all__ = ['__version__', 'apis', 'datasets', 'engine', 'evaluation', 'models', 'registry']
 __all__ += ['search', 'sharing', 'streams', 'weights']

@@ -7,6 +7,7 @@ Prints the best segments: score, from, to, file. Make the index with `mmstadapte
 
 import argparse
 import csv
+import gc
 import io
 import json
 import sys
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> dict:
     from mmstadapter.launch import parse_options
     from mmstadapter.search.page import write_sheet
 
+    gc.freeze()  # nobody looks through what was imported for garbage
     queries = queries_of(args)
     options = parse_options(args.cfg_options or [])
     needs_videos = any(query.like for query in queries)

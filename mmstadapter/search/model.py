@@ -68,6 +68,7 @@ class SearchModel:
         self.model = build(model, self.checkpoint, self.name, captions_only)
         self.weights = fingerprints(self.model)
         self.model.to(self.device).eval()
+        getattr(self.model.tokenizer, 'read', lambda: None)()  # not while the first query waits
         self.steps = [] if captions_only else Compose(steps).transforms
         self.half = bool((self.config.get('test_cfg') or {}).get('fp16'))
 
@@ -145,7 +146,8 @@ class SearchModel:
                 f'SearchModel: needs a list of captions with words in them, got {captions!r}.'
             )
         with self._precision():
-            return _stored(self.model.encode_captions(list(captions)))
+            encode = getattr(self.model, 'encode_queries', self.model.encode_captions)
+            return _stored(encode(list(captions)))
 
     @torch.inference_mode()
     def encode_clips(self, clips: Sequence[Tensor]) -> dict[str, Tensor]:

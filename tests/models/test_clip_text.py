@@ -63,6 +63,18 @@ def test_padding_has_no_influence_on_the_sentence(tower):
 
 
 @torch.no_grad()
+def test_what_follows_the_longest_caption_can_be_left_out(tower):
+    ids = torch.tensor([[18, 3, 19, 0, 0, 0], [18, 3, 4, 19, 0, 0]])
+    short = tower.without_padding(ids)
+    assert short.shape == (2, 4)
+    torch.testing.assert_close(tower(short)[0], tower(ids)[0])
+
+
+def test_a_tower_that_will_be_read_from_a_file_draws_no_numbers(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, 'normal_', None)  # imports the compiler on the meta device
+    assert CLIPText(TINY, checkpoint='nowhere.pt').token_embedding.weight.shape == (20, 32)
+
+
 def test_the_sentence_is_the_word_at_its_end(tower):
     ids = torch.tensor([[1, 5, 19, 0], [1, 19, 0, 0]])
     sentences, words = tower(ids)

@@ -27,6 +27,11 @@ def test_a_token_sees_later_ones_and_padding(tower):
 
 
 @torch.no_grad()
+def test_padding_is_kept(tower):
+    ids = torch.ones(2, tower.context_length, dtype=torch.long)
+    assert tower.without_padding(ids) is ids
+
+
 def test_a_sentence_is_read_at_the_last_place(tower):
     sentences, words = tower(IDS)
     assert sentences.shape == (2, 8) and torch.equal(sentences, words[:, -1])

@@ -49,6 +49,15 @@ class TestCaptionsOnly:
         for name in found:
             torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0)
 
+    def test_padding_that_a_query_leaves_out_changes_no_score(self, both):
+        whole, text, _ = both
+        with torch.inference_mode():
+            padded = whole.model.encode_captions(CAPTIONS)
+        found = text.encode_captions(CAPTIONS)
+        assert found['tokens'].shape[1] < padded['tokens'].shape[1]
+        expected = mmstadapter.score(padded, padded)
+        torch.testing.assert_close(mmstadapter.score(found, padded), expected)
+
     def test_a_search_builds_no_more(self, both, tmp_path):
         whole, _, path = both
         index = tmp_path / 'index'

@@ -123,6 +123,12 @@ class Retriever(BaseModel):
         """A captions -> features for `score`, first axis A."""
         return self.encode_ids(self.tokenize(captions))
 
+    def encode_queries(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """`encode_captions` for few: places behind the longest, without influence, are left out."""
+        ids = self.tokenize(captions)
+        cut = getattr(self.text_tower, 'without_padding', lambda ids: ids)
+        return self.encode_ids(cut(ids))
+
     def encode_ids(self, ids: Tensor) -> dict[str, Tensor]:
         """Token ids (A, L) -> features for `score`, first axis A."""
         size = None if torch.is_grad_enabled() else CAPTIONS_A_PASS

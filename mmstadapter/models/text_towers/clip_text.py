@@ -14,6 +14,7 @@ from ..ops.linear import Projection
 from ..pretrained import Pretrained
 from ..trunks.clip_vit import ACTIVATIONS, CLIPBlock, Transformer
 from ..trunks.sizes import resolve_arch
+from .embedding import Embedding
 from .packing import text_mask
 
 ARCHS: dict[str, dict] = {
@@ -93,7 +94,7 @@ class CLIPText(Pretrained):
         vocab_size: int,
         context_length: int,
     ) -> None:
-        self.token_embedding = nn.Embedding(vocab_size, embed_dims)
+        self.token_embedding = Embedding(vocab_size, embed_dims)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, embed_dims))
         self.transformer = Transformer(
             [
@@ -152,6 +153,10 @@ class CLIPText(Pretrained):
     def mask(self, ids: Tensor) -> Tensor:
         """Which tokens are the caption's own, for comparisons token by token, (B, L) bool."""
         return text_mask(ids)
+
+    def without_padding(self, ids: Tensor) -> Tensor:
+        """(B, L) without the last places that are no caption's: no token looks behind itself."""
+        return ids[:, : int(self.mask(ids).sum(dim=1).max())]
 
     def encode(self, ids: Tensor) -> Tensor:
         """Tokens after the last block, (B, L) -> (B, L, D), before norm and projection."""

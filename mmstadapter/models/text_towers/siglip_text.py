@@ -13,6 +13,7 @@ from ..ops.elementwise import LayerNorm
 from ..ops.linear import Linear
 from ..trunks.clip_vit import SIGLIP, CLIPBlock, Transformer
 from .clip_text import CLIPText
+from .embedding import Embedding
 
 SHAPE_OPTIMISED = dict(embed_dims=1152, num_layers=27, num_heads=16, mlp_ratio=3.7362)
 ARCHS: dict[str, dict] = {
@@ -73,7 +74,7 @@ class SigLIPText(CLIPText):
         padding: int,
     ) -> None:
         self.padding = padding
-        self.token_embedding = nn.Embedding(vocab_size, embed_dims)
+        self.token_embedding = Embedding(vocab_size, embed_dims)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, embed_dims))
         options: dict[str, Any] = dict(activation=SIGLIP, mlp_ratio=mlp_ratio, eps=EPS)
         self.transformer = Transformer(
@@ -105,6 +106,10 @@ class SigLIPText(CLIPText):
         mask = ids != self.padding
         mask[:, -1] = True
         return mask
+
+    def without_padding(self, ids: Tensor) -> Tensor:
+        """The same: the last place is read, and padding is looked at."""
+        return ids
 
     def embed(self, ids: Tensor) -> Tensor:
         """Tokens with their positions, (B, L) -> (B, L, D), in float32 at least."""
