@@ -35,9 +35,11 @@ from .pipelines import clip_length
 from .recipe import TRAINING, Recipe, config_text, names_a_side
 from .results import share_of_largest, write_results
 from .showing import run_shown
+from .writing import config_file
 
 CONFIG = 'recipe.py'
-VALIDATION = 'validation.pkl'  # predictions, where others than these are tested
+PREDICTIONS = 'predictions.pkl'  # of the test
+VALIDATION = 'validation'  # .py and .pkl: of the validation set, where another one is tested
 
 
 @dataclass
@@ -229,6 +231,11 @@ class Fit:
         for part, videos in self.parts.items():
             write_list(self.work_dir / f'{part}.txt', videos)
         write_lines(self.work_dir / 'labels.txt', self.folder.labels)
+        if 'test' in self.parts:  # scores of the validation set say from which on one is believed
+            loader = dict(dataset=dict(ann_file=str(self.work_dir / 'val.txt')))
+            fields = dict(_base_=CONFIG, test_dataloader=loader)
+            text = config_file(['Tests on the validation set.'], fields)
+            self.validation.write_text(text, encoding='utf-8')
 
     def read(self, text: str) -> Config:
         """A config's text with the options merged in."""
@@ -294,17 +301,28 @@ class Fit:
     def commands(self) -> dict[str, list[str]]:
         """The package's commands that train and test, as they are called."""
         config = str(self.work_dir / CONFIG)
-        options = ['--cfg-options', *self.options] if self.options else []
+        found = dict(train=[*_command('train'), config, '--resume', *self._options()])
+        if self.validation.is_file():
+            dump = ['--dump', str(self.validation.with_suffix('.pkl'))]
+            found['validate'] = self._test(self.validation, dump)
+        return found | dict(test=self._test(self.work_dir / CONFIG, self.dumped()))
+
+    def _test(self, config: Path, dumped: list[str]) -> list[str]:
         checkpoint = self.last.read_text().strip() if self.last.is_file() else '<last checkpoint>'
-        test = [*_command('test'), config, checkpoint, '--work-dir', str(self.work_dir / 'test')]
-        return dict(
-            train=[*_command('train'), config, '--resume', *options],
-            test=[*test, *self.dumped(), *options],
-        )
+        where = ['--work-dir', str(self.work_dir / 'test')]
+        return [*_command('test'), str(config), checkpoint, *where, *dumped, *self._options()]
+
+    def _options(self) -> list[str]:
+        return ['--cfg-options', *self.options] if self.options else []
+
+    @property
+    def validation(self) -> Path:
+        """The config that tests on the validation set; written where another one is tested."""
+        return self.work_dir / f'{VALIDATION}.py'
 
     def dumped(self) -> list[str]:
         """The options that let a test keep what it found."""
-        return ['--dump', str(self.work_dir / 'predictions.pkl')]
+        return ['--dump', str(self.work_dir / PREDICTIONS)]
 
     def run(self) -> dict[str, Any]:
         """Train (or go on with it), test, and write adapter, confusion matrix and mistakes.
@@ -335,13 +353,14 @@ class Fit:
 
     def threshold(self) -> dict[str, Any]:
         """From which score on a label is believed, by the predictions of the validation set."""
-        name = VALIDATION if 'test' in self.parts else 'predictions.pkl'
-        scores, labels = read_predictions(self.work_dir / name)
+        is_tested = 'test' not in self.parts
+        file = self.work_dir / PREDICTIONS if is_tested else self.validation.with_suffix('.pkl')
+        scores, labels = read_predictions(file)
         return calibrated(scores[labels >= 0].max(1))
 
     def write_results(self) -> dict[str, Any]:
         """Confusion matrix and mistakes of the predictions that the test dumped."""
-        found = load(self.work_dir / 'predictions.pkl')
+        found = load(self.work_dir / PREDICTIONS)
         videos = self.tested
         if len(found) != len(videos):
             raise ValueError(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.fileio import load
+from mmengine.fileio import dump, load
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -170,6 +170,29 @@ class TestFit:
         assert '-m mmstadapter train' in done.stdout and 'predictions.pkl' in done.stdout
         assert (user / 'work_dirs/fit_mine/recipe.py').is_file()
         assert not (user / 'work_dirs/fit_mine/training').exists()
+
+    def test_a_threshold_is_that_of_the_validation_set_where_another_is_tested(
+        self, user, tmp_path
+    ):
+        for number, part in enumerate(('train', 'val', 'test')):
+            for name in ('day light', 'night'):
+                write = tmp_path / f'mine/{part}/{name}/{number}.mp4'
+                write.parent.mkdir(parents=True)
+                write.write_bytes((user / f'mine/day light/{number}.mp4').read_bytes())
+        fit = Fit.prepare(tmp_path / 'mine', tmp_path / 'a, b', base=str(user / 'base.py'))
+        commands = fit.commands()
+        assert list(commands) == ['train', 'validate', 'test']
+        lists = {}
+        for name in ('validate', 'test'):
+            config = Config.fromfile(next(word for word in commands[name] if word.endswith('.py')))
+            lists[name] = Path(config.test_dataloader.dataset.ann_file).name
+            assert config.test_dataloader.dataset.pipeline == fit.config().test_pipeline
+        assert lists == dict(validate='val.txt', test='test.txt')
+        dump(
+            [dict(pred_score=torch.tensor(s), gt_label=torch.tensor([0])) for s in ([0.9, 0.1],)],
+            commands['validate'][commands['validate'].index('--dump') + 1],
+        )
+        assert fit.threshold()['below'] == pytest.approx(0.9)
 
     def test_a_frame_count_that_disagrees_is_named(self, user, tmp_path):
         options = ['test_dataloader.dataset.pipeline.1.clip_len=4']

@@ -236,6 +236,7 @@ class TestTheRecipe:
         with pytest.raises(ValueError, match='method must be one of.*clip4clip'):
             CaptionBase.choose(method='evl')
 
+    @pytest.mark.slow
     def test_one_file_supplies_both_towers(self, tmp_path):
         (tmp_path / 'mine.pt').touch()
         for base in (None, 'side4video_vit-b_msvd.py'):
@@ -269,6 +270,7 @@ class TestTheRecipe:
             for step in config[f'{kind}_dataloader'].dataset.pipeline:
                 TRANSFORMS.build(step)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('method', ['side4video', 'clip4clip'])
     def test_another_arch_is_the_shipped_recipe_of_it(self, method, tmp_path):
         arch, name = ('vit-l-p14', '-l') if method == 'side4video' else ('vit-b-p32', '-b32')
