@@ -20,6 +20,7 @@ COMMANDS = {
     'fit': 'Train on videos of your own, by classes or captions, from nothing to an adapter file.',
     'predict': 'Predict videos with an adapter file.',
     'timeline': 'Label a long video over time: a table, subtitles, a picture.',
+    'watch': 'Watch a webcam, a camera at an address or a file, and say when its label changes.',
     'check': 'Decode every video once, so that later runs refuse one that changed.',
     'cache': 'Decode the videos of a config once, so that later epochs decode none.',
     'index': 'Index a folder of videos for search.',

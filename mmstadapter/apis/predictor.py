@@ -66,6 +66,12 @@ class Predictor:
         self.batch_size = batch_size
         self.device = choose_device(device)
         model, _, steps, header = read_model(adapter, checkpoint)
+        if not hasattr(model, 'cls_head'):
+            raise ValueError(
+                f'{adapter}: its model is a {type(model).__name__}, which has no classes. '
+                'Give the adapter file of a classifier; a model for retrieval searches by '
+                '`mmstadapter index` and `mmstadapter search`.'
+            )
         self.half = bool((header['config'].get('test_cfg') or {}).get('fp16'))
         self.pipeline = Compose(steps)
         self.model = model.to(self.device).eval()

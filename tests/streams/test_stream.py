@@ -145,3 +145,22 @@ def test_views_of_a_frame_are_averaged(tmp_path, frames):
     (expected,) = model([frames[:10]], fps=8)
     found = mmstadapter.timeline(model, frames[:10], 2, 1, fps=8)
     assert sorted(found.scores[0], reverse=True) == pytest.approx(expected['scores'], abs=1e-5)
+
+
+def test_a_window_in_seconds_stands_for_an_interval(predictor):
+    assert Stream(predictor('linear', True), fps=16).interval == 16  # 4 s, 4 frames
+    assert Stream(predictor('linear', True), window=2, fps=25).interval == 12
+    assert Stream(predictor('linear'), fps=25).interval == 2  # the recipe's
+    assert Stream(predictor('linear'), window=1, fps=25).interval == 6
+    for words in (dict(window=0, fps=25), dict(window=1), dict(fps=-1)):
+        with pytest.raises(ValueError, match='seconds and frames a second, both above zero'):
+            Stream(predictor('linear', True), **words)
+
+
+def test_of_several_clips_that_are_complete_the_latest_is_labelled(predictor, frames):
+    stream, again = Stream(predictor('linear')), Stream(predictor('linear'))
+    complete = [n for n, frame in enumerate(frames[:12]) if stream.put(frame)]
+    (*_, expected, _) = [again.push(frame) for frame in frames[:12]]
+    assert complete == [6, 8, 10] and stream.latest() == expected
+    with pytest.raises(RuntimeError, match='no further clip is complete'):
+        stream.latest()
