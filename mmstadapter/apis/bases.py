@@ -165,6 +165,11 @@ class Base:
                 f'mmstadapter fit: {self.name} trains several probes at rates of their own, '
                 'none of which is the classifier. Take --method probe, which trains one.'
             )
+        if str(config.model.get('type')).endswith('SweepRecognizer'):
+            raise ValueError(
+                f'mmstadapter fit: {self.name} trains a grid of models, none of which is the '
+                'classifier. Take a --method, which trains one.'
+            )
 
     def _check_data(self) -> None:
         config = self.config

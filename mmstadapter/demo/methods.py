@@ -43,6 +43,7 @@ LABELS = {
     'linear': 'Linear probe',
     'stadapter': 'ST-Adapter, kernel 3 x 1 x 1',
 }
+SEVERAL = ('sweep',)  # methods at once, none of which is a row
 UNTRAINED = ('zeroshot',)
 
 
@@ -110,7 +111,7 @@ def methods(kind: str) -> dict[str, Method]:
     shipped, found = load('shipped'), {}
     for config in shipped.configs():
         match = NAME.fullmatch(config)
-        if match and match[3] == kind:
+        if match and match[3] == kind and match[1] not in SEVERAL:
             name = match[1] + (match[2] or '')
             label = label_of(name, shipped.config(config))
             found[name] = Method(label, config, is_trained=name not in UNTRAINED)

@@ -12,6 +12,7 @@ from .memory import MemoryHook
 from .probes_optim import ProbesOptimWrapperConstructor
 from .sharded import ShardedTrunk
 from .step_loop import StepTrainLoop
+from .sweep_table import SweepTableHook
 from .tuned_checkpoint import TunedCheckpointHook
 from .tuned_optim import TunedOptimWrapperConstructor
 from .warmup_cosine import WarmupCosineLR
@@ -31,6 +32,7 @@ __all__ = [
     'ProbesOptimWrapperConstructor',
     'ShardedTrunk',
     'StepTrainLoop',
+    'SweepTableHook',
     'TunedCheckpointHook',
     'TunedOptimWrapperConstructor',
     'WarmupCosineLR',

@@ -1,4 +1,4 @@
-"""An optimizer for several probes on one trunk, each at its own learning rate and weight decay."""
+"""An optimizer for several probes or branches on one trunk, each at rates of its own."""
 
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.optim import OptimWrapper
@@ -12,6 +12,7 @@ from .tuned_optim import TunedOptimWrapperConstructor
 class ProbesOptimWrapperConstructor(TunedOptimWrapperConstructor):
     """Give each probe and its classifier the rates that `ProbesHead` states for it.
 
+    The same for each branch of a sweep, by `SweepHead`; where that states none, the config's.
     ``lr`` and ``weight_decay`` of the config's optimizer are those of whatever else is tuned, such
     as a trunk; ``paramwise_cfg`` multiplies the probes' rates as it does these.
 
@@ -35,14 +36,28 @@ class ProbesOptimWrapperConstructor(TunedOptimWrapperConstructor):
         if not isinstance(head, ProbesHead) or len(head.rates) != len(probes):
             raise ValueError(
                 'ProbesOptimWrapperConstructor: the model must have a ProbeViT and a ProbesHead '
-                f'with as many pairs of rates as there are probes, got {type(head).__name__} and '
-                f'{len(probes)} probes. Set model.backbone.num_probes.'
+                'with as many pairs of rates as there are probes, or a SharedTrunkViT and a '
+                f'SweepHead; got {type(head).__name__} and {len(probes)} probes. Set '
+                'model.backbone.num_probes.'
             )
         parts = zip(head.rates.items(), probes, head.heads, strict=True)
         self.rates = {
-            id(p): named for named, *own in parts for part in own for p in part.parameters()
+            id(p): (name, self._stated(*rates))
+            for (name, rates), *own in parts
+            for part in own
+            for p in part.parameters()
         }
         return super().__call__(model)
+
+    def _refuse_rates(self, model: nn.Module) -> None:
+        """None: they are what this one is for."""
+
+    def _stated(self, lr: float | None, decay: float | None) -> tuple[float, float]:
+        """A probe's rates; the optimizer's where it has none of its own."""
+        return (
+            self.base_lr if lr is None else lr,
+            (self.base_wd or 0.0) if decay is None else decay,
+        )
 
     def _settings(self, group: dict) -> dict:
         """A group's effective options: a probe's own rates, times what rules multiply them by."""

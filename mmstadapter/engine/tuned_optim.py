@@ -36,8 +36,8 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ``bn_lr_by_accumulation``, false by default.
 
     Raises:
-        ValueError: when called with a model in which nothing is tuned, or in which no parameter
-            has the name of a rule in ``custom_keys``.
+        ValueError: when called with a model in which nothing is tuned, in which no parameter has
+            the name of a rule in ``custom_keys``, or whose head states rates of its own.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -55,6 +55,7 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 "model.backbone.trunk.tune to 'bias', 'norm', 'last_1' or 'all'."
             )
         self._refuse_idle_rules(model)
+        self._refuse_rates(model)
         with _quiet():
             optim_wrapper = super().__call__(model)
         self._log_groups(optim_wrapper)
@@ -90,6 +91,17 @@ class TunedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f'TunedOptimWrapperConstructor: no parameter of {type(model).__name__} has '
                 f'{" or ".join(map(repr, idle))} in its name, so optim_wrapper.paramwise_cfg.'
                 f'custom_keys would change nothing. {hint}'
+            )
+
+    def _refuse_rates(self, model: nn.Module) -> None:
+        """Raise for a head that states rates, which nobody here would read."""
+        head = getattr(getattr(model, 'module', model), 'cls_head', None)
+        rates = getattr(head, 'rates', {}).values()
+        if any(rate is not None for pair in rates for rate in pair):
+            raise ValueError(
+                f'TunedOptimWrapperConstructor: {type(head).__name__} states rates for each of '
+                'its runs, which this constructor does not know. Set optim_wrapper.constructor to '
+                'mmstadapter.ProbesOptimWrapperConstructor.'
             )
 
     @property

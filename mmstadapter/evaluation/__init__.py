@@ -7,7 +7,7 @@ from .dsl import dual_softmax
 from .feature_metrics import feature_metrics
 from .features import RetrievalFeatures
 from .multi_task import MultiTaskMetric
-from .probes import ProbesMetric
+from .probes import ProbesMetric, SweepMetric
 from .qb_norm import querybank_norm
 from .ranking import Ranks, text_to_video_ranks, video_to_text_ranks
 from .recall import retrieval_metrics
@@ -18,6 +18,7 @@ __all__ = [
     'BaseToNovelMetric',
     'MultiTaskMetric',
     'ProbesMetric',
+    'SweepMetric',
     'RetrievalFeatures',
     'TextVideoMetric',
     'VideoAccMetric',

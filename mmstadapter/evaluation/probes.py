@@ -27,6 +27,8 @@ class ProbesMetric(MultiTaskMetric):
         options: of `VideoAccMetric`, by which each probe is measured.
     """
 
+    best, said = BEST, CHOSEN
+
     def __init__(self, key: str = 'acc/top1', **options) -> None:
         super().__init__({})
         self.key, self.metric = key, dict(type='mmstadapter.VideoAccMetric', **options)
@@ -47,16 +49,28 @@ class ProbesMetric(MultiTaskMetric):
         if not ranked:
             raise ValueError(
                 f'ProbesMetric: key {self.key!r} is none of the results {list(found)}. It needs '
-                'the predictions of a ProbesHead.'
+                'the predictions of a ProbesHead or SweepHead.'
             )
         best = max(ranked, key=lambda name: ranked[name])  # of equal ones the first
         values = list(ranked.values())
         said = dict(count=len(values), name=best, videos=len(results), key=self.key)
         said |= dict(worst=min(values), best=max(values), mean=sum(values) / len(values))
-        print_log(CHOSEN.format(**said), 'current')
+        print_log(self.said.format(**said), 'current')
         of_best = {
-            f'{BEST}/{name.removeprefix(f"{best}/")}': value
+            f'{self.best}/{name.removeprefix(f"{best}/")}': value
             for name, value in found.items()
             if name.startswith(f'{best}/')
         }
         return of_best | {f'{name}/{self.key}': value for name, value in ranked.items()}
+
+
+@METRICS.register_module()
+class SweepMetric(ProbesMetric):
+    """The same of every branch of a sweep (`SweepHead`); the best is ``best_of_sweep/<name>``."""
+
+    best = 'best_of_sweep'
+    said = (
+        'The best of {count} runs, {name}, was chosen on the {videos} videos it is measured on, by '
+        '{key}: the figure is a little too good for new videos. All {count}: from {worst:.4f} to '
+        '{best:.4f}, mean {mean:.4f}.'
+    )

@@ -2,7 +2,14 @@
 
 from . import backbones
 from .backbones import *  # noqa: F403  (its __all__ is below)
-from .heads import MultiTaskHead, ProbesHead, TextHead, VideoHead
+from .heads import (
+    MultiTaskHead,
+    ProbesHead,
+    SweepHead,
+    SweepRecognizer,
+    TextHead,
+    VideoHead,
+)
 from .lora_files import load_peft, save_peft
 from .retrieval import (
     ContrastiveLoss,
@@ -46,6 +53,8 @@ __all__ = [
     'SigLIPText',
     'SigLIPTokenizer',
     'SigmoidLoss',
+    'SweepHead',
+    'SweepRecognizer',
     'TempMeText',
     'TextHead',
     'TimmViT',

@@ -21,7 +21,7 @@ FOLDER = shipped.root() / 'configs'
 CONFIGS = sorted(FOLDER.glob('*.py'))
 # Recipes that are named after what is trained. The others are named after their backbone.
 RECIPES = {'linear', 'bitfit', 'partial', 'full', 'temporal', 'lora', 'dora'}
-RECIPES |= {'clip4clip', 'zeroshot', 'text'}
+RECIPES |= {'clip4clip', 'zeroshot', 'text', 'sweep'}
 CAPTIONED = {'msrvtt', 'msvd', 'vatex', 'didemo', 'demo-captions'}
 DATA = {path.stem for path in (FOLDER / '_base_/datasets').glob('*.py')}
 NAME = re.compile(r'([a-z0-9]+)_vit-([a-z0-9]+)(?:-[a-z0-9]+)*_([a-z0-9]+)(-[a-z]+)?(?:_(\d+)f)?')

@@ -76,7 +76,7 @@ class TestCommittedResults:
 def test_every_tiny_config_is_a_row_by_being_there():
     rows = {method.config for kind in KINDS for method in methods(kind).values()}
     tiny = {n for n in shipped.configs() if 'vit-tiny' in n and not n.endswith('-digit.py')}
-    assert rows == tiny
+    assert rows == {n for n in tiny if not n.startswith('sweep_')}  # which is several methods
 
 
 def test_labels_are_words_of_the_configs_headers():

@@ -20,10 +20,11 @@ CAPTIONED = ('msrvtt', 'msvd', 'vatex', 'didemo', 'captions', '-novel_')
 SEVERAL = [  # probes, none of which is the classifier
     n for n in shipped.configs() if n.startswith('probe_') and not ('-one' in n or 'vit-tiny' in n)
 ]
+SWEEPS = [n for n in shipped.configs() if n.startswith('sweep_')]
 RECOGNITION = [
     name
     for name in shipped.configs()
-    if not any(c in name for c in CAPTIONED) and name not in SEVERAL
+    if not any(c in name for c in CAPTIONED) and name not in (*SEVERAL, *SWEEPS)
 ]
 VIDEOS = [Video(f'{i}.mp4', i % 2, 300, 30.0) for i in range(40)]
 
@@ -86,6 +87,12 @@ def test_every_recognition_recipe_is_a_base(name, tmp_path):
 @pytest.mark.parametrize('name', SEVERAL)
 def test_recipes_of_several_probes_are_none(name):
     with pytest.raises(ValueError, match='several probes at rates of their own'):
+        Base.choose(base=name)
+
+
+@pytest.mark.parametrize('name', SWEEPS)
+def test_recipes_of_a_grid_are_none(name):
+    with pytest.raises(ValueError, match='trains a grid of models, none of which'):
         Base.choose(base=name)
 
 

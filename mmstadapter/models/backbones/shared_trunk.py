@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from ..ops.clips import check_video
 from ..parts import built_trunk
+from ..recomputing import Recomputing, chosen_step
 from ..trunks.base import Trunk
 from .beside import check_portion, trunk_layers
+from .grid import runs_of
 from .outputs import check_output, join_frames, out_width
 
 
@@ -45,24 +47,35 @@ class FrameMean(BaseModule):
 
 
 @MODELS.register_module()
-class SharedTrunkViT(BaseModule):
-    """One frozen trunk, several tasks: each branch reads the layers as they pass.
+class SharedTrunkViT(Recomputing, BaseModule):
+    """One frozen trunk, several tasks or settings: each branch reads the layers as they pass.
 
     The results are those of separate models; the trunk, most of the work, runs once. For
-    training and testing several tasks together use `MultiTaskHead`.
+    training and testing several tasks together use `MultiTaskHead`; for one task and a grid of
+    widths and rates `SweepRecognizer`. A branch starts from the random numbers that it would
+    start from alone.
 
     Args:
         trunk: the pretrained image encoder or its config.
         branches: name -> config of a branch, `SideNetwork` or `FrameMean`.
         frames_per_pass: see `Side4VideoViT`.
+        grids: name of a branch -> lists of its options and rates, of which each combination is a
+            branch; see `runs_of`.
+        recompute, with_cp: of all branches, see `SideNetwork`; each branch's own if None.
 
     Raises:
         ValueError: if there are no branches, or something in the trunk is tuned, which
-            separate models could not share.
+            separate models could not share; for a grid that is none.
     """
 
     def __init__(
-        self, trunk: dict | nn.Module, branches: dict[str, dict], frames_per_pass: int | None = 64
+        self,
+        trunk: dict | nn.Module,
+        branches: dict[str, dict],
+        frames_per_pass: int | None = 64,
+        grids: dict[str, dict] | None = None,
+        recompute: str | None = None,
+        with_cp: bool | None = None,
     ) -> None:
         super().__init__()
         self.trunk = built_trunk(trunk, 'SharedTrunkViT')
@@ -78,8 +91,21 @@ class SharedTrunkViT(BaseModule):
                     f'SharedTrunkViT: branch {name!r} must be of type SideNetwork or FrameMean, '
                     f'got {branch["type"]!r}.'
                 )
-        built = {name: MODELS.build(dict(b, trunk=self.trunk)) for name, b in branches.items()}
-        self.branches = nn.ModuleDict(built)
+        self.runs = runs_of(branches, grids or {})
+        self.chance: dict[str, Tensor] = {}  # where random numbers stand behind each branch
+        self.branches = nn.ModuleDict()
+        start = torch.get_rng_state()
+        for name, run in self.runs.items():
+            torch.set_rng_state(start)
+            self.branches[name] = MODELS.build(dict(run.branch, trunk=self.trunk))
+            self.chance[name] = torch.get_rng_state()
+        if (recompute, with_cp) != (None, None):
+            self.recompute = chosen_step(recompute, with_cp, 'SharedTrunkViT')
+
+    @property
+    def probes(self) -> list[nn.Module]:
+        """The branches in order, as ``ProbesOptimWrapperConstructor`` asks for them."""
+        return list(self.branches.values())
 
     @property
     def out_channels(self) -> dict[str, int]:
