@@ -1,27 +1,14 @@
 """What an adapter says of a dropped video, over its whole length, and where it looks."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from ..apis.predictor import Predictor
 from ..datasets.readers import open_video
-from ..search.windows import cut
+from ..streams import Timeline, timeline
 
-WINDOW, MOST = 4.0, 300  # seconds of a window; windows of a video, which grow for longer ones
-FRAMES = 64  # of a window that are decoded
-
-
-class Stretch(NamedTuple):
-    """A part of a video with its best label."""
-
-    start: float
-    end: float
-    label: str
-    score: float
+WINDOW, STRIDE, MOST = 4.0, 1.0, 300  # seconds; strides of a video, which grow for longer ones
 
 
 class Labeller:
@@ -40,19 +27,14 @@ class Labeller:
         """What :class:`Predictor` says of the video as one clip: its five best labels."""
         return self.predict(path, topk=5)[0]
 
-    def timeline(self, path: Path) -> Iterator[Stretch]:
-        """The best label of each window of about four seconds, labelled as a video of its own.
+    def timeline(self, path: Path) -> Timeline:
+        """What `mmstadapter timeline` says of it, in windows of about four seconds.
 
         Raises:
             VideoReadError: if it cannot be decoded.
         """
-        video = open_video(str(path))
-        times, end = video.times[:-1], float(video.times[-1])
-        for first, count, start, stop in cut(times, end, max(WINDOW, end / MOST)):
-            numbers = np.unique(np.linspace(first, first + count - 1, FRAMES).round().astype(int))
-            rate = len(numbers) / max(stop - start, 1e-6)
-            found = self.predict(np.stack(video.read(numbers)), topk=1, fps=rate)[0]
-            yield Stretch(start, stop, found['label'], found['scores'][0])
+        longer = max(1.0, float(open_video(str(path)).times[-1]) / (STRIDE * MOST))
+        return timeline(self.predict, path, WINDOW * longer, STRIDE * longer)
 
     def attention(self, path: Path) -> bytes:
         """Where the model looks, before and after adaptation, as PNG; see `mmstadapter attention`.

@@ -10,6 +10,7 @@ from ..datasets.packets import VideoReadError
 from ..search.asking import Query
 from ..search.choosing import Hit
 from ..search.video_search import VideoSearch
+from ..streams.picture import picture
 from . import showing
 from .door import Door
 from .excerpts import Excerpts, NotShownError
@@ -85,11 +86,11 @@ class Page:
         labels = showing.labels(entry)
         yield labels, showing.note('labelling window by window ...')
         try:
-            stretches = list(self.labeller.timeline(file))
+            found = self.labeller.timeline(file)
         except VideoReadError as error:
             yield labels, showing.note(f'The file {error.reason}.')
             return
-        yield labels, showing.timeline(stretches)
+        yield labels, showing.timeline(found, picture(found, 'png'))
 
     def look(self, path: str | None) -> str:
         """Where the model looks in a dropped video."""

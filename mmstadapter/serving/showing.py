@@ -2,15 +2,12 @@
 
 import base64
 import html
-from collections.abc import Sequence
 from typing import Any
 
 from ..printing import shown
 from ..search.choosing import Hit
 from ..search.printing import clock
-from .labelling import Stretch
-
-COLOURS = ('#4e79a7', '#f28e2b', '#59a14f', '#e15759', '#b07aa1', '#76b7b2', '#edc948', '#9c755f')
+from ..streams import Timeline
 
 
 def text(value: object) -> str:
@@ -53,36 +50,27 @@ def labels(entry: dict[str, Any]) -> str:
     return f'<table style="width:100%">{"".join(rows)}</table>'
 
 
-def timeline(stretches: Sequence[Stretch]) -> str:
-    """Windows as a bar in the colours of their labels; neighbours of one label as rows."""
-    names = list(dict.fromkeys(stretch.label for stretch in stretches))
-    colour = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
-    bar = ''.join(
-        f'<div title="{clock(s.start)} {text(s.label)} {s.score:.2f}" style="flex:'
-        f'{s.end - s.start:.3f};background:{colour[s.label]};opacity:{0.3 + 0.7 * s.score:.2f}">'
-        '</div>'
-        for s in stretches
-    )
+def timeline(found: Timeline, drawn: bytes) -> str:
+    """Its segments, its picture, and why it ends early if it does.
+
+    Args:
+        found: of a dropped video.
+        drawn: its picture, PNG.
+    """
     rows = ''.join(
-        f'<tr><td>{clock(s.start)}</td><td>{clock(s.end)}</td><td><span style="color:'
-        f'{colour[s.label]}">&#9632;</span> {text(s.label)}</td><td>{s.score:.3f}</td></tr>'
-        for s in joined(stretches)
+        f'<tr><td>{clock(s.start)}</td><td>{clock(s.end)}</td><td>{text(s.label)}</td>'
+        f'<td>{s.score:.3f}</td></tr>'
+        for s in found.segments
     )
-    return f'<div style="display:flex;height:2.2em">{bar}</div><table>{rows}</table>'
+    head = '<tr><th>from</th><th>to</th><th>label</th><th>score</th></tr>'
+    table = f'<table class="segments">{head}{rows}</table>'
+    if not rows:
+        table = note(f'No score reaches {found.thresholds["high"]:.3g}.')
+    ends = f'The file {found.stopped}. The timeline ends at {clock(found.seconds)}.'
+    return (note(ends) if found.stopped else '') + table + image(drawn, 'scores over time')
 
 
-def joined(stretches: Sequence[Stretch]) -> list[Stretch]:
-    """Neighbours with one label as one, with their best score."""
-    found: list[Stretch] = []
-    for stretch in stretches:
-        if found and found[-1].label == stretch.label:
-            best = max(found[-1].score, stretch.score)
-            found[-1] = Stretch(found[-1].start, stretch.end, stretch.label, best)
-        else:
-            found.append(stretch)
-    return found
-
-
-def image(png: bytes) -> str:
-    """A picture."""
-    return f'<img style="width:100%" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+def image(png: bytes, what: str = '') -> str:
+    """A picture, and what it shows."""
+    code = base64.b64encode(png).decode()
+    return f'<img style="width:100%" alt="{text(what)}" src="data:image/png;base64,{code}">'

@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import av
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,13 +17,15 @@ from PIL import Image
 import mmstadapter
 from mmstadapter import Hit
 from mmstadapter.commands import serve
+from mmstadapter.search.printing import clock
 from mmstadapter.search.storage import VideoStamp
 from mmstadapter.search.writer import writing
 from mmstadapter.serving import showing
 from mmstadapter.serving.door import COOKIE, Door
 from mmstadapter.serving.excerpts import Excerpts, NotShownError, moment, preview
-from mmstadapter.serving.labelling import Labeller, Stretch
+from mmstadapter.serving.labelling import Labeller
 from mmstadapter.serving.page import Page
+from mmstadapter.streams import Segment, Timeline
 from mmstadapter.testing import write_tiny_adapter
 
 from .conftest import write_video
@@ -139,10 +142,14 @@ class TestPage:
 
     def test_names_are_escaped(self):
         found = Hit('<img src=x onerror=alert(1)>.mp4', 0, 2, 0.5)
-        stretch = [Stretch(0, 1, '"><script>', 0.5)]
+        times = over_time([Segment(0, 1, '"><script>', 0.5, 0.6)], stopped='<u>')
         entry = dict(labels=['<b>'], scores=[0.5])
         pieces = [showing.hit(found, None, '<i>'), showing.player(found, b'')]
-        pieces += [showing.timeline(stretch), showing.labels(entry), showing.note('<u>')]
+        pieces += [
+            showing.timeline(times, b''),
+            showing.labels(entry),
+            showing.note('<u>'),
+        ]
         for piece in pieces:
             assert not any(x in piece for x in ('<img src=x', '<script', '<b>.', '<i>', '<u>'))
 
@@ -150,7 +157,8 @@ class TestPage:
 @pytest.fixture(scope='module')
 def labelling(tmp_path_factory):
     """A tiny adapter, and what a page does with it."""
-    labeller = Labeller(write_tiny_adapter(tmp_path_factory.mktemp('adapter')), 'cpu')
+    folder = tmp_path_factory.mktemp('adapter')
+    labeller = Labeller(write_tiny_adapter(folder, none_of_these=dict(below=0.2)), 'cpu')
     page = Page(Mock(index=Mock(root=Path('/videos'))), labeller)
     return page
 
@@ -160,20 +168,45 @@ def drop(page: Page, path: Path) -> str:
     return shutil.copy(path, page.uploads.name)
 
 
+def over_time(segments: list[Segment], stopped: str = '') -> Timeline:
+    """A timeline of three seconds."""
+    scores = np.zeros((3, 2))
+    thresholds = dict(high=0.5, low=0.35, shortest=0.0)
+    windows = [(n, n + 1.0) for n in range(3)]
+    labels = ['walk', 'talk']
+    return Timeline('a.mp4', 3.0, labels, windows, scores, segments, thresholds, {}, stopped)
+
+
 class TestLabels:
+    @pytest.mark.slow
     def test_a_dropped_video_has_labels_over_its_time(self, labelling, library):
         (first, _), (labels, timeline) = labelling.label(drop(labelling, library / 'bright.mp4'))
         assert first == labels and '<table' in labels
-        assert timeline.count('flex:4.000') == 3  # windows of 12 seconds
+        assert '<table class="segments">' in timeline and 'data:image/png;base64,' in timeline
 
-    def test_a_window_is_labelled_as_a_video_of_its_own(self, labelling, library):
-        labeller = labelling.labeller
-        path = library / 'bright.mp4'
-        frames = mmstadapter.open_video(str(path)).read(range(20, 40))
-        stretch = list(labeller.timeline(path))[1]
-        found = labeller.predict([frames], topk=1, fps=5)[0]
-        assert (stretch.start, stretch.end, stretch.label) == (4, 8, found['label'])
-        assert stretch.score == pytest.approx(found['scores'][0], abs=1e-5)
+    def test_they_are_those_of_the_command_timeline(self, labelling, library):
+        labeller, path = labelling.labeller, library / 'bright.mp4'
+        found, expected = labeller.timeline(path), mmstadapter.timeline(labeller.predict, path)
+        assert found.windows == expected.windows
+        assert found.segments == expected.segments != []
+        for row in showing.timeline(found, b'').split('<tr><td>')[1:]:
+            assert row.split('</td>')[0] in {clock(s.start) for s in expected.segments}
+        assert showing.timeline(found, b'').count('<tr><td>') == len(expected.segments)
+
+    def test_windows_of_a_long_video_are_longer(self, labelling, library, monkeypatch):
+        monkeypatch.setattr('mmstadapter.serving.labelling.MOST', 3)
+        found = labelling.labeller.timeline(library / 'bright.mp4')  # 12 s
+        assert found.windows[0] == (0, 12) and len(found.windows) == 1
+
+    def test_where_no_score_is_high_enough_that_is_said_beside_the_picture(self):
+        shown = showing.timeline(over_time([]), b'x')
+        assert 'No score reaches 0.5.' in shown and '<img' in shown and '<table' not in shown
+
+    def test_a_video_that_is_damaged_further_on_has_its_beginning(self):
+        segments = [Segment(0, 2, 'walk', 0.9, 0.95), Segment(1, 3, 'talk', 0.6, 0.7)]
+        shown = showing.timeline(over_time(segments, stopped='is damaged'), b'')
+        assert 'The file is damaged. The timeline ends at 0:03.0.' in shown
+        assert shown.index('walk') < shown.index('talk') and '0.900' in shown
 
     def test_what_cannot_be_decoded_is_said(self, labelling, library):
         page = labelling
@@ -193,10 +226,6 @@ class TestLabels:
             assert 'Drop a video' in labelling.look(str(path))
             assert labelling.dropped(str(path)) is None
         folder.unlink()
-
-    def test_neighbours_of_one_label_are_one_row(self):
-        stretches = [Stretch(0, 1, 'a', 0.5), Stretch(1, 2, 'a', 0.9), Stretch(2, 3, 'b', 0.4)]
-        assert showing.joined(stretches) == [Stretch(0, 2, 'a', 0.9), Stretch(2, 3, 'b', 0.4)]
 
 
 def ask(token: str | None, path: str = '/', query: str = '', kind: str = 'http', **headers: str):
