@@ -18,6 +18,7 @@ from mmstadapter.streams.segments import Segment, merged
 from mmstadapter.streams.writing import clock
 from mmstadapter.testing import write_noise_video
 
+from ..datasets.conftest import rotate_header
 from .conftest import METHODS
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in METHODS if name != 'side4video']
@@ -163,6 +164,18 @@ class TestOddVideos:
         still = found.scores[2:4]  # the pause shows the frame before it
         np.testing.assert_allclose(still[0], still[1])
         assert not np.allclose(found.scores[0], found.scores[5])
+
+    def test_a_phones_turned_video_is_labelled_as_players_show_it(
+        self, predictor, video, frames, tmp_path
+    ):
+        model = predictor('linear')
+        path = rotate_header(video, tmp_path / 'turned.mp4', 90)
+        found = mmstadapter.timeline(model, path, 2, 1)
+        turned = np.ascontiguousarray(np.rot90(frames, -1, axes=(1, 2)))
+        expected = mmstadapter.timeline(model, turned, 2, 1, fps=8)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        lying = mmstadapter.timeline(model, video, 2, 1).scores
+        assert np.abs(found.scores - lying).max() > 1e-3
 
     def test_times_known_only_by_decoding_give_the_same(self, predictor, video, tmp_path):
         stream = tmp_path / 'long.ts'
