@@ -13,7 +13,7 @@ from mmstadapter import weights
 
 from ..ops.attention import Mix, SelfAttention
 from ..ops.elementwise import LayerNorm, QuickGELU
-from ..ops.linear import InProjection, Linear, PatchConv, Projection
+from ..ops.linear import InProjection, Linear, PatchConv, Projection, quick_gelu_mlp
 from .base import Trunk
 from .block import Block, Change, through
 from .sizes import check_frames, resample_positions, resolve_arch, resolve_size
@@ -90,7 +90,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        return self.c_proj(self.activation(self.c_fc(x)))
+        return quick_gelu_mlp(x, self.c_fc, self.activation, self.c_proj)
 
 
 class CLIPBlock(Block):
