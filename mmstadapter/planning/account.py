@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from ..models.ops.devices import forms_of
 from .cards import Card
 from .meter import Meter, Operator, Stored
 
@@ -81,6 +82,7 @@ def account_of(
     states: float = 2,
     bucket: bool = True,
     accumulates: bool = False,
+    forms: str = 'cuda',
 ) -> Account:
     """Run forward and backward pass and account for them; on fake tensors under their mode.
 
@@ -92,6 +94,7 @@ def account_of(
         states: what the optimiser keeps a tuned parameter, in parameters.
         bucket: count DistributedDataParallel's copy of all gradients.
         accumulates: gradients of a part before are there.
+        forms: the device whose forms of the operators are accounted for.
     """
     parameters = list(model.parameters())
     tuned = [p for p in parameters if p.requires_grad]
@@ -99,7 +102,7 @@ def account_of(
         p.grad = torch.zeros_like(p) if accumulates else None
     meter, inputs = Meter(), list(inputs)
     meter.add([*parameters, *model.buffers(), *inputs, *(p.grad for p in tuned if accumulates)])
-    with meter, meter.watching(model):
+    with meter, meter.watching(model), forms_of(forms):
         with torch.autocast('cpu', autocast, enabled=autocast is not None):
             value = loss()
         forward_end = meter.time

@@ -114,7 +114,8 @@ class Meter(TorchDispatchMode):
         made = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
         if made:
             self.time += 1
-            given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+            leaves = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+            given = list({id(t): t for t in leaves}.values())  # an `out` may be among them
             self._note(func, given, made, args, out)
             is_copy = func is torch.ops.aten._to_copy.default
             self.add(made, self.of(given[0]) if is_copy else None)

@@ -46,6 +46,7 @@ class TrainingStep:
         self.videos = config.train_dataloader.get('batch_size', 1)
         self.frames = config.model.get('num_frames') or _clip_len(dataset)
         self.autocast = _autocast(config.get('optim_wrapper', {}), on_cpu)
+        self.forms = 'cpu' if on_cpu else 'cuda'
         self.states = states_of(config.get('optim_wrapper', {}).get('optimizer', {}))
         self.parts = config.get('optim_wrapper', {}).get('accumulative_counts', 1)
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -89,6 +90,7 @@ class TrainingStep:
                 states=self.states,
                 bucket=self.gpus > 1,
                 accumulates=self.parts > 1,
+                forms=self.forms,
             )
 
     def _targets(self, clips: int) -> dict[str, Tensor]:

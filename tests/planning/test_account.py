@@ -173,6 +173,24 @@ def test_float16_autocast_is_float32_on_a_cpu():
     assert TrainingStep(config(ST_ADAPTER, **HALF), on_cpu=True).autocast is torch.bfloat16
 
 
+def test_a_gpus_forms_are_accounted_for_without_a_gpu():
+    names = {}
+    for on_cpu in (False, True):
+        for backbone in (ST_ADAPTER, SIDE):
+            account = TrainingStep(config(backbone, **HALF), on_cpu=on_cpu).account()
+            names.setdefault(on_cpu, set()).update(o.name for o in account.operators)
+    rows, shifted = {'pow_', 'sub'}, {'addcmul_'}  # of batch norm's own sums; of the convolution
+    assert not names[False] & rows and names[False] >= shifted | {'native_batch_norm_backward'}
+    assert names[True] >= rows and not names[True] & shifted
+
+
+def test_a_result_written_over_an_argument_is_read_once():
+    x = torch.zeros(1000)
+    with meter.Meter() as counted:
+        torch.sigmoid(x, out=x)
+    assert [o.nbytes for o in counted.operators] == [2 * x.nbytes]
+
+
 @pytest.mark.parametrize(
     'optimizer, states',
     [

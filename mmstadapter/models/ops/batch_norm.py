@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .devices import device_of
 from .dtypes import summing_dtype
 from .recompute import Make, remakeable
 
@@ -30,7 +31,7 @@ class BatchNorm(nn.BatchNorm1d):
         """
         if self.training:
             check_count(x.numel() // x.shape[-1], x)
-        if self.training and x.device.type == 'cpu' and not torch.compiler.is_compiling():
+        if self.training and device_of(x) == 'cpu' and not torch.compiler.is_compiling():
             by_rows = self._by_rows(x.detach().flatten(0, -2))
             return remakeable(by_rows, x, self.weight, self.bias)
         again = _without_trace(self) if torch.is_grad_enabled() else None

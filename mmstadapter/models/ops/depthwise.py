@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .devices import device_of
 from .dtypes import summing_dtype
 from .recompute import remakeable
 
@@ -177,7 +178,7 @@ def depthwise_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (B, T, h, w, C).
     """
-    form = choose((weight.shape[2], weight.shape[3], weight.shape[4]), x.device.type)
+    form = choose((weight.shape[2], weight.shape[3], weight.shape[4]), device_of(x))
     if form == 'shifted_adds' and torch.compiler.is_compiling():
         form = 'shifted_sum'
     return TEMPORAL_FORMS[form](x, weight, bias)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .devices import device_of
 from .recompute import remakeable
 
 
@@ -45,7 +46,7 @@ def _norm_inputs(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tenso
     On CPUs x itself beside float32 vectors. A GPU's kernel wants one type for all: that of x
     if the vectors are stored in it, else float32, which a compiler fuses and eager copies.
     """
-    if x.device.type == 'cpu':
+    if device_of(x) == 'cpu':
         return x, weight.float(), bias.float()
     if x.dtype == weight.dtype == bias.dtype:
         return x, weight, bias
