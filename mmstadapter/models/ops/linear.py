@@ -4,9 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
+from torch.compiler import is_compiling
 from torch.nn.modules.module import _has_any_global_hook
 
-from .elementwise import linear
+from .elementwise import LayerNorm, QuickGELU, linear
+from .frozen_mlp import frozen_mlp
+from .norm_linear import norm_linear_of_frozen
 from .recompute import linear_of, linear_of_gelu, recipe_of
 
 # What a weight is unless it is quantised, sharded or the like; the last one when memory is planned.
@@ -67,11 +70,48 @@ def keeps_input(weight: Tensor) -> bool:
 
 def gelu_linear(u: Tensor, layer: nn.Module) -> Tensor:
     """layer(GELU(u)), exact GELU, keeping u alone where ``layer`` is an ordinary `Linear`."""
-    recorded = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    recorded = torch.is_grad_enabled() and not is_compiling()
     plain = recorded and is_plain(layer, Linear) and layer.makes_input_again
     if plain and keeps_input(layer.weight):
         return linear_of_gelu(u, layer.weight, layer.bias)
     return layer(F.gelu(u))
+
+
+def quick_gelu_mlp(x: Tensor, first: nn.Module, activation: nn.Module, second: nn.Module) -> Tensor:
+    """second(activation(first(x))); by `frozen_mlp` where all three are ours, as they were made.
+
+    Args:
+        x: (..., D).
+        first, second: linear maps D -> H -> E.
+        activation: between them.
+
+    Returns:
+        (..., E).
+    """
+    layers = (first, second)
+    ours = is_plain(activation, QuickGELU) and all(is_plain(layer, Linear) for layer in layers)
+    trained = any(p.requires_grad for layer in layers for p in layer.parameters())
+    if not ours or trained or is_compiling():
+        return second(activation(first(x)))
+    return frozen_mlp(x, first.weight, first.bias, second.weight, second.bias)
+
+
+def norm_linear(x: Tensor, norm: nn.Module, layer: nn.Module) -> Tensor:
+    """layer(norm(x)); by `norm_linear_of_frozen` where both are ours and x needs no gradient.
+
+    Args:
+        x: (..., D).
+        norm: a layer norm of D values.
+        layer: a linear map D -> C.
+
+    Returns:
+        (..., C).
+    """
+    ours = is_plain(norm, LayerNorm) and is_plain(layer, Linear)
+    given = [p for module in (norm, layer) for p in module.parameters()]
+    if not ours or x.requires_grad or len({p.dtype for p in given}) > 1 or is_compiling():
+        return layer(norm(x))
+    return norm_linear_of_frozen(x, norm.weight, norm.bias, norm.eps, layer.weight, layer.bias)
 
 
 class PatchConv(nn.Conv2d):

@@ -10,7 +10,7 @@ from ...ops.batch_norm import BatchNorm, normalise
 from ...ops.depthwise import depthwise_conv, shift
 from ...ops.dtypes import working_dtype
 from ...ops.elementwise import LayerNorm
-from ...ops.linear import Linear, gelu_linear, is_plain
+from ...ops.linear import Linear, gelu_linear, is_plain, norm_linear
 from ...ops.recompute import remakeable
 
 
@@ -76,7 +76,7 @@ class Down(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(M, L, D) -> (M, L, C)."""
-        return self.norm(self.linear(z)) if self.post else self.linear(self.norm(z))
+        return self.norm(self.linear(z)) if self.post else norm_linear(z, self.norm, self.linear)
 
     def as_read(self, z: Tensor) -> Tensor:
         """The tokens in the type in which they are multiplied, for those who keep them.
