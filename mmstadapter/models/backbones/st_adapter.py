@@ -7,7 +7,7 @@ Action Recognition", NeurIPS 2022.
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import torch
+import torch.nn.functional as F
 from einops import rearrange
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
@@ -89,10 +89,10 @@ class STAdapter(nn.Module):
         Returns:
             (B·T, prefix+N, D).
         """
-        u = self.fc1(x[:, prefix:])
+        u = self.fc1(x)[:, prefix:]  # cut where it is narrow
         u = rearrange(u, '(b t) (h w) d -> b d t h w', t=num_frames, h=grid[0])
         u = remakeable(_tokens, self.activation(self.conv(u)))
-        return torch.cat([x[:, :prefix], x[:, prefix:] + self.fc2(u)], dim=1)
+        return x + F.pad(self.fc2(u), (0, 0, prefix, 0))
 
 
 def _tokens(u: Tensor) -> Tensor:

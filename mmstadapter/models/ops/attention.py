@@ -34,14 +34,12 @@ def queries_keys_values(
     plain = is_plain(layer, QKV, InProjection)
     if num_queries is None or not plain:
         qkv = layer(x, bias=bias) if plain else plus(layer(x), bias)
-        q, k, v = rearrange(qkv, 'm l (three h d) -> three m h l d', three=3, h=num_heads)
+        q, k, v = heads_of_each(qkv, 3, num_heads)
         return q if num_queries is None else q[:, :, :num_queries], k, v
     dims = x.shape[-1]
     q = layer(x[:, :num_queries], rows=slice(0, dims), bias=bias)
     kv = layer(x, rows=slice(dims, 3 * dims), bias=bias)
-    return split_heads(q, num_heads), *rearrange(
-        kv, 'm l (two h d) -> two m h l d', two=2, h=num_heads
-    )
+    return split_heads(q, num_heads), *heads_of_each(kv, 2, num_heads)
 
 
 def plus(x: Tensor, bias: Tensor | None) -> Tensor:
@@ -52,6 +50,14 @@ def plus(x: Tensor, bias: Tensor | None) -> Tensor:
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """(M, L, heads·d) -> (M, heads, L, d)."""
     return rearrange(x, 'm l (h d) -> m h l d', h=num_heads)
+
+
+def heads_of_each(x: Tensor, count: int, num_heads: int) -> list[Tensor]:
+    """Queries, keys and values side by side, (M, L, count·heads·d) -> (M, heads, L, d) of each.
+
+    Cut before the heads are: so the backward pass puts the gradients together in one copy.
+    """
+    return [split_heads(part, num_heads) for part in x.chunk(count, dim=-1)]
 
 
 def join_heads(x: Tensor) -> Tensor:

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..ops.attention import Mix, attention_weights, join_heads, split_heads
+from ..ops.attention import Mix, attention_weights, heads_of_each, join_heads, split_heads
 from ..ops.dtypes import autocasts
 from .base import Trunk
 from .block import Change, through
@@ -124,7 +123,7 @@ def library_heads(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of a library's plain attention, (M, heads, Q or L, d) each."""
     qkv = call(attn.qkv, x)
-    q, k, v = rearrange(qkv, 'm l (three h d) -> three m h l d', three=3, h=attn.num_heads)
+    q, k, v = heads_of_each(qkv, 3, attn.num_heads)
     same = nn.Identity()
     q = call(getattr(attn, 'q_norm', same), q[:, :, :num_queries])
     return q, call(getattr(attn, 'k_norm', same), k), v

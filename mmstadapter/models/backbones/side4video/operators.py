@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ...ops.attention import attention_weights
+from ...ops.attention import attention_weights, heads_of_each
 from ...ops.batch_norm import BatchNorm, normalise
 from ...ops.depthwise import depthwise_conv, shift
 from ...ops.dtypes import working_dtype
@@ -155,9 +155,9 @@ class SpatialAttention(nn.Module):
         y = F.scaled_dot_product_attention(q[:, :, -num_queries:], k, v)
         return self.out_proj(rearrange(y, 'm h l d -> m l (h d)'))
 
-    def project(self, x: Tensor) -> Tensor:
-        """Queries, keys and values of all tokens, (3, M, heads, K, head_dims)."""
-        return rearrange(self.in_proj(x), 'm l (n h d) -> n m h l d', n=3, d=self.head_dims)
+    def project(self, x: Tensor) -> list[Tensor]:
+        """Queries, keys and values of all tokens, each (M, heads, K, head_dims)."""
+        return heads_of_each(self.in_proj(x), 3, x.shape[-1] // self.head_dims)
 
     def weights(self, x: Tensor, num_queries: int) -> Tensor:
         """How much each of the last Q tokens looks at each of K. -> (M, heads, Q, K)."""
