@@ -145,6 +145,11 @@ def run(model: nn.Module) -> Tensor:
     return model(toy_clips(num_frames=frames_seen(model, 4))).flatten()
 
 
+def assert_same(after: Tensor, before: Tensor) -> None:
+    """Up to rounding, which is another where layers are called; random weights amplify it."""
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3 * before.abs().max().item())
+
+
 def layers(model: nn.Module, kinds: tuple[type, ...] = LAYERS) -> dict[str, nn.Module]:
     return {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
 
@@ -156,7 +161,7 @@ class TestEveryTool:
         before = run(model)
         for n, layer in layers(model).items():
             layer.register_forward_hook(lambda *_, n=n: fired.add(n))
-        torch.testing.assert_close(run(model), before)
+        assert_same(run(model), before)
         assert fired == layers(model).keys() - UNREAD.get(name, set())
         layer = next(iter(layers(model, LINEAR).values()))
         layer.register_forward_hook(lambda module, args, out: out.roll(1, -1))
@@ -170,7 +175,7 @@ class TestEveryTool:
         targets = [n for n in layers(model, LINEAR)]
         config = peft.LoraConfig(r=2, target_modules=targets, use_dora=dora)
         peft.inject_adapter_in_model(config, model)
-        torch.testing.assert_close(run(model), before)
+        assert_same(run(model), before)
         added = {n: p for n, p in model.named_parameters() if '.lora_' in n}
         assert len(added) == len(targets) * (3 if dora else 2)
         for n, parameter in added.items():

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .dtypes import summing_dtype, working_dtype
+from .dtypes import in_full, summing_dtype, working_dtype
 
 A = 1.702
 
@@ -43,7 +43,7 @@ class _FrozenMLP(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
         dtype, kept = working_dtype(x), ctx.needs_input_grad[0]
-        with torch.autocast(x.device.type, enabled=False):
+        with in_full(x.device):
             rows = x.to(dtype).flatten(0, -2)
             t = torch.addmm((A * b1.to(summing_dtype(b1))).to(dtype), rows, w1.to(dtype).T, alpha=A)
             hidden = F.silu(t, inplace=not kept)
@@ -56,7 +56,7 @@ class _FrozenMLP(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         t, w1, w2 = ctx.saved_tensors
-        with torch.autocast(grad.device.type, enabled=False):
+        with in_full(grad.device):
             dt = grad.flatten(0, -2) @ w2.to(t.dtype)
             dt = torch.ops.aten.silu_backward.grad_input(dt, t, grad_input=dt)  # in place
             dx = dt @ w1.to(t.dtype)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .dtypes import summing_dtype, working_dtype
+from .dtypes import in_full, summing_dtype, working_dtype
 
 
 def norm_linear_of_frozen(
@@ -48,7 +48,7 @@ class _NormLinear(torch.autograd.Function):
     def forward(ctx, x: Tensor, gamma: Tensor, beta: Tensor, eps: float, weight, bias) -> Tensor:
         ctx.save_for_backward(x, gamma, beta, weight, bias)
         ctx.eps, ctx.dtype = eps, working_dtype(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with in_full(x.device):
             w, b = weight * gamma, torch.addmv(bias, weight, beta)
             y = F.linear(_normalised(x, eps, ctx.dtype), w.to(ctx.dtype), b.to(ctx.dtype))
         return y.view(*x.shape[:-1], y.shape[-1])
@@ -58,7 +58,7 @@ class _NormLinear(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         x, gamma, beta, weight, bias = ctx.saved_tensors
         rows = grad.flatten(0, -2)
-        with torch.autocast(grad.device.type, enabled=False):
+        with in_full(grad.device):
             p = (rows.T @ _normalised(x, ctx.eps, ctx.dtype)).to(weight.dtype)
             q = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
             dgamma, dbeta = (p * weight).sum(0), weight.T @ q
