@@ -194,9 +194,10 @@ def test_timms_trunk_takes_every_row(name, plan):
     assert on_timm['peak_mb'] == pytest.approx(on_clip['peak_mb'], rel=0.6)
 
 
-def test_timms_trunk_has_no_joint_space_for_captions(plan):
+@pytest.mark.parametrize('name', methods('captions'))
+def test_timms_trunk_has_no_joint_space_for_captions(name, plan):
     pytest.importorskip('timm')
-    search = replace(plan, trunk='timm-tiny', method='stadapter', task='captions')
+    search = replace(plan, trunk='timm-tiny', method=name, task='captions')
     assert 'no projection' in leaderboard_runs.reason_against(search)
 
 
