@@ -146,6 +146,29 @@ class TestFit:
         threshold = dict(below=pytest.approx(best[0]), fraction=0.05, clips=5)
         assert header['none_of_these'] == threshold  # 5 % of 5 clips are none
 
+    def test_beside_a_test_set_the_validation_set_says_what_is_none(self, user, tmp_path):
+        for part in ('train', 'val', 'test'):
+            for label in ('day light', 'night'):
+                for video in sorted((user / 'mine' / label).glob('[0-3]*.mp4')):
+                    target = tmp_path / 'mine' / part / label / f'{part} {video.name}'
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(video, target)
+        fit = Fit.prepare(
+            tmp_path / 'mine', tmp_path / 'out', base=str(user / 'base.py'), mirror=False
+        )
+        commands = fit.commands()
+        assert list(commands) == ['train', 'validate', 'test']
+        validate, test = (commands[name][commands[name].index('test') + 1 :] for name in
+                          ('validate', 'test'))  # fmt: skip
+        lists = [Config.fromfile(x[0]).test_dataloader.dataset.ann_file for x in (validate, test)]
+        assert [Path(x).name for x in lists] == ['val.txt', 'test.txt']
+        dumped = [x[x.index('--dump') + 1] for x in (validate, test)]
+        for file, best in zip(dumped, (0.7, 0.9), strict=True):
+            dump(
+                [dict(pred_score=torch.tensor([1 - best, best]), gt_label=torch.tensor([1]))], file
+            )
+        assert fit.threshold() == dict(below=pytest.approx(0.7), fraction=0.05, clips=1)
+
     def test_a_small_memory_takes_fewer_clips_and_the_config_says_so(
         self, user, tmp_path, monkeypatch
     ):
