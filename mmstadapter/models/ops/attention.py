@@ -38,8 +38,8 @@ def queries_keys_values(
         return q if num_queries is None else q[:, :, :num_queries], k, v
     dims = x.shape[-1]
     q = layer(x[:, :num_queries], rows=slice(0, dims), bias=bias)
-    kv = layer(x, rows=slice(dims, 3 * dims), bias=bias)
-    return split_heads(q, num_heads), *heads_of_each(kv, 2, num_heads)
+    k, v = heads_of_each(layer(x, rows=slice(dims, 3 * dims), bias=bias), 2, num_heads)
+    return split_heads(q, num_heads), k, v
 
 
 def plus(x: Tensor, bias: Tensor | None) -> Tensor:
