@@ -1,5 +1,6 @@
 """The config that a recipe inherits: by method and trunk, or any recognition config by name."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -207,6 +208,13 @@ class Base:
             return  # what a base names is missed when it is needed
         if fetch or not is_source(name):
             locate(name)
+
+    def model(self, options: dict[str, Any]) -> Config:
+        """Its model, as changed by these and by dotted settings."""
+        config = copy.deepcopy(self.config)
+        config.merge_from_dict(dict(model=dict(backbone=dict(trunk=self.trunk))))
+        config.merge_from_dict(options)
+        return config.model
 
     def require_libraries(self) -> None:
         """Refuse LoRA without peft before any video is opened.

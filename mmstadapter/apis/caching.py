@@ -19,6 +19,7 @@ from ..datasets.opening import VideoReadError
 from .processes import in_processes
 
 TRIED = 8  # videos from which size and time are told
+MARGIN = 1.1  # of the estimated size that must be free
 
 
 @dataclass
@@ -102,7 +103,7 @@ def estimate(paths: Sequence[str], folder: str | Path, how: Storing) -> Estimate
             sizes.append(0)
     share = len(todo) / max(len(tried), 1)
     seconds = (time.perf_counter() - start) * share
-    return Estimate(len(paths), todo, int(sum(sizes) * share), seconds, _free(Path(folder)))
+    return Estimate(len(paths), todo, int(sum(sizes) * share), seconds, free_room(Path(folder)))
 
 
 def cache_videos(
@@ -149,7 +150,7 @@ def _is_done(folder: str | Path, path: str, how: Storing) -> bool:
     return os.path.isfile(path) and is_cached(folder, path, how)
 
 
-def _free(folder: Path) -> int:
+def free_room(folder: Path) -> int:
     """Bytes of the disk on which a folder lies or will lie."""
     there: Iterator[Path] = (part for part in (folder, *folder.absolute().parents) if part.exists())
     return shutil.disk_usage(next(there)).free

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
@@ -94,7 +94,21 @@ def estimate(config: Config) -> Estimate | None:
     train, val, tested = (
         DATASETS.build(config[f'{kind}_dataloader'].dataset) for kind in ('train', 'val', 'test')
     )
-    measured = _measure(model, train, config)
+    return estimate_of(model, train, config, [len(train), len(val), len(tested)])
+
+
+def estimate_of(
+    model: nn.Module, clips: Sequence[dict], config: Config, counts: Sequence[int]
+) -> Estimate:
+    """Train a step on the first of some clips and judge it.
+
+    Args:
+        model: on its device; it is trained a little.
+        clips: samples.
+        config: of the training.
+        counts: of videos to train, validate and test on.
+    """
+    measured = _measure(model, clips, config)
     workers = max(1, config.train_dataloader.num_workers)
     clip = max(measured.read / workers, measured.step)
     if not config.train_dataloader.num_workers:
@@ -102,10 +116,11 @@ def estimate(config: Config) -> Estimate | None:
     view = measured.read / workers + measured.forward
     epochs, interval = config.train_cfg.max_epochs, config.train_cfg.get('val_interval', 1)
     views = clips_a_video(config.test_dataloader.dataset.pipeline)
-    judged = views * (math.ceil(epochs / interval) * len(val) + len(tested))
-    seconds = START_UP + epochs * len(train) * clip + judged * view
+    train, val, tested = counts
+    judged = views * (math.ceil(epochs / interval) * val + tested)
+    seconds = START_UP + epochs * train * clip + judged * view
     memory = measured.fixed + measured.kept * config.train_dataloader.batch_size
-    free = torch.cuda.mem_get_info()[0] if device.type == 'cuda' else available_memory()
+    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else available_memory()
     return Estimate(device_name(), seconds, memory, free)
 
 
@@ -119,7 +134,7 @@ class _Measured(NamedTuple):
     fixed: float
 
 
-def _measure(model: nn.Module, dataset: BaseDataset, config: Config) -> _Measured:
+def _measure(model: nn.Module, dataset: Sequence[dict], config: Config) -> _Measured:
     read, sample = _timed(lambda: dataset[0])
     batch = pseudo_collate([sample])
     optimiser = build_optim_wrapper(model, config.optim_wrapper)

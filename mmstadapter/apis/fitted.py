@@ -33,6 +33,9 @@ def fit(
     num_workers: int | None = None,
     videos: str | Path | None = None,
     options: Mapping[str, Any] | Sequence[str] | None = None,
+    features: bool | str | Path | None = None,
+    feature_copies: int = 4,
+    exact_features: bool = False,
     dry_run: bool = False,
 ) -> Fitted | None:
     """Train on a folder of class folders of videos, from nothing to an adapter file.
@@ -74,6 +77,11 @@ def fit(
         num_workers: data-loading processes; the number of cores up to 8 if None.
         videos: the folder that the CSV's paths start from; its own if None.
         options: other settings of the config, dotted, or KEY=VALUE as for ``--cfg-options``.
+        features: let the frozen trunk look at the clips once and keep what it gives, in this
+            folder, or in one of the work dir if True; for methods beside the trunk, probes and
+            the linear baselines.
+        feature_copies: augmented clips of each training video that are kept.
+        exact_features: keep them as they are, not float32 as float16.
         dry_run: write lists and config, and do not train.
 
     Returns:
@@ -100,7 +108,7 @@ def fit(
 
         kind = CaptionFit if is_caption_list(root) else Fit
         job = kind.prepare(fetch=not dry_run, **settings)
-        expected = '' if job.last.is_file() else job.expect()
+        expected = '' if job.last.is_file() and not features else job.expect()
     print('\n'.join(filter(None, [job.describe(), expected])), flush=True)
     if dry_run:
         for name, command in job.commands().items():

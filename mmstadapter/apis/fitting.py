@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,6 +28,8 @@ from .building import build_model
 from .capacity import choose_capacity
 from .device import choose_device
 from .estimate import estimate
+from .feature_clips import Keeping
+from .features import FeaturePlan, refuse_unfit
 from .finished import ADAPTER, RESULTS, work_dir_of
 from .mirroring import Mirror, decide
 from .none_of_these import calibrated
@@ -40,6 +43,9 @@ from .writing import config_file
 CONFIG = 'recipe.py'
 PREDICTIONS = 'predictions.pkl'  # of the test
 VALIDATION = 'validation'  # .py and .pkl: of the validation set, where another one is tested
+WITH_FEATURES = 'features.py'  # the same, which reads kept features
+LOADERS = ('train_dataloader', 'val_dataloader')
+OF_CLIPS = tuple(f'{name}.dataset.{key}' for name in LOADERS for key in ('pipeline', 'steps'))
 
 
 @dataclass
@@ -53,6 +59,7 @@ class Fit:
         bad: the videos that cannot be used.
         recipe: how to train.
         options: KEY=VALUE settings passed on to `train` and `test`.
+        keeping: where features are kept, None if they are not.
     """
 
     BASE: ClassVar[type[Base]] = Base
@@ -63,6 +70,7 @@ class Fit:
     bad: list[Video]
     recipe: Recipe
     options: list[str]
+    keeping: Keeping | None = None
 
     @property
     def last(self) -> Path:
@@ -87,6 +95,9 @@ class Fit:
         mirror: bool | None = None,
         fetch: bool = False,
         videos: str | Path | None = None,
+        features: bool | str | None = None,
+        feature_copies: int = 4,
+        exact_features: bool = False,
         **given: Any,
     ) -> Self:
         """Look at the videos, choose the recipe, write lists and config.
@@ -103,6 +114,10 @@ class Fit:
             mirror: whether training mirrors clips; measured if None, see :func:`decide`.
             fetch: download the trunk's weights now if they are not here.
             videos: the folder that a list of captions starts from.
+            features: keep what the frozen trunk makes of the clips, in this folder or, if True,
+                in one of the work dir.
+            feature_copies: augmented clips of each training video then.
+            exact_features: do not round them to float16.
             given: ``batch_size``, ``epochs``, ``lr``, ``sampling`` instead of the rule's.
 
         Raises:
@@ -113,8 +128,11 @@ class Fit:
         chosen = cls.BASE.choose(arch, method, checkpoint, base)
         chosen.require_libraries()
         chosen.require_weights(launch.parse_options(options or []), fetch)
+        if features:
+            refuse_unfit(chosen.model(launch.parse_options(options or [])))
         folder, work_dir = cls.find(root, layout, videos), work_dir_of(root, work_dir)
         cls.refuse_work_dir(work_dir, folder)
+        keeping = Keeping.of(features, work_dir, feature_copies, exact_features)
         if not is_text(str(work_dir)):
             raise ValueError(
                 f'mmstadapter fit: the work dir {shown(str(work_dir))} is no text in UTF-8, which '
@@ -126,7 +144,7 @@ class Fit:
         parts = folder.split(val_fraction, seed)
         recipe = cls.choose_recipe(parts['train'], folder, chosen, **given)
         workers = min(8, cores) if num_workers is None else num_workers
-        fit = cls(folder, work_dir, parts, bad, recipe, list(options or []))
+        fit = cls(folder, work_dir, parts, bad, recipe, list(options or []), keeping)
         config = fit.read(fit.text(chosen, workers))
         clip_length(config)
         fit.refuse_others(config)
@@ -207,7 +225,8 @@ class Fit:
 
     def _write(self, text: str) -> None:
         """Lists, label names and config, unless another training lies there."""
-        inputs = json.dumps([text, self.lists(), self.options])
+        kept = [str(self.keeping)] if self.keeping else []
+        inputs = json.dumps([text, self.lists(), self.options, *kept])
         digest, note = hashlib.sha256(inputs.encode()).hexdigest(), self.work_dir / 'inputs.sha256'
         if self.last.is_file() and (not note.is_file() or note.read_text() != digest):
             raise ValueError(
@@ -290,8 +309,25 @@ class Fit:
         chance = share_of_largest([video.label for video in self.tested])
         return f'chance: {chance:.1f} % by always saying the same class'
 
+    @cached_property
+    def feature_plan(self) -> FeaturePlan:
+        """What is to be kept of the clips; holds the model."""
+        return FeaturePlan(self.config(), self.keeping)
+
+    def keep_features(self) -> None:
+        """Keep them, and write the config that trains on them."""
+        self.feature_plan.fill()
+        header = [f'What {CONFIG} says, on features that are kept.']
+        text = config_file(header, dict(_base_=CONFIG), self.feature_plan.changes())
+        (self.work_dir / WITH_FEATURES).write_text(text, encoding='utf-8')
+        del self.feature_plan
+
     def expect(self) -> str:
         """Device, time and memory, measured on a few clips, in lines."""
+        if self.keeping:
+            if at_hand(self.config().model.backbone.trunk.get('checkpoint')):
+                return str(self.feature_plan)
+            return 'size and time of the features are said when the weights are here'
         try:
             expected = estimate(self.config())
         except Exception as error:  # a wrong guess must not stop what may work
@@ -300,8 +336,11 @@ class Fit:
 
     def commands(self) -> dict[str, list[str]]:
         """The package's commands that train and test, as they are called."""
-        config = str(self.work_dir / CONFIG)
-        found = dict(train=[*_command('train'), config, '--resume', *self._options()])
+        config, options = self.work_dir / CONFIG, self.options
+        if self.keeping and (self.work_dir / WITH_FEATURES).is_file():
+            config = self.work_dir / WITH_FEATURES  # whose clips follow the options already
+            options = [option for option in options if not option.startswith(OF_CLIPS)]
+        found = dict(train=[*_command('train'), str(config), '--resume', *_merged(options)])
         if self.validation.is_file():
             dump = ['--dump', str(self.validation.with_suffix('.pkl'))]
             found['validate'] = self._test(self.validation, dump)
@@ -310,10 +349,7 @@ class Fit:
     def _test(self, config: Path, dumped: list[str]) -> list[str]:
         checkpoint = self.last.read_text().strip() if self.last.is_file() else '<last checkpoint>'
         where = ['--work-dir', str(self.work_dir / 'test')]
-        return [*_command('test'), str(config), checkpoint, *where, *dumped, *self._options()]
-
-    def _options(self) -> list[str]:
-        return ['--cfg-options', *self.options] if self.options else []
+        return [*_command('test'), str(config), checkpoint, *where, *dumped, *_merged(self.options)]
 
     @property
     def validation(self) -> Path:
@@ -333,6 +369,8 @@ class Fit:
         Raises:
             RuntimeError: if a command fails; its own message is above.
         """
+        if self.keeping:
+            self.keep_features()
         for name in self.commands():
             status = run_shown(self.commands()[name], self.work_dir / f'{name}.log')
             if status:
@@ -376,6 +414,10 @@ class Fit:
 
 def _some(names: list[str], limit: int = 12) -> str:
     return ', '.join(names[:limit]) + (' ...' if len(names) > limit else '')
+
+
+def _merged(options: list[str]) -> list[str]:
+    return ['--cfg-options', *options] if options else []
 
 
 def _command(name: str) -> list[str]:

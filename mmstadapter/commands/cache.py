@@ -15,8 +15,6 @@ from pathlib import Path
 
 from mmstadapter_cli import config_path, parser_of
 
-MARGIN = 1.1  # of the estimated size that must be free
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -39,7 +37,7 @@ def run(args: argparse.Namespace) -> str:
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
-    from mmstadapter.apis.caching import cache_videos, estimate, videos_of
+    from mmstadapter.apis.caching import MARGIN, cache_videos, estimate, videos_of
     from mmstadapter.config_fields import choose_split
     from mmstadapter.datasets.clip_cache import Storing
     from mmstadapter.launch import parse_options

@@ -63,6 +63,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add('--every-frame', action='store_true', help='decode all frames when checking the videos')
     add('--num-workers', type=int, help='data-loading processes [cores, up to 8]')
+    add(
+        '--cache-features',
+        nargs='?',
+        const=True,
+        metavar='FOLDER',
+        dest='features',
+        help='let a frozen trunk look at the clips once and keep what it gives, here or in the '
+        'work dir; size and time are said before',
+    )
+    add('--feature-copies', type=int, default=4, help='augmented clips kept of each video [4]')
+    add('--exact-features', action='store_true', help='keep float32 as it is [as float16]')
     add('--dry-run', action='store_true', help='write lists and config, do not train')
     add('--cfg-options', nargs='+', metavar='KEY=VALUE', help='change settings of the config')
     return parser.parse_args(argv)
@@ -77,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
         return print('Already done, with these videos and options:', done, sep='\n')
     try:
         fitted = run(args, dry_run)
-    except (FileNotFoundError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         print('\nStopped. The same command goes on from the last finished epoch.', file=sys.stderr)

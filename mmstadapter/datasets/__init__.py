@@ -4,6 +4,7 @@ from .bad_videos import BadVideoHook
 from .caption_dataset import CaptionDataset
 from .caption_groups import CaptionGroupSampler
 from .dist_sampling import SampleEvenly
+from .feature_cache import ReadFeatures
 from .loading import VideoDecode, VideoInit
 from .middle_clips import SampleMiddles
 from .neighbours import AddNeighbours
@@ -33,6 +34,7 @@ __all__ = [
     'RandomResizedSquare',
     'RandomSquare',
     'RawframeDataset',
+    'ReadFeatures',
     'ResizeShortSide',
     'SampleEvenly',
     'SampleMiddles',

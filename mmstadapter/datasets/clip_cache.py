@@ -75,7 +75,7 @@ def stamp(path: str) -> dict[str, str]:
 def is_cached(folder: str | Path, path: str, how: Storing) -> bool:
     """Whether the frames of this very file are there, stored this way and readable."""
     try:
-        header = _header(place(folder, path))
+        header = header_of(place(folder, path), FORMAT, AGAIN)
     except (FileNotFoundError, ValueError):
         return False
     return all(header[key] == value for key, value in (stamp(path) | _told(how)).items())
@@ -154,7 +154,7 @@ class CachedVideo:
         if not os.path.isfile(path):
             raise VideoReadError(path, 'no such file')
         try:
-            self.header = _header(self.file)
+            self.header = header_of(self.file, FORMAT, AGAIN)
         except FileNotFoundError:
             raise ValueError(f'{path} is not in the cache {folder}. {AGAIN}.') from None
         if any(self.header[key] != value for key, value in stamp(path).items()):
@@ -200,8 +200,13 @@ def _told(how: Storing) -> dict[str, str]:
     return dict(format=FORMAT, storing=json.dumps(asdict(how)))
 
 
-def _header(file: Path) -> dict[str, str]:
-    """The header of a file of frames.
+def header_of(file: Path, kind: str, again: str) -> dict[str, str]:
+    """The header of a file of a cache.
+
+    Args:
+        file: the file.
+        kind: its format.
+        again: what to do where it is another's.
 
     Raises:
         FileNotFoundError: there is none.
@@ -211,9 +216,9 @@ def _header(file: Path) -> dict[str, str]:
         with safe_open(file, 'numpy') as found:
             header = found.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f'{file} is damaged ({error}). Remove it. {AGAIN}.') from error
-    if header.get('format') != FORMAT:
-        raise ValueError(f'{file} holds no frames of this version. Remove it. {AGAIN}.')
+        raise ValueError(f'{file} is damaged ({error}). Remove it. {again}.') from error
+    if header.get('format') != kind:
+        raise ValueError(f'{file} is no file of this version ({kind}). Remove it. {again}.')
     return header
 
 

@@ -2,6 +2,7 @@
 
 from . import backbones
 from .backbones import *  # noqa: F403  (its __all__ is below)
+from .feature_recognizer import FeatureRecognizer3D
 from .heads import (
     MultiTaskHead,
     ProbesHead,
@@ -42,6 +43,7 @@ __all__ = [
     'ContrastiveLoss',
     'EVAText',
     'EVAViT',
+    'FeatureRecognizer3D',
     'HFVideoViT',
     'MMPretrainViT',
     'MultiTaskHead',

@@ -153,7 +153,7 @@ class TestRefusals:
     def test_a_frame_that_is_not_what_was_stored(self, videos, tmp_path, how):
         store(tmp_path, videos[0], how)
         file = place(tmp_path, videos[0])
-        header = clip_cache._header(file)
+        header = clip_cache.header_of(file, clip_cache.FORMAT, '')
         tensors = load_file(file)
         tensors['jpegs' if how.jpeg else 'frames'].flatten()[-5] ^= 1
         save_file(tensors, file, header)
@@ -210,7 +210,7 @@ class TestCommand:
         assert '2 videos, 2 decoded now' in said and 'JPEG 95: ' in said
 
     def test_a_full_disk_is_refused(self, config, tmp_path, monkeypatch):
-        monkeypatch.setattr(caching, '_free', lambda folder: 1000)
+        monkeypatch.setattr(caching, 'free_room', lambda folder: 1000)
         with pytest.raises(SystemExit, match='do not fit the 0.00 GB'):
             cache.main(self.arguments(config, tmp_path))
         assert not (tmp_path / 'cache').exists()
