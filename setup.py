@@ -99,6 +99,7 @@ setup(
             'search',
             'hub',
             'peft',
+            'quantize',
             'mteb',
             'parquet',
             'app',

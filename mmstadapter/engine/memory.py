@@ -15,6 +15,7 @@ from torch import nn
 from ..planning.account import GB
 from ..planning.choosing import Choice, cheapest_step
 from ..planning.machine import available_memory, main_memory
+from ..planning.meter import parts_of
 
 GPU_SHARE = 0.93  # of what is free; the rest is the allocator's
 CPU_SHARE = 0.8  # the rest is for those who read videos
@@ -82,7 +83,7 @@ def free_memory(model: nn.Module) -> float:
     """Bytes of the device that a training may take, with those that its model has already."""
     if torch.cuda.is_available():
         return GPU_SHARE * (torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
-    own = sum(parameter.nbytes for parameter in model.parameters())
+    own = sum(part.nbytes for parameter in model.parameters() for part in parts_of(parameter))
     processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     return CPU_SHARE * ((available_memory() or main_memory()) / processes + own)
 

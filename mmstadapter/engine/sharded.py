@@ -31,13 +31,18 @@ class ShardedTrunk(MMDistributedDataParallel):
 
     Raises:
         ValueError: if frozen weights come from no pretrained file, so that no checkpoint could
-            bring them back.
+            bring them back, or are stored in 8 or 4 bits.
         RuntimeError: on loading a checkpoint with frozen weights in.
     """
 
     def __init__(self, module: nn.Module, few: int = FEW, **kwargs: Any) -> None:
         encoders = [part for part in module.modules() if isinstance(part, Pretrained)]
         for encoder in encoders:
+            if encoder.quantize is not None:
+                raise ValueError(
+                    f'ShardedTrunk: FSDP2 cannot share out quantize={encoder.quantize!r} weights. '
+                    f'Set {encoder.setting}.quantize to None, or train without model_wrapper_cfg.'
+                )
             encoder.init_weights()
             if encoder.frozen_names() and not encoder.frozen_keys():
                 raise ValueError(

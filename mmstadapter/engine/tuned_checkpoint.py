@@ -9,7 +9,7 @@ from typing import Any
 
 from mmaction.registry import HOOKS
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
@@ -59,12 +59,38 @@ class TunedCheckpointHook(Hook):
 
     priority = 'LOWEST'
 
+    def before_run(self, runner) -> None:
+        """Raise ValueError for averages of weights that are stored in 8 or 4 bits."""
+        for encoder in quantized_encoders(runner.model):
+            if any(isinstance(hook, EMAHook) for hook in runner.hooks):
+                raise ValueError(
+                    f'EMAHook averages all weights, and quantize={encoder.quantize!r} stores those '
+                    f'of the {encoder.role} in integers. Set {encoder.setting}.quantize to None, '
+                    'or leave out EMAHook.'
+                )
+
+    def before_train(self, runner) -> None:
+        """Raise RuntimeError for rounded weights that no pretrained file gives back."""
+        for module in quantized_encoders(runner.model):
+            if not module.frozen_keys():
+                raise RuntimeError(
+                    f'{type(module).__name__}: quantize={module.quantize!r} rounds the weights of '
+                    f'the pretrained file, and those of this {module.role} are not of one, so that '
+                    'a checkpoint would hold them rounded, and a resumed run round them again. '
+                    f'Set {module.setting}.checkpoint, or quantize=None.'
+                )
+
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Drop the frozen tensors from the checkpoint about to be written."""
         checkpoint['state_dict'] = drop_frozen(runner.model, checkpoint['state_dict'])
         averaged = checkpoint.get('ema_state_dict')
         if averaged is not None:
             checkpoint['ema_state_dict'] = drop_frozen(runner.model, averaged, 'module.')
+
+
+def quantized_encoders(model: nn.Module) -> list[Pretrained]:
+    """The encoders of a model that are stored in 8 or 4 bits."""
+    return [m for m in model.modules() if isinstance(m, Pretrained) and m.quantize is not None]
 
 
 def write_adapter(

@@ -25,7 +25,7 @@ def interpolate(model: nn.Module, share: float) -> list[str]:
         The names of these encoders.
 
     Raises:
-        ValueError: for a share outside [0, 1], or if no encoder was trained.
+        ValueError: for a share outside [0, 1], if no encoder was trained, or if one is quantised.
         TypeError: if the backbone has trained parts of its own, such as ST-Adapters.
     """
     if not 0 <= share <= 1:
@@ -49,6 +49,11 @@ def interpolate(model: nn.Module, share: float) -> list[str]:
 
 def _interpolate(encoder: Pretrained, share: float) -> None:
     checkpoint = encoder.checkpoint
+    if encoder.quantize is not None:
+        raise ValueError(
+            f'interpolate: weights of quantize={encoder.quantize!r} cannot be interpolated. Set '
+            f'{encoder.setting}.quantize to None.'
+        )
     if checkpoint is None:
         raise ValueError(
             f'interpolate: {encoder.setting}.checkpoint names no pretrained file to interpolate '

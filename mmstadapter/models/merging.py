@@ -61,8 +61,9 @@ def check(model: nn.Module) -> None:
         for layer in (block.attn.in_proj, block.attn.out_proj, block.mlp.c_fc, block.mlp.c_proj):
             if not is_plain(layer, Linear, InProjection):
                 raise TypeError(
-                    f'merge: the layers of the trunk must be its own, one is a '
-                    f'{type(layer).__name__} or has hooks. Merge LoRA first, quantise afterwards.'
+                    'merge: the layers of the trunk must be its own, one is a '
+                    f'{type(layer).__name__}, has hooks or is stored in 8 or 4 bits. Merge LoRA '
+                    'first, quantise afterwards (model.backbone.trunk.quantize=None).'
                 )
     if any(m.activation != 'none' for m in model.modules() if isinstance(m, Bottleneck)):
         raise TypeError('merge: adapters with an activation are not linear and stay as they are.')

@@ -1,6 +1,7 @@
 """Encoders that read their own pretrained file, freeze themselves and identify themselves."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from mmstadapter import weights
 
 from . import lora as low_rank
+from . import quantizing
 
 
 class Pretrained(BaseModule):
@@ -28,6 +30,9 @@ class Pretrained(BaseModule):
             ones stay float32. ``None`` stores float32.
         lora: trains low-rank maps beside the linear maps of the blocks, whatever ``tune``
             says of the rest: a dict of `lora.OPTIONS`, see `lora.insert`.
+        quantize: how the frozen linear maps are stored, one of `quantizing.FORMS`: ``'int8'``,
+            a scale a row; ``'nf4'``, four bits; ``'float8'``, on Hopper. They are rounded when
+            the pretrained file has been read. ``None``: as ``dtype`` says.
     """
 
     role = 'encoder'  # what messages call it
@@ -39,15 +44,19 @@ class Pretrained(BaseModule):
         tune: str = 'none',
         dtype: str | None = None,
         lora: dict | None = None,
+        quantize: str | None = None,
     ) -> None:
         super().__init__()
         self.checkpoint = checkpoint
         self.tune = tune
         self.dtype = dtype
         self.lora = lora
+        self.quantize = quantizing.check_form(quantize, lora, type(self).__name__)
         self.source: str | None = None  # None (random), 'pretrained' or 'state_dict'
         self.fingerprint: Tensor | None = None
         self._register_state_dict_hook(low_rank.keep_names)
+        self._register_state_dict_hook(quantizing.write_in_full)
+        self.register_load_state_dict_post_hook(_quantize_again)
 
     def read_pretrained(self, checkpoint: str) -> Mapping[str, Tensor]:
         """Tensors of the pretrained file under this encoder's names."""
@@ -82,6 +91,8 @@ class Pretrained(BaseModule):
                 parameter.requires_grad_(is_tuned)
         if self.lora is not None:
             low_rank.insert(self, self.lora)
+        if self.quantize is not None:
+            quantizing.require_frozen(self, self.tune)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'Pretrained':
@@ -97,10 +108,13 @@ class Pretrained(BaseModule):
         """Read the pretrained file, if one is named; a random encoder stays as built."""
         if self.checkpoint is not None and self.source is None:
             self.load_pretrained()
+        quantizing.quantize(self, self.quantize)
 
     @torch.no_grad()
     def load_pretrained(self) -> None:
         """Fill every tensor from ``checkpoint``, strictly."""
+        quantizing.require_device(self.quantize, next(self.parameters()).device)
+        quantizing.make_all_plain(self)
         tensors = self.read_pretrained(self.checkpoint)
         fitted = self.fit_pretrained(tensors)
         own = self._own_parameters() | self._saved_buffers()
@@ -174,6 +188,8 @@ class Pretrained(BaseModule):
         elif any(prefix + n in state_dict for n in self._own_parameters()):
             self._note_foreign(state_dict, prefix, frozen)
         low_rank.take_names(self, state_dict, prefix)
+        if self.quantize is not None:
+            quantizing.make_room(self, state_dict, prefix, self.quantize)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _refuse_foreign(self, state_dict: dict, prefix: str) -> None:
@@ -216,14 +232,22 @@ class Pretrained(BaseModule):
 
     def _note_foreign(self, state_dict: dict, prefix: str, frozen: list[str]) -> None:
         """Remember when frozen tensors come from elsewhere than the pretrained file."""
-        own = self.state_dict()
-        if self.source == 'pretrained' and all(
-            own[n].shape == state_dict[prefix + n].shape
-            and torch.equal(own[n], state_dict[prefix + n].to(own[n]))
-            for n in frozen
-        ):
+        own, rounded = self.state_dict(), quantizing.quantized_weights(self)
+
+        def same(name: str) -> bool:
+            given = state_dict[prefix + name]
+            if name in rounded:
+                return quantizing.holds(rounded[name], given, self.quantize)
+            return own[name].shape == given.shape and torch.equal(own[name], given.to(own[name]))
+
+        if self.source == 'pretrained' and all(map(same, frozen)):
             return
         self.source, self.fingerprint = 'state_dict', None
+
+
+def _quantize_again(encoder: Pretrained, _: Any) -> None:
+    """Hook after a state dict was loaded: what came with it is in full."""
+    quantizing.quantize(encoder, encoder.quantize)
 
 
 def _name(encoder: Pretrained, prefix: str) -> str:

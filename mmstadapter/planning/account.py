@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..models.ops.devices import forms_of
 from .cards import Card
-from .meter import Meter, Operator, Stored
+from .meter import Meter, Operator, Stored, parts_of
 
 GB = 1e9
 MASTER = 4  # bytes of a tuned parameter, of its gradient and of each state
@@ -123,7 +123,11 @@ def account_of(
 def _sorted(meter: Meter, forward_end: int, model: nn.Module, inputs: list[Tensor]) -> Account:
     """What is alive at the peak, by what it is."""
     account = Account()
-    kinds = {id(meter.of(p)): 'tuned' if p.requires_grad else 'frozen' for p in model.parameters()}
+    kinds = {
+        id(meter.of(part)): 'tuned' if p.requires_grad else 'frozen'
+        for p in model.parameters()
+        for part in parts_of(p)
+    }
     weights = set(kinds)
     kinds |= {id(meter.of(b)): 'frozen' for b in model.buffers()}
     kinds |= {id(meter.of(x)): 'inputs' for x in inputs}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial, partialmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ..models.ops.quantized import is_quantized
 from ..models.trunks.base import Trunk
 from ..models.trunks.wrapped import WrappedBlock
 from .operations import operations_of
@@ -82,7 +83,7 @@ class Meter(TorchDispatchMode):
 
     def add(self, tensors: Iterable[Tensor], source: Stored | None = None) -> None:
         """Count the storages of tensors that are new."""
-        for tensor in tensors:
+        for tensor in (part for given in tensors for part in parts_of(given)):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._alive:
                 stored = Stored(storage.nbytes(), self.time, module=self.module, source=source)
@@ -104,7 +105,7 @@ class Meter(TorchDispatchMode):
         self.now -= stored.nbytes
 
     def of(self, tensor: Tensor) -> Stored | None:
-        """What is noted of a tensor's storage."""
+        """What is noted of an ordinary tensor's storage."""
         return self._alive.get(tensor.untyped_storage()._cdata)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -178,6 +179,15 @@ class Meter(TorchDispatchMode):
         self.operators += repeat.operators
         shape, stride, dtype = repeat.made
         return torch.empty_strided(shape, stride, dtype=dtype)
+
+
+def parts_of(tensor: Any) -> Iterator[Tensor]:
+    """The ordinary tensors that a tensor is made of: itself, or a quantised one's."""
+    names = tensor.__tensor_flatten__()[0] if is_quantized(tensor) else ()
+    if not names:
+        yield tensor
+    for name in names:
+        yield from parts_of(getattr(tensor, name))
 
 
 def _equal_blocks(model: nn.Module) -> dict[int, Hashable]:

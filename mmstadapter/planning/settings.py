@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from mmaction.registry import MODELS
@@ -39,6 +40,10 @@ def settings_of(step: TrainingStep) -> Iterator[Setting]:
         yield _plain('optim_wrapper.type', 'OptimWrapper')
     if trunk.get('tune', 'none') == 'none' and trunk.get('dtype') in (None, 'float32'):
         yield _plain('model.backbone.trunk.dtype', 'float16')
+    if takes(trunk, 'quantize') and find_spec('torchao') and not trunk.get('lora'):
+        for form in ('int8', 'nf4'):
+            if trunk.get('quantize') != form and trunk.get('tune', 'none') != 'all':
+                yield _plain('model.backbone.trunk.quantize', form)
     portion = backbone.get('frames_per_pass', 64)
     if takes(backbone, 'frames_per_pass') and (portion or step.frames) > SMALL_PORTION:
         yield _plain('model.backbone.frames_per_pass', SMALL_PORTION)

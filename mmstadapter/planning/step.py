@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..models.ops.clips import frames_seen
+from ..models.quantizing import quantize
 from ..models.retrieval import Retriever
+from ..models.trunks.base import Trunk
 from .account import Account, account_of
 from .fitting import largest_batch
 
@@ -194,6 +196,9 @@ def _fake_model(config: dict, mode: FakeTensorMode) -> nn.Module:
                 for name, tensor in tensors.items():
                     if tensor is not None:
                         tensors[name] = made.setdefault(id(tensor), _fake(tensor))
+        for trunk in (m for m in model.modules() if isinstance(m, Trunk)):
+            # float8 has int8's bytes; its products would need a Hopper GPU.
+            quantize(trunk, 'int8' if trunk.quantize == 'float8' else trunk.quantize)
     return model
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .devices import device_of
+from .quantized import is_quantized, quantized_linear
 from .recompute import remakeable
 
 
@@ -23,6 +24,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     another type than ``x`` (a frozen trunk held in 16 bit) is read in ``x``'s.
     """
     check_gathered(weight)
+    if is_quantized(weight):
+        return quantized_linear(x, weight, bias)
     if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
         weight = weight.to(x.dtype)
         bias = None if bias is None else bias.to(x.dtype)

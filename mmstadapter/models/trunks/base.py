@@ -36,6 +36,7 @@ class Trunk(Pretrained):
         dtype: storage type of the frozen parameters, e.g. ``'float16'``; tuned
             ones stay float32. ``None`` stores float32.
         lora: trains low-rank maps beside the linear maps of the blocks; see `Pretrained`.
+        quantize: stores the frozen linear maps in 8 or 4 bits; see `Pretrained`.
     """
 
     role = 'trunk'
@@ -58,8 +59,9 @@ class Trunk(Pretrained):
         tune: str = 'none',
         dtype: str | None = None,
         lora: dict | None = None,
+        quantize: str | None = None,
     ) -> None:
-        super().__init__(checkpoint, _current_word(tune), dtype, lora)
+        super().__init__(checkpoint, _current_word(tune), dtype, lora, quantize)
 
     # ------------------------------------------------------------------ verbs
 

@@ -176,7 +176,7 @@ class CLIPViT(Trunk):
         with_proj: keep CLIP's projection into the joint image-text space (retrieval).
         activation: of the MLPs, ``'quick_gelu'`` (OpenAI's models) or ``'gelu'`` (most of
             LAION's); where the file says which it was trained with, it must agree.
-        checkpoint, tune, dtype, lora: see `Trunk`.
+        checkpoint, tune, dtype, lora, quantize: see `Trunk`.
 
     Raises:
         ValueError: for an unknown arch, missing keys or sizes that do not divide.
@@ -194,8 +194,9 @@ class CLIPViT(Trunk):
         with_proj: bool = False,
         activation: str = 'quick_gelu',
         lora: dict | None = None,
+        quantize: str | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype, lora)
+        super().__init__(checkpoint, tune, dtype, lora, quantize)
         if activation not in ACTIVATIONS:
             raise ValueError(
                 f'CLIPViT: activation must be one of {", ".join(ACTIVATIONS)}, got {activation!r}.'

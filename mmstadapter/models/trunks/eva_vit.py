@@ -156,7 +156,7 @@ class EVAViT(Trunk):
         img_size: input size in pixels, an integer or (height, width), if other
             than the pretrained one; the position table is resampled on load.
         with_proj: keep EVA-CLIP's projection into the joint image-text space (retrieval).
-        checkpoint, tune, dtype, lora: see `Trunk`.
+        checkpoint, tune, dtype, lora, quantize: see `Trunk`.
 
     Raises:
         ValueError: for an unknown arch, missing keys or sizes that do not divide.
@@ -173,8 +173,9 @@ class EVAViT(Trunk):
         dtype: str | None = None,
         with_proj: bool = False,
         lora: dict | None = None,
+        quantize: str | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype, lora)
+        super().__init__(checkpoint, tune, dtype, lora, quantize)
         arch = resolve_arch('EVAViT', arch, ARCHS, OPTIONAL)
         self.patch_size, self.embed_dims = arch['patch_size'], arch['embed_dims']
         size = arch['img_size'] if img_size is None else img_size

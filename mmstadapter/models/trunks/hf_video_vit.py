@@ -50,7 +50,7 @@ class HFVideoViT(WrappedViT):
         options: other fields of transformers' configuration, such as ``use_mean_pooling``.
         checkpoint: a file, a folder of ``save_pretrained`` or ``hf:OWNER/NAME``, under the
             names of transformers or of the authors. A ``config.json`` beside it must agree.
-        tune, dtype, lora: see `Trunk`.
+        tune, dtype, lora, quantize: see `Trunk`.
 
     Raises:
         ImportError: if transformers is not installed.
@@ -65,9 +65,9 @@ class HFVideoViT(WrappedViT):
         self, model: str = 'vjepa2', arch: str | dict = 'vit-l-p16', img_size: int | None = None,
         num_frames: int = 16, tubelet_size: int = 2, options: dict | None = None,
         checkpoint: str | None = None, tune: str = 'none', dtype: str | None = None,
-        lora: dict | None = None,
+        lora: dict | None = None, quantize: str | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(checkpoint, tune, dtype, lora)
+        super().__init__(checkpoint, tune, dtype, lora, quantize)
         if model not in MODELS_OF:
             raise ValueError(
                 f'HFVideoViT: model must be one of {", ".join(MODELS_OF)}, got {model!r}.'

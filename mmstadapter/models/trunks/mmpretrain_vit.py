@@ -78,8 +78,9 @@ class MMPretrainViT(WrappedViT):
         tune: str = 'none',
         dtype: str | None = None,
         lora: dict | None = None,
+        quantize: str | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype, lora)
+        super().__init__(checkpoint, tune, dtype, lora, quantize)
         self.vit = build_vit(vit)
         self.embed_dims = self.vit.embed_dims
         self.num_prefix_tokens = self.vit.num_extra_tokens

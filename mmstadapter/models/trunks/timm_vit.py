@@ -49,7 +49,7 @@ class TimmViT(WrappedViT):
         checkpoint: path of the model's file under timm's names, of a file of open_clip that
             holds it (PE-Core, SigLIP), of Hugging Face's SigLIP, or of the original release
             where timm converts that; positions are resampled to ``img_size``.
-        tune, dtype, lora: see `Trunk`.
+        tune, dtype, lora, quantize: see `Trunk`.
         with_proj: keep the projection into the joint image-text space (retrieval), of timm's
             width or that of ``options=dict(num_classes=...)``.
 
@@ -68,8 +68,9 @@ class TimmViT(WrappedViT):
         dtype: str | None = None,
         lora: dict | None = None,
         with_proj: bool = False,
+        quantize: str | None = None,
     ) -> None:
-        super().__init__(checkpoint, tune, dtype, lora)
+        super().__init__(checkpoint, tune, dtype, lora, quantize)
         self.vit = vit = (
             take_vit(model, with_proj)
             if isinstance(model, nn.Module)
