@@ -267,10 +267,10 @@ def test_torch_compile_makes_one_graph_with_the_same_numbers(name):
     for part in (model.backbone, model.text_tower) if name == 'Retriever' else (model,):
         part.compile(fullgraph=True, backend='aot_eager')
     outcome = run(model)
-    torch.testing.assert_close(outcome, expected)
+    assert_same(outcome, expected)
     if tuned:
         ours, theirs = (gradients(y, tuned) for y in (outcome, expected))
-        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
         assert len(ours) >= len(tuned) - 1  # all but a retriever's scale
 
 

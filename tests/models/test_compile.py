@@ -22,6 +22,7 @@ def recogniser(**options):
     return fill(MODELS.build(dict(type='Recognizer3D', backbone=backbone | options, cls_head=head)))
 
 
+CLOSE = dict(rtol=1e-4, atol=1e-4)  # a compiler is given the formulas of the lean forms
 BESIDE = dict(trunk=tiny_trunk(), with_cp=True, frames_per_pass=3)  # the layers beside a trunk
 
 
@@ -54,10 +55,10 @@ def test_a_recogniser_trains_and_predicts_the_same(options, backend):
     expected = loss_and_gradients(model)
     scores = model.eval()(toy_clips()[:, None], mode='tensor')
     model.train().backbone.compile(fullgraph=True, backend=backend)
-    torch.testing.assert_close(loss_and_gradients(model), expected)
+    torch.testing.assert_close(loss_and_gradients(model), expected, **CLOSE)
     with torch.no_grad():
         outcome = model.eval()(toy_clips()[:, None], mode='tensor')
-    torch.testing.assert_close(outcome, scores)
+    torch.testing.assert_close(outcome, scores, **CLOSE)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_comparators_are_one_graph(options):
     model = fill(MODELS.build(dict(trunk=tiny_trunk(tune='after_blocks'), num_frames=4) | options))
     expected = feature_and_gradients(model)
     model.compile(fullgraph=True, backend='aot_eager')
-    torch.testing.assert_close(feature_and_gradients(model), expected)
+    torch.testing.assert_close(feature_and_gradients(model), expected, **CLOSE)
 
 
 @pytest.mark.slow

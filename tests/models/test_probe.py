@@ -165,5 +165,6 @@ def test_it_is_one_graph(step):
     model.compile(fullgraph=True, backend='aot_eager')
     feature = model(toy_clips())
     feature.square().sum().backward()
-    torch.testing.assert_close(feature, expected)
-    torch.testing.assert_close([p.grad for p in model.probes.parameters()], grads)
+    close = dict(rtol=1e-4, atol=1e-4)  # a compiler is given the formulas of the lean forms
+    torch.testing.assert_close(feature, expected, **close)
+    torch.testing.assert_close([p.grad for p in model.probes.parameters()], grads, **close)
