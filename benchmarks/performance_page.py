@@ -29,9 +29,10 @@ more from a clock. A run of [benchmarks/gpu/](../benchmarks/gpu/README.md) into
 `benchmarks/gpu/results/<date>_<card>` fills the measured columns.
 """
 GOALS = """\
-The times on a GPU are not reached, by these bounds: uncompiled, half to two thirds of a step's
-least time are not matrix products but element-wise operators. What a compiler (`compile=True`)
-makes of them is not in the bounds, nor is what launching them costs.
+By these bounds one of the times on a GPU is just reached, ST-Adapter's with an adapter a block;
+the others are not: uncompiled, half to two thirds of a step's least time are not matrix products
+but element-wise operators. What a compiler (`compile=True`) makes of them is not in the bounds,
+nor is what launching them costs.
 """
 COLUMNS = """\
 *clips x frames*: of a step on one of eight cards, as the papers train.
