@@ -52,7 +52,11 @@ STEPS = [
     (
         'Side4Video B/16 light, 32 clips',
         'side4video_vit-b-light_k400.py',
-        {'train_dataloader.batch_size': 32, 'model.backbone.trunk.dtype': 'bfloat16'},
+        {
+            'train_dataloader.batch_size': 32,
+            'optim_wrapper.dtype': 'bfloat16',
+            'model.backbone.trunk.dtype': 'bfloat16',
+        },
     ),
 ]
 
