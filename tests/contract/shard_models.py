@@ -33,14 +33,14 @@ def check_column(name: str, mesh) -> None:
     scalars = {p for p in model.parameters() if not p.ndim}  # FSDP2 takes none: logit_scale
     fully_shard(model, mesh=mesh, ignored_params=scalars)
     expected, outcome = matrix.run(plain), matrix.run(model)
-    torch.testing.assert_close(outcome, expected)
+    matrix.assert_same(outcome, expected)
     if expected.requires_grad:
         expected.square().sum().backward()
         outcome.square().sum().backward()
         theirs = dict(model.named_parameters())
         for n, parameter in plain.named_parameters():
             if parameter.grad is not None and not n.startswith(matrix.COLUMNS[name].idle):
-                torch.testing.assert_close(theirs[n].grad.full_tensor(), parameter.grad)
+                matrix.assert_same(theirs[n].grad.full_tensor(), parameter.grad)
 
 
 def check_block(mesh) -> None:
@@ -57,7 +57,7 @@ def check_block(mesh) -> None:
     for verb in ('attend', 'feed_forward'):
         register_fsdp_forward_method(block, verb)
     expected = plain.blocks[0].feed_forward(plain.blocks[0].attend(x))
-    torch.testing.assert_close(block.feed_forward(block.attend(x)), expected)
+    matrix.assert_same(block.feed_forward(block.attend(x)), expected)
 
 
 def main(out: str) -> None:
