@@ -32,20 +32,28 @@ def check_column(name: str, mesh) -> None:
             fully_shard(layer, mesh=mesh)
     scalars = {p for p in model.parameters() if not p.ndim}  # FSDP2 takes none: logit_scale
     fully_shard(model, mesh=mesh, ignored_params=scalars)
+    call_layers(plain)
     expected, outcome = matrix.run(plain), matrix.run(model)
-    matrix.assert_same(outcome, expected)
+    torch.testing.assert_close(outcome, expected)
     if expected.requires_grad:
         expected.square().sum().backward()
         outcome.square().sum().backward()
         theirs = dict(model.named_parameters())
         for n, parameter in plain.named_parameters():
             if parameter.grad is not None and not n.startswith(matrix.COLUMNS[name].idle):
-                matrix.assert_same(theirs[n].grad.full_tensor(), parameter.grad)
+                torch.testing.assert_close(theirs[n].grad.full_tensor(), parameter.grad)
+
+
+def call_layers(model) -> None:
+    """Keep the lean forms away, as shards do: they round otherwise, which some columns amplify."""
+    for module in model.modules():
+        module.register_forward_hook(lambda *_: None)
 
 
 def check_block(mesh) -> None:
     """A sharded block tells the way out, and takes it."""
     plain, model = matrix.build('CLIPViT'), matrix.build('CLIPViT')
+    call_layers(plain)
     block, x = model.blocks[0], torch.randn(2, 17, 32)
     fully_shard(block, mesh=mesh)
     try:
@@ -57,7 +65,7 @@ def check_block(mesh) -> None:
     for verb in ('attend', 'feed_forward'):
         register_fsdp_forward_method(block, verb)
     expected = plain.blocks[0].feed_forward(plain.blocks[0].attend(x))
-    matrix.assert_same(block.feed_forward(block.attend(x)), expected)
+    torch.testing.assert_close(block.feed_forward(block.attend(x)), expected)
 
 
 def main(out: str) -> None:
