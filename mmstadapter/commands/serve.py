@@ -51,7 +51,7 @@ def application(args: argparse.Namespace):
 
     gradio()  # before models are read
     options = parse_options(args.cfg_options or [])
-    search = VideoSearch(args.index, args.checkpoint, args.device, options)
+    search = VideoSearch(args.index, args.checkpoint, args.device, options).warm()
     labeller = Labeller(args.adapter, args.device) if args.adapter else None
     return application(Page(search, labeller), args.token)
 

@@ -48,6 +48,15 @@ class VideoSearch:
         self.where = (self.index.model, checkpoint, device, options)
         self.model = SearchModel.of_index(*self.where, captions_only=not examples)
 
+    def warm(self) -> 'VideoSearch':
+        """Answer one sentence in vain, so that the first that is asked waits no longer than others.
+
+        For a process that stays, such as ``mmstadapter serve``: threads, buffers and the pages of
+        files are got ready when they are first used.
+        """
+        self('a video')
+        return self
+
     def __call__(
         self,
         caption: str | Query = '',

@@ -66,7 +66,7 @@ class TestCaptionsOnly:
         search = mmstadapter.VideoSearch(index, device='cpu')
         assert search.model.model.backbone is None
         assert not search.model.steps and search.model.checkpoint == str(path)
-        assert search('a dark video') == []
+        assert search.warm()('a dark video') == []
 
     def test_what_a_checkpoint_has_of_the_backbone_is_not_looked_at(self, both, tmp_path):
         *_, path = both

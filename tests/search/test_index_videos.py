@@ -495,6 +495,18 @@ class TestVideoSearch:
         monkeypatch.setattr(model.model, 'tokenizer', tokenizer)
         assert [model.unread('a dog ' * times) for times in (3, 4)] == [0, 2]
 
+    def test_one_that_is_warm_has_answered_already_and_finds_the_same(
+        self, run, tmp_path, monkeypatch
+    ):
+        run()
+        asked, search = [], mmstadapter.VideoSearch.many
+        monkeypatch.setattr(
+            mmstadapter.VideoSearch, 'many', lambda *a: asked.append(a) or search(*a)
+        )
+        cold, warm = (mmstadapter.VideoSearch(tmp_path / 'index', device='cpu') for _ in range(2))
+        assert warm.warm() is warm and len(asked) == 1
+        assert warm('a dark video') == cold('a dark video')
+
     def test_no_words_are_refused(self, run, tmp_path):
         run()
         search = mmstadapter.VideoSearch(tmp_path / 'index', device='cpu')
