@@ -11,6 +11,8 @@ import gc
 import io
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from mmstadapter_cli import parser_of
@@ -63,20 +65,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> dict:
     """Search as the command line says, and write the page."""
-    from mmstadapter import VideoSearch
-    from mmstadapter.launch import parse_options
-    from mmstadapter.search.page import write_sheet
+    with not_collecting():
+        from mmstadapter import VideoSearch
+        from mmstadapter.launch import parse_options
+        from mmstadapter.search.page import write_sheet
 
-    gc.freeze()  # nobody looks through what was imported for garbage
     queries = queries_of(args)
     options = parse_options(args.cfg_options or [])
     needs_videos = any(query.like for query in queries)
-    search = VideoSearch(args.index, args.checkpoint, args.device, options, needs_videos)
-    for caption in dict.fromkeys(c for query in queries for c in query.captions):
-        if unread := search.model.unread(caption):
-            print(f'note: the sentence is too long, its last {unread} pieces of words are not read')
-    chosen = (args.by_video, args.min_score, args.dedupe)
-    hits = search.many(queries, args.topk, args.exact, args.candidates, *chosen)
+    is_small = len(queries) == 1 and not (needs_videos or args.exact)
+    with one_thread() if is_small else nullcontext():
+        search = VideoSearch(args.index, args.checkpoint, args.device, options, needs_videos)
+        for caption in dict.fromkeys(c for query in queries for c in query.captions):
+            if unread := search.model.unread(caption):
+                print(f'note: the sentence is too long, its last {unread} pieces of words are not '
+                      'read')  # fmt: skip
+        chosen = (args.by_video, args.min_score, args.dedupe)
+        hits = search.many(queries, args.topk, args.exact, args.candidates, *chosen)
     root = search.index.root
     if args.html:
         pairs = list(zip(map(str, queries), hits, strict=True))
@@ -88,6 +93,36 @@ def run(args: argparse.Namespace) -> dict:
     ]  # fmt: skip
     about = dict(index=str(args.index), root=str(root))
     return about | (dict(queries=found) if args.queries else found[0])
+
+
+@contextmanager
+def not_collecting() -> Iterator[None]:
+    """Within it, nobody looks for garbage, nor ever again through what was imported there."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if collects:
+            gc.enable()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it, PyTorch works in this thread alone.
+
+    A sentence and the weights it needs gain next to nothing from more, which wait for each other
+    most of the time where other processes are busy; a digest has its own thread anyhow.
+    """
+    import torch
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _beside(query) -> dict:

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from .sources import SOURCES
 
 IMAGE = Tower('trunk', 'image tower', 'load_visual', 'model.backbone.trunk', 'vision_config')
 EVA_IMAGE = replace(IMAGE, kind='eva-trunk', family='EVA-CLIP')
-CHUNK = 1 << 24  # values that are float32 at once
+CHUNK = 1 << 23  # values that are float32 at once, and as many that wait for their digest
 PROJECTION = {'proj', 'head.weight', 'head.bias', 'vit.head.weight', 'vit.head.bias'}
 TRUNKS = {'trunk': 'CLIPViT', 'eva-trunk': 'EVAViT'}
 EVA_MARK = '.attn.q_bias'
@@ -55,23 +57,33 @@ class Fingerprint:
     """Identity of a trunk's weights: sha256 of names, shapes and values, tensor by tensor.
 
     The same values give the same fingerprint in any floating type and on any device. The
-    projection does not count, since not every source has it.
+    projection does not count, since not every source has it. The digest is taken in a thread,
+    while the caller goes on: it takes as long as all else that reading a file does.
     """
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
+        self.beside = ThreadPoolExecutor(1)
+        self.last: Future[None] | None = None
 
     def add(self, name: str, tensor: Tensor) -> None:
-        """The next tensor, in the order of sorted names."""
+        """The next tensor, in the order of sorted names; stays as it is until `result`."""
         if name in PROJECTION:
             return
-        self.digest.update(f'{name} {tuple(tensor.shape)}\n'.encode())
+        self._update(f'{name} {tuple(tensor.shape)}\n'.encode())
         for part in tensor.detach().reshape(-1).split(CHUNK):
             values = part.to('cpu', torch.float32).contiguous().numpy()
-            self.digest.update(values.astype('<f4', copy=False).data)
+            self._update(values.astype('<f4', copy=False).data)
+
+    def _update(self, data: Any) -> None:
+        """Let the thread go on with these bytes, when it is done with those before."""
+        if self.last is not None:
+            self.last.result()
+        self.last = self.beside.submit(self.digest.update, data)
 
     def result(self) -> Tensor:
-        """(32,) uint8."""
+        """(32,) uint8; nothing can be added after it."""
+        self.beside.shutdown()
         return torch.tensor(list(self.digest.digest()), dtype=torch.uint8)
 
 

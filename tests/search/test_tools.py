@@ -1,6 +1,7 @@
 """The two commands, and the page of hits."""
 
 import base64
+import gc
 import io
 import json
 import os
@@ -10,6 +11,7 @@ from importlib import import_module
 import av
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from PIL import Image
 
@@ -70,8 +72,10 @@ class TestCommands:
 
         status, out, errors = command('index', library, '--device', 'cpu')  # the index's own model
         assert status == 0 and '4 as before' in errors and 'model: model.py' in errors
+        before = torch.get_num_threads(), gc.isenabled()
         status, out, _ = command('search', 'a dark video', '--device', 'cpu', '--topk', 1)
         assert re.fullmatch(r'-?0\.\d{3} +0:0\d\.0 +0:\d\d\.0  \S.*\.mp4\n', out)
+        assert (torch.get_num_threads(), gc.isenabled()) == before
 
     def test_search_without_an_index_says_how_to_make_one(self, command):
         status, out, _ = command('search', 'water')
