@@ -15,7 +15,8 @@ PYTHON_FULL ?= $(shell for p in python3.12 python3 $(wildcard $(HOME)/.pyenv/ver
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null \
 	&& echo $$p && exit; done; echo $(PYTHON))
 VENV_DOCS ?= .venv-docs
-PYTEST_ARGS ?= -n auto --dist loadfile
+# In the order of tests/conftest.py, which has the longest files first.
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 FULL_MARKS ?= not minutes
 export OMP_NUM_THREADS ?= 1
 export PYTHONUNBUFFERED = 1

@@ -89,7 +89,7 @@ watch = Watch()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave all but one in `SHARE` tests of a sweep over many configs to `make test-all`."""
+    """Leave all but one in `SHARE` of a sweep to `make test-all`; put the longest files first."""
     seen: Counter[str] = Counter()
     for item in items:
         if item.get_closest_marker('sweep'):
@@ -97,6 +97,9 @@ def pytest_collection_modifyitems(items):
             if seen[name] % SHARE:
                 item.add_marker('slow')
             seen[name] += 1
+    # A file is one worker's: with the longest last, the other workers would stand idle.
+    long = {item.path for item in items if item.get_closest_marker('minutes')}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.hookimpl(wrapper=True)
