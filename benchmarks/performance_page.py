@@ -29,10 +29,11 @@ more from a clock. A run of [benchmarks/gpu/](../benchmarks/gpu/README.md) into
 `benchmarks/gpu/results/<date>_<card>` fills the measured columns.
 """
 GOALS = """\
-By these bounds one of the times on a GPU is just reached, ST-Adapter's with an adapter a block;
-the others are not: uncompiled, half to two thirds of a step's least time are not matrix products
-but element-wise operators. What a compiler (`compile=True`) makes of them is not in the bounds,
-nor is what launching them costs.
+*Predicted* is the step as it is, operator by operator: half to two thirds of its least time are
+not matrix products but element-wise operators. *Compiled* is the same step with `compile = True`:
+PyTorch's Inductor joins operators into kernels by its rules for an H100, and their traffic is
+counted (`{file}`, written by `python benchmarks/compiled_steps.py`). Both stand beside the authors'
+form uncompiled, as they released it, and leave out what launching kernels costs.
 """
 COLUMNS = """\
 *clips x frames*: of a step on one of eight cards, as the papers train.
@@ -132,31 +133,37 @@ def gpu_runs() -> Iterator[tuple[str, dict[str, dict]]]:
 
 def goals(entries: dict[str, Any]) -> Iterator[str]:
     """The table of goals, each beside what is predicted or measured."""
+    file = latest('compiled_steps_torch*.json')
+    compiled = json.loads(file.read_text())
     yield '## Goals\n'
-    yield GOALS
-    yield '| goal | wanted | predicted | measured |\n|---|---|---|---|'
+    yield GOALS.format(file=file.name)
+    yield '| goal | wanted | predicted | predicted, compiled | measured |\n|---|---|---|---|---|'
     for row in ROWS:
         if row.authors:
-            yield against_authors(row, entries)
-    yield trunk_goal(entries)
+            yield against_authors(row, entries, compiled)
+    yield trunk_goal(entries, compiled)
     yield large_goal(entries)
     for name, ratio in processor_ratios().items():
-        yield f"| {name} on a CPU, float32, step to the authors' | 0.85 | | {ratio:.2f} |"
+        yield f"| {name} on a CPU, float32, step to the authors' | 0.85 | | | {ratio:.2f} |"
     yield ''
 
 
-def against_authors(row: Row, entries: dict[str, Any]) -> str:
+def against_authors(row: Row, entries: dict[str, Any], compiled: dict[str, Any]) -> str:
     """Time and memory to the authors' form on an H100."""
-    ours = entries[row.key('16 bit')]
-    theirs = entries[f"{row.key('16 bit')}, authors' form"]
-    wanted = 0.6 if row.method.startswith('ST') else 0.7
-    time = ours['seconds']['h100'] / theirs['seconds']['h100']
-    memory = ours['peak'] / theirs['peak']
+    key, wanted = row.key('16 bit'), 0.6 if row.method.startswith('ST') else 0.7
+    theirs = entries[f"{key}, authors' form"]
     return (
-        f"| {row.method}, {row.trunk}, on a GPU, step to the authors' | {wanted} | H100: {time:.2f}"
-        f' ({1e3 * ours["seconds"]["h100"]:.0f} of {1e3 * theirs["seconds"]["h100"]:.0f} ms), '
-        f'memory {memory:.2f} | {ratio_on_gpu(row) or NONE} |'
+        f"| {row.method}, {row.trunk}, on a GPU, step to the authors' | {wanted} | "
+        f'H100: {ratios(entries[key], theirs)} | {ratios(compiled[key], theirs)} | '
+        f'{ratio_on_gpu(row) or NONE} |'
     )
+
+
+def ratios(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """Of two entries, an H100's time and the memory."""
+    mine, other = (1e3 * entry['seconds']['h100'] for entry in (ours, theirs))
+    memory = ours['peak'] / theirs['peak']
+    return f'{mine / other:.2f} ({mine:.0f} of {other:.0f} ms), memory {memory:.2f}'
 
 
 def ratio_on_gpu(row: Row) -> str:
@@ -165,13 +172,15 @@ def ratio_on_gpu(row: Row) -> str:
     return '; '.join(f'{c}: {rows[name]["ours"]:.2f}' for c, rows in gpu_runs() if name in rows)
 
 
-def trunk_goal(entries: dict[str, Any]) -> str:
+def trunk_goal(entries: dict[str, Any], compiled: dict[str, Any]) -> str:
     """A step of Side4Video light beside the forward pass of the trunk alone."""
-    step = entries['Side4Video light 6x192, CLIP B/16, 16 bit']['seconds']['h100']
-    trunk = entries['trunk vit-b-p16, forward, 16 bit']['seconds']['h100']
+    key = 'Side4Video light 6x192, CLIP B/16, 16 bit'
+    trunk = 1e3 * entries['trunk vit-b-p16, forward, 16 bit']['seconds']['h100']
+    plain, joined = (1e3 * found[key]['seconds']['h100'] for found in (entries, compiled))
     return (
         "| Side4Video light, B/16, on a GPU, step to the bfloat16 trunk's forward | 1.0 | H100: "
-        f'{step / trunk:.2f} ({1e3 * step:.0f} of {1e3 * trunk:.0f} ms) | {NONE} |'
+        f'{plain / trunk:.2f} ({plain:.0f} of {trunk:.0f} ms) | '
+        f'{joined / trunk:.2f} ({joined:.0f} of {trunk:.0f} ms) | {NONE} |'
     )
 
 
@@ -182,7 +191,7 @@ def large_goal(entries: dict[str, Any]) -> str:
     return (
         f'| Side4Video E/14, 8 frames, on one card of 24 GB | 24 GB | yes: {recipe["clips"]} clips '
         f"{recipe['peak'] / GB:.1f} GB as shipped (bfloat16, recompute='block'), one clip with "
-        f'frames_per_pass=8 {lean["peak"] / GB:.1f} GB | {NONE} |'
+        f'frames_per_pass=8 {lean["peak"] / GB:.1f} GB | | {NONE} |'
     )
 
 

@@ -5,7 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.registry import init_default_scope
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from mmstadapter import STAdapterViT
+from mmstadapter.planning import account_of
+from mmstadapter.testing import tiny_trunk
 
 FOLDER = Path(__file__).parents[2] / 'benchmarks'
 
@@ -44,7 +50,8 @@ def test_a_run_on_a_gpu_fills_its_columns(page, tmp_path, monkeypatch):
     ]
     text = '\n'.join(json.dumps(dict(row, section='steps')) for row in rows)
     (run / 'results.jsonl').write_text(text)
-    for file in (page.latest('performance_torch*.json'), page.latest('step_time_*.md')):
+    for pattern in ('performance_torch*.json', 'compiled_steps_torch*.json', 'step_time_*.md'):
+        file = page.latest(pattern)
         (tmp_path / file.name).write_text(file.read_text())
     monkeypatch.setattr(page, 'FOLDER', tmp_path)
     written = page.page()
@@ -63,3 +70,20 @@ def test_a_small_row_is_counted_as_it_is_stored(page):
         entry = performance.entry(row, precision)
         for field in ('peak', 'operations', 'traffic'):  # another torch may copy a little more
             assert entry[field] == pytest.approx(stored[row.key(precision)][field], rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason='PyTorch is built without CUDA')
+def test_a_compiled_step_computes_the_same_products_and_moves_less(page):
+    from compiled_steps import count
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = STAdapterViT(trunk=tiny_trunk(), bottleneck_dims=16).train()
+        video = torch.empty(2, 3, 8, 32, 32)
+        compiled = count(model, video)
+        plain = account_of(
+            lambda: model(video).float().square().sum(), model, [video], autocast=torch.bfloat16
+        )
+    products = sum(kernel.operations for kernel in compiled.kernels)
+    assert products == pytest.approx(plain.operations, rel=0.02)
+    assert sum(kernel.nbytes for kernel in compiled.kernels) < 0.9 * plain.traffic
