@@ -43,6 +43,16 @@ def test_the_input_is_not_written_to():
     assert torch.equal(x, before)
 
 
+def test_the_first_map_keeps_the_input_and_no_copy_without_its_class_token():
+    adapter, x, kept = STAdapter(32, 8), torch.randn(8, 17, 32), set()
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.add((t.data_ptr(), t.numel())) or t, lambda t: t
+    ):
+        adapter(x, 4, (4, 4))
+    assert (x.data_ptr(), x.numel()) in kept
+    assert all(size < 8 * 16 * 32 or at == x.data_ptr() for at, size in kept)
+
+
 def test_a_frame_reaches_its_neighbours_and_no_further():
     adapter = fill(STAdapter(16, 8, (3, 1, 1)))
     x = torch.randn(6, 5, 16)

@@ -89,7 +89,7 @@ class STAdapter(nn.Module):
         Returns:
             (B·T, prefix+N, D).
         """
-        u = self.fc1(x[:, prefix:])
+        u = self.fc1(x)[:, prefix:]  # of all, since x[:, prefix:] would be copied, and kept
         u = rearrange(u, '(b t) (h w) d -> b d t h w', t=num_frames, h=grid[0])
         u = remakeable(_tokens, self.activation(self.conv(u)))
         return x + F.pad(self.fc2(u), (0, 0, prefix, 0))
