@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from mmstadapter.models.ops import linear as ops
+from mmstadapter.models.ops import norm_linear as form
 from mmstadapter.models.ops.elementwise import LayerNorm
 from mmstadapter.models.ops.linear import Linear, norm_linear
 
@@ -36,6 +37,18 @@ def test_output_and_gradients_are_those_of_the_two_layers():
         torch.testing.assert_close(a, b, **close)
     with torch.no_grad():
         torch.testing.assert_close(norm_linear(x, norm, layer), plain, **close)
+
+
+def test_a_compiler_is_given_the_same_map(monkeypatch):
+    norm, layer = layers(torch.float64)
+    x = 3 + torch.randn(2, 5, 16, dtype=torch.float64)
+    plain = layer(norm(x))
+    monkeypatch.setattr(form, 'is_compiling', lambda: True)
+    monkeypatch.delattr(form, '_NormLinear')
+    ours = norm_linear(x, norm, layer)
+    close = dict(rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(ours, plain, **close)
+    torch.testing.assert_close(gradients(ours, norm, layer), gradients(plain, norm, layer), **close)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

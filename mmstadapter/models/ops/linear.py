@@ -109,7 +109,7 @@ def norm_linear(x: Tensor, norm: nn.Module, layer: nn.Module) -> Tensor:
     """
     ours = is_plain(norm, LayerNorm) and is_plain(layer, Linear)
     given = [p for module in (norm, layer) for p in module.parameters()]
-    if not ours or x.requires_grad or len({p.dtype for p in given}) > 1 or is_compiling():
+    if not ours or x.requires_grad or len({p.dtype for p in given}) > 1:
         return layer(norm(x))
     return norm_linear_of_frozen(x, norm.weight, norm.bias, norm.eps, layer.weight, layer.bias)
 

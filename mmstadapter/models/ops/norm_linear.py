@@ -9,12 +9,15 @@ gradient, both as large as the tokens, is ever made. All four gradients follow f
 over the tokens, P = dy^T x^ and q = sum dy:
 
     dW = P diag(gamma) + q beta^T,  dgamma = diag(W^T P),  dbeta = W^T q,  db = q
+
+A compiler differentiates the one map by itself, to the same sums.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.compiler import is_compiling
 
 from .dtypes import in_full, summing_dtype, working_dtype
 
@@ -35,7 +38,19 @@ def norm_linear_of_frozen(
     Returns:
         (..., C).
     """
-    return _NormLinear.apply(x, gamma, beta, eps, weight, bias)
+    run = _map_of_normalised if is_compiling() else _NormLinear.apply
+    return run(x, gamma, beta, eps, weight, bias)
+
+
+def _map_of_normalised(
+    x: Tensor, gamma: Tensor, beta: Tensor, eps: float, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """W' x^ + b'; arguments and result as of `norm_linear_of_frozen`."""
+    dtype = working_dtype(x)
+    with in_full(x.device):
+        w, b = weight * gamma, torch.addmv(bias, weight, beta)
+        y = F.linear(_normalised(x, eps, dtype), w.to(dtype), b.to(dtype))
+    return y.view(*x.shape[:-1], y.shape[-1])
 
 
 def _normalised(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
@@ -48,10 +63,7 @@ class _NormLinear(torch.autograd.Function):
     def forward(ctx, x: Tensor, gamma: Tensor, beta: Tensor, eps: float, weight, bias) -> Tensor:
         ctx.save_for_backward(x, gamma, beta, weight, bias)
         ctx.eps, ctx.dtype = eps, working_dtype(x)
-        with in_full(x.device):
-            w, b = weight * gamma, torch.addmv(bias, weight, beta)
-            y = F.linear(_normalised(x, eps, ctx.dtype), w.to(ctx.dtype), b.to(ctx.dtype))
-        return y.view(*x.shape[:-1], y.shape[-1])
+        return _map_of_normalised(x, gamma, beta, eps, weight, bias)
 
     @staticmethod
     @once_differentiable
