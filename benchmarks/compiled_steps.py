@@ -2,7 +2,7 @@
 
     .venv-full/bin/python benchmarks/compiled_steps.py [--only NAME]   # the others stay stored
 
-As a user with `compile=True` has it: Dynamo and AOTAutograd take the backbone's forward and
+As a user with `compile = True` has it: Dynamo and AOTAutograd take the backbone's forward and
 backward pass apart and Inductor joins operators into kernels, on fake tensors at full size; then,
 instead of writing code, the kernels are counted. Each takes the longer of computing its operations
 and of moving what it reads and writes once (`planning.cards`), one after the other, without gaps.
@@ -30,6 +30,7 @@ from mmengine.registry import init_default_scope
 from performance import FOLDER, step_of
 from performance_rows import ROWS, Row
 from torch import Tensor, fx, nn
+from torch._functorch import partitioners
 from torch._functorch.aot_autograd import make_boxed_func
 from torch._inductor import compile_fx, memory
 from torch._inductor.debug import DebugContext
@@ -41,6 +42,7 @@ from torch.utils._ordered_set import OrderedSet
 from torch.utils._pytree import tree_map
 
 from mmstadapter.models.ops.devices import forms_of
+from mmstadapter.models.recomputing import tell_compiler
 from mmstadapter.planning.account import MASTER
 from mmstadapter.planning.cards import CARDS
 from mmstadapter.planning.meter import HALF, Operator
@@ -48,6 +50,7 @@ from mmstadapter.planning.operations import operations_of
 
 SHOWN = ('a100', 'h100', '4090')
 CUDA = torch.device('cuda', 0)
+LISTED = partitioners.get_default_op_list
 H100 = dict(
     major=9, multi_processor_count=132, regs_per_multiprocessor=65536, warp_size=32,
     max_threads_per_multi_processor=2048, max_threads_per_block=1024,
@@ -128,6 +131,13 @@ def told_of_a_gpu() -> Iterator[Any]:
     yield mock.patch('torch._inductor.scheduler.has_triton', lambda *args: True)
 
 
+def operators_of_a_gpu() -> partitioners.OpTypes:
+    """What PyTorch makes again and what not: attention not, on a CPU either."""
+    known = LISTED()
+    known.compute_intensive_ops.add(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu)
+    return known
+
+
 def kernel(node: BaseSchedulerNode) -> Operator:
     """A kernel's operations and bytes."""
     nbytes = node.get_read_write_buffers_sizes()
@@ -171,7 +181,11 @@ def count(model: nn.Module, video: Tensor) -> Counting:
     """Forward and backward pass under bfloat16 autocast, with the forms of a GPU."""
     torch._dynamo.reset()
     counting = Counting()
-    with forms_of('cuda'):
+    tell_compiler([model])
+    with (
+        forms_of('cuda'),
+        mock.patch.object(partitioners, 'get_default_op_list', operators_of_a_gpu),
+    ):
         with torch.autocast('cpu', torch.bfloat16):
             feature = torch.compile(model, backend=counting)(video)
         feature.float().square().sum().backward()

@@ -455,6 +455,7 @@ def compile_parts() -> bool:
         ours = [part for part in parts if type(part).__module__.startswith('mmstadapter.')]
         if options is None or not ours:
             return theirs(self, target)
+        _import('mmstadapter.models.recomputing').tell_compiler(ours)
         for part in ours:
             part.compile(**(options if isinstance(options, dict) else {}))
         names = ', '.join(type(part).__name__ for part in ours)

@@ -1,6 +1,6 @@
 """What a model computes again in the backward pass instead of keeping it, chosen by one word."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,20 @@ def chosen_step(recompute: str | None, with_cp: bool | None, who: str) -> str:
             "with_cp out: with_cp=True is another word for recompute='block'."
         )
     return recompute
+
+
+def tell_compiler(modules: Iterable[nn.Module]) -> None:
+    """Let the compiler make again what these modules, compiled from now on, do not keep.
+
+    By itself it keeps every input of a product in the backward pass, however cheap, and the
+    result of every operator that it has not on a list of cheap ones. Where a module's
+    ``recompute`` says more than ``'nothing'`` it may make them again, products excepted. That is a
+    setting of the process.
+    """
+    from torch._functorch import config  # here, since it imports the compiler
+
+    keeps = all(getattr(module, 'recompute', 'nothing') == 'nothing' for module in modules)
+    config.ban_recompute_materialized_backward = config.ban_recompute_not_in_allowlist = keeps
 
 
 class Recomputing(nn.Module):

@@ -11,7 +11,9 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch._functorch import config
 
+from mmstadapter.models.ops.devices import forms_of
 from mmstadapter.testing import fill, tiny_retriever, tiny_trunk, toy_clips, toy_samples
 
 
@@ -107,6 +109,34 @@ def test_the_field_compile_of_a_config_compiles_the_encoders():
         run_by_the_runner(model)
         assert all(getattr(model, part)._compiled_call_impl for part in parts)
         assert list(model.state_dict()) == names
+
+
+@pytest.fixture
+def settings():
+    """What the runner tells the compiler ends with the test."""
+    kept = ('ban_recompute_materialized_backward', 'ban_recompute_not_in_allowlist')
+    with config.patch({name: getattr(config, name) for name in kept}):
+        yield
+
+
+@pytest.mark.slow
+def test_a_compiled_backbone_keeps_no_more_than_its_recompute_says(settings):
+    sizes = {}
+    for step in ('nothing', 'elementwise'):
+        torch._dynamo.reset()
+        model = recogniser(recompute=step)
+        run_by_the_runner(model, backend='aot_eager_decomp_partition')
+        kept: dict[int, int] = {}
+        with (
+            torch.autograd.graph.saved_tensors_hooks(
+                lambda t, kept=kept: kept.update({t.data_ptr(): t.nbytes}) or t, lambda t: t
+            ),
+            forms_of('cuda'),
+        ):
+            model.backbone(toy_clips())
+        weights = {p.data_ptr() for p in model.parameters()}
+        sizes[step] = sum(size for at, size in kept.items() if at not in weights)
+    assert sizes['elementwise'] < 0.9 * sizes['nothing']
 
 
 def test_other_models_are_left_to_mmengine():
