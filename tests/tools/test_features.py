@@ -284,6 +284,12 @@ class TestKeeping:
         written = sum(file.stat().st_size for file in found(place / 'kept'))
         assert plan.nbytes == pytest.approx(written, rel=0.1)  # and headers
 
+    @pytest.mark.parametrize('method', METHODS)
+    def test_a_trunk_that_is_stored_in_16_bit_is_planned_too(self, method, place):
+        config = config_of(place, method)
+        config.model.backbone.trunk.dtype = 'float16'
+        assert 'features of 15 clips' in str(FeaturePlan(config, KEEPING))
+
     def test_a_disk_with_too_little_room_is_refused(self, place, monkeypatch):
         monkeypatch.setattr(features, 'free_room', lambda folder: 1000)
         plan = FeaturePlan(config_of(place), KEEPING)

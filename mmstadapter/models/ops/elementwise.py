@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .devices import device_of
+from .dtypes import autocasts
 from .quantized import is_quantized, quantized_linear
 from .recompute import remakeable
 
@@ -26,7 +27,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     check_gathered(weight)
     if is_quantized(weight):
         return quantized_linear(x, weight, bias)
-    if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+    if weight.dtype != x.dtype and not autocasts(x):
         weight = weight.to(x.dtype)
         bias = None if bias is None else bias.to(x.dtype)
     return F.linear(x, weight, bias)

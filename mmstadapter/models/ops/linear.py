@@ -7,6 +7,7 @@ from torch._subclasses import FakeTensor
 from torch.compiler import is_compiling
 from torch.nn.modules.module import _has_any_global_hook
 
+from .dtypes import autocasts
 from .elementwise import LayerNorm, QuickGELU, linear
 from .frozen_mlp import frozen_mlp
 from .norm_linear import norm_linear_of_frozen
@@ -121,7 +122,7 @@ class PatchConv(nn.Conv2d):
         """(M, 3, H, W) -> (M, D, h, w)."""
         weight: Tensor = self.weight
         bias: Tensor | None = self.bias
-        if weight.dtype != frames.dtype and not torch.is_autocast_enabled(frames.device.type):
+        if weight.dtype != frames.dtype and not autocasts(frames):
             weight = weight.to(frames.dtype)
             bias = None if bias is None else bias.to(frames.dtype)
         return self._conv_forward(frames, weight, bias)
