@@ -10,7 +10,7 @@ from mmengine.fileio import exists
 from .checked import Entry, find
 from .clip_cache import CachedVideo
 from .frame_folder import FrameFolder, check_template
-from .readers import READERS, open_video
+from .readers import check_reader, open_video
 
 
 def with_suffix(filename: str, backend_args: dict | None = None) -> str:
@@ -63,8 +63,7 @@ class VideoInit(BaseTransform):
                 'VideoInit: a cache is of local videos, and backend_args are for others. Set one '
                 'of the two.'
             )
-        if reader not in READERS:
-            raise ValueError(f'VideoInit: reader must be one of {READERS}, got {reader!r}.')
+        check_reader(reader, 'VideoInit')
         self.reader = reader
         self.num_threads = num_threads
         self.backend_args = backend_args

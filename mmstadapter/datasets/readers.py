@@ -1,5 +1,6 @@
 """Readers that give exactly the asked frames of a video, or say why they cannot."""
 
+import importlib.util
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 
@@ -32,23 +33,25 @@ def open_video(
         path: the file, or its address for ``backend_args``.
         reader: ``'pyav'`` decodes any file that FFmpeg knows and refuses damaged ones.
             ``'auto'`` takes decord where the file's packets and first picture show that it is
-            exact, PyAV elsewhere. ``'decord'`` takes decord and refuses where it is not exact.
+            exact, PyAV elsewhere and on machines that have no decord. ``'decord'`` takes decord
+            and refuses where it is not exact.
             decord 0.6.0 conceals most damage inside a file, and is no faster
             (benchmarks/decode_*.md).
         num_threads: decoding threads of this video; loaders have processes for speed.
         backend_args: for files that are not local, as for ``mmengine.fileio.get``.
 
     Raises:
+        ImportError: for decord where it is not installed.
+        ValueError: for another reader.
         VideoReadError: if it cannot be decoded.
     """
     from .decord_reader import DecordReader, not_for_decord
 
-    if reader not in READERS:
-        raise ValueError(f'open_video: reader must be one of {READERS}, got {reader!r}.')
+    check_reader(reader, 'open_video')
     source = get(path, backend_args) if backend_args else path
     facts = examine(source, path)
     pyav = PyAVReader(source, path, facts, num_threads)
-    if reader == 'pyav':
+    if reader == 'pyav' or (reader == 'auto' and not has_decord()):
         return pyav
     trap = not_for_decord(pyav)
     if reader == 'decord' and trap:
@@ -57,6 +60,22 @@ def open_video(
     if trap:
         return pyav
     return DecordReader(pyav, substitute=reader == 'auto')
+
+
+def check_reader(reader: str, who: str) -> None:
+    """Raise ValueError for an unknown reader, ImportError for one that is not installed."""
+    if reader not in READERS:
+        raise ValueError(f'{who}: reader must be one of {READERS}, got {reader!r}.')
+    if reader == 'decord' and not has_decord():
+        raise ImportError(
+            f"{who}: reader='decord' needs decord, which is not installed and has wheels for "
+            "x86-64 alone. Set reader='pyav', which gives the same frames."
+        )
+
+
+def has_decord() -> bool:
+    """Whether decord is installed."""
+    return importlib.util.find_spec('decord') is not None
 
 
 def open_content(content: bytes, name: str) -> 'PyAVReader':

@@ -14,6 +14,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from ..datasets.readers import open_video
+
 SPLITS = ('train', 'val')
 Film = Callable[[], np.ndarray]  # renders (T, H, W, 3) uint8 RGB
 
@@ -39,11 +41,9 @@ def write_video(path: Path, clip: np.ndarray) -> None:
 
 
 def read_video(path: Path) -> np.ndarray:
-    """All frames as decord decodes them, (T, H, W, 3) uint8 RGB."""
-    import decord
-
-    reader = decord.VideoReader(str(path), num_threads=1)
-    return reader.get_batch(range(len(reader))).asnumpy()
+    """All frames, (T, H, W, 3) uint8 RGB."""
+    video = open_video(str(path))
+    return np.stack(video.read(range(len(video))))
 
 
 def write_text(path: Path, text: str) -> None:

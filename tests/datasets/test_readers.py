@@ -1,12 +1,13 @@
 """Every frame of every kind of file is the right one, in any order of asking."""
 
 import pickle
+import sys
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from mmstadapter import VideoReadError, open_video
+from mmstadapter import VideoInit, VideoReadError, open_video
 from mmstadapter.datasets.packets import packets_of
 
 from .conftest import (
@@ -133,6 +134,21 @@ class TestEditLists:
         reader = open_video(str(cut), 'auto')
         shown = [number_of(frame) for frame in reader.read(range(len(reader)))]
         assert shown == list(range(17, 40))
+
+
+class TestWithoutDecord:
+    @pytest.fixture(autouse=True)
+    def no_decord(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, 'decord', None)
+
+    def test_auto_reads_with_pyav(self, video):
+        path = video('closed.mp4', options=CLOSED)
+        assert type(open_video(str(path), 'auto')).__name__ == 'PyAVReader'
+
+    def test_decord_is_refused_before_a_video_is_opened(self):
+        for make in (lambda: open_video('no.mp4', 'decord'), lambda: VideoInit(reader='decord')):
+            with pytest.raises(ImportError, match="not installed .*Set reader='pyav'"):
+                make()
 
 
 class TestBrokenFiles:
