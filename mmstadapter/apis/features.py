@@ -134,7 +134,8 @@ class FeaturePlan:
             self.nbytes += len(clips) * sum(x.nbytes for x in (kept.inputs, *looked))
             self.seconds += len(clips) * seconds
             if clip[0].kind == 'train':
-                self.training = self._expect(kept, seconds)
+                with clip[0].precision():  # of these features, when they are judged too
+                    self.training = self._expect(kept, seconds)
             return
 
     def _expect(self, kept: Kept, seconds: float) -> Estimate:

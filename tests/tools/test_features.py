@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from mmstadapter.apis import features, writing
 from mmstadapter.apis.building import build_model
-from mmstadapter.apis.estimate import Estimate
+from mmstadapter.apis.estimate import Estimate, estimate_of
 from mmstadapter.apis.feature_clips import Keeping, seeded
 from mmstadapter.apis.features import FeaturePlan, refuse_unfit
 from mmstadapter.apis.fitting import Fit
@@ -289,6 +289,14 @@ class TestKeeping:
         config = config_of(place, method)
         config.model.backbone.trunk.dtype = 'float16'
         assert 'features of 15 clips' in str(FeaturePlan(config, KEEPING))
+
+    @pytest.mark.parametrize('method', METHODS)
+    def test_a_training_in_16_bit_is_estimated(self, method, place, monkeypatch):
+        monkeypatch.setattr(features, 'estimate_of', estimate_of)  # which a test's place leaves out
+        half = dict(type='mmstadapter.AmpOptimWrapper', dtype='bfloat16')
+        config = config_of(place, method)
+        config.optim_wrapper |= half
+        assert 'of memory' in str(FeaturePlan(config, KEEPING))
 
     def test_a_disk_with_too_little_room_is_refused(self, place, monkeypatch):
         monkeypatch.setattr(features, 'free_room', lambda folder: 1000)
