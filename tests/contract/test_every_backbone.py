@@ -121,11 +121,15 @@ class EveryBackbone:
         counts = [t * getattr(model, 'frame_step', 1) for t in (1, 3, 8)]  # what it can join
         assert [len(model(clips_of(model, 1, num_frames=t))) for t in counts] == [1, 1, 1]
 
-    @torch.no_grad()
-    def test_what_it_makes_is_on_the_device_of_the_clips(self, case):
-        model = build(case)['backbone'].to('meta')  # which refuses other devices, as a GPU does
+    @pytest.mark.parametrize('dtype', [None, 'float16'])  # what the shipped trunks are stored in
+    def test_what_it_makes_is_on_the_device_of_the_clips(self, case, dtype):
+        trunk = dict(dtype=dtype) if dtype else {}
+        model = build(case, **trunk)['backbone'].to('meta')  # which refuses others, as a GPU does
         for mode in (True, False):
-            assert model.train(mode)(clips_of(model).to('meta')).device.type == 'meta'
+            for grad in (True, False):
+                with torch.set_grad_enabled(grad):
+                    feature = model.train(mode)(clips_of(model).to('meta'))
+                assert feature.device.type == 'meta'
 
     def test_under_16_bit_autocast_the_feature_is_nearly_that_of_float32(self, case):
         model = build(case)['backbone']

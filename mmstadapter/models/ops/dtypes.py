@@ -1,6 +1,8 @@
 """The types in which numbers are multiplied and added up."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,3 +29,11 @@ def in_full(device: torch.device) -> AbstractContextManager:
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def as_now(x: Tensor) -> Callable[[], AbstractContextManager]:
+    """Makes contexts with or without autocast, as it is now for x."""
+    if not autocasts(x):
+        return partial(in_full, x.device)
+    kind = x.device.type
+    return partial(torch.autocast, kind, dtype=torch.get_autocast_dtype(kind))

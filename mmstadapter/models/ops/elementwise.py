@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .devices import device_of
-from .dtypes import autocasts
+from .dtypes import autocasts, in_full
 from .quantized import is_quantized, quantized_linear
 from .recompute import remakeable
 
@@ -62,7 +62,7 @@ class _HalfLayerNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with in_full(x.device):
             y, w, b = _norm_inputs(x, weight, bias)
             out, mean, rstd = torch.native_layer_norm(y, x.shape[-1:], w, b, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.autograd.graph import get_gradient_edge
 
-from .dtypes import summing_dtype, working_dtype
+from .dtypes import as_now, in_full, summing_dtype, working_dtype
 
 Make = Callable[..., Tensor]
 PIECE = 2**24  # elements of GELU(u) that exist at a time in the forward pass
@@ -88,15 +88,9 @@ class _LinearOf(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, y: Tensor, make: Make, weight: Tensor, bias, *inputs: Tensor) -> Tensor:
-        kind = y.device.type
-        ctx.make, ctx.dtype = make, working_dtype(y)
-        ctx.autocast = dict(
-            device_type=kind,
-            enabled=torch.is_autocast_enabled(kind),
-            dtype=torch.get_autocast_dtype(kind),
-        )
+        ctx.make, ctx.dtype, ctx.as_now = make, working_dtype(y), as_now(y)
         ctx.save_for_backward(weight, bias, *inputs)
-        with torch.autocast(kind, enabled=False):
+        with in_full(y.device):
             bias = None if bias is None else bias.to(ctx.dtype)
             return F.linear(y.to(ctx.dtype), weight.to(ctx.dtype), bias)
 
@@ -106,12 +100,12 @@ class _LinearOf(torch.autograd.Function):
         weight, bias, *inputs = ctx.saved_tensors
         needed = ctx.needs_input_grad[4:]
         inputs = [x.detach().requires_grad_(n) for x, n in zip(inputs, needed, strict=True)]
-        with torch.enable_grad(), torch.autocast(**ctx.autocast):
+        with torch.enable_grad(), ctx.as_now():
             y = ctx.make(*inputs)
         edge, dtype = get_gradient_edge(y) if y.requires_grad else None, y.dtype
         dweight = dbias = None
         rows = grad.flatten(0, -2)
-        with torch.autocast(grad.device.type, enabled=False):
+        with in_full(grad.device):
             if ctx.needs_input_grad[2]:
                 dweight = (rows.T @ y.detach().to(ctx.dtype).flatten(0, -2)).to(weight.dtype)
             del y  # before as much again is made
@@ -142,7 +136,7 @@ class _LinearOfGELU(torch.autograd.Function):
         ctx.save_for_backward(u, weight, bias)
         ctx.dtype = working_dtype(u)
         pieces = u.flatten(0, -2).chunk(1 + u.numel() // PIECE)
-        with torch.autocast(u.device.type, enabled=False):
+        with in_full(u.device):
             weight, bias = weight.to(ctx.dtype), bias.to(ctx.dtype)
             parts = [F.linear(F.gelu(piece).to(ctx.dtype), weight, bias) for piece in pieces]
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -154,7 +148,7 @@ class _LinearOfGELU(torch.autograd.Function):
         u, weight, bias = ctx.saved_tensors
         du = dweight = dbias = None
         rows = grad.flatten(0, -2)
-        with torch.autocast(grad.device.type, enabled=False):
+        with in_full(grad.device):
             if ctx.needs_input_grad[1]:
                 y = F.gelu(u).to(ctx.dtype).flatten(0, -2)
                 dweight = (rows.T @ y).to(weight.dtype)
