@@ -23,7 +23,7 @@ from decode import write_texture
 from search_speed import Took, run, write_clip
 
 CLASSES, VIDEOS, SECONDS = 2, 5, 4
-EPOCHS = (2, 5)
+EPOCHS = (4, 8)  # of as many epochs as clips are kept of a video, and more
 SHOWN = (25, 100)
 HEAD = (
     '| method | features | an epoch, s | once, s | '
