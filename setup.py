@@ -104,6 +104,7 @@ setup(
             'parquet',
             'app',
             'tokenizers',
+            'torchcodec',
             'export',
             'dev',
         )  # fmt: skip

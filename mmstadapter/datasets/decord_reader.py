@@ -52,21 +52,29 @@ class DecordReader(PyAVReader):
             return super().read(indices)
 
     def _read(self, wanted: list[int]) -> dict[int, np.ndarray]:
+        frames = self.decode(wanted)
+        if frames[0].shape[:2] not in (self.facts.size, self.facts.size[::-1]):
+            reason = f'decoded to {frames[0].shape[:2]} pixels instead of {self.facts.size}'
+            raise VideoReadError(self.path, reason)
+        return dict(zip(wanted, frames, strict=True))
+
+    def decode(self, wanted: list[int]) -> list[np.ndarray]:
+        """Frames by index, ascending."""
         import decord
 
         file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
         try:
             video = decord.VideoReader(file, num_threads=self.num_threads)
-            if len(video) != len(self):
-                reason = f'decord counts {len(video)} frames, its packets {len(self)}'
-                raise VideoReadError(self.path, reason)
-            frames = list(video.get_batch(wanted).asnumpy())
+            self.check_count('decord', len(video))
+            return list(video.get_batch(wanted).asnumpy())
         except (decord.DECORDError, RuntimeError) as error:
             if isinstance(error, VideoReadError):
                 raise
             reason = re.sub(r'^\[\S+ \S+:\d+: ', '', str(error).strip().splitlines()[0])
             raise VideoReadError(self.path, f'decord: {reason}') from error
-        if frames[0].shape[:2] not in (self.facts.size, self.facts.size[::-1]):
-            reason = f'decord gives {frames[0].shape[:2]} pixels instead of {self.facts.size}'
+
+    def check_count(self, who: str, frames: int) -> None:
+        """Raise VideoReadError for another number of frames than the packets tell."""
+        if frames != len(self):
+            reason = f'{who} counts {frames} frames, its packets {len(self)}'
             raise VideoReadError(self.path, reason)
-        return dict(zip(wanted, frames, strict=True))

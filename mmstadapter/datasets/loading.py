@@ -37,7 +37,7 @@ class VideoInit(BaseTransform):
     images).
 
     Args:
-        reader: ``'pyav'``, ``'auto'`` or ``'decord'``, see :func:`open_video`.
+        reader: ``'pyav'``, ``'auto'``, ``'decord'`` or ``'torchcodec'``, see :func:`open_video`.
         num_threads: decoding threads of one video.
         backend_args: for files that are not local, as for ``mmengine.fileio.get``.
         filename_tmpl: names of the images, as ``'{:05}.jpg'``, for data sets that do not say.

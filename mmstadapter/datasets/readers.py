@@ -16,7 +16,7 @@ from .orientation import display_matrix, orient
 from .packets import VideoFacts, examine
 from .timing import ASSUMED_RATE, ascending, average_rate, continued, timetable
 
-READERS = ('pyav', 'auto', 'decord')
+READERS = ('pyav', 'auto', 'decord', 'torchcodec')
 # Checksums are compared and broken rules of a format noticed; what is wrong is told in the log.
 _CHECKS = 'crccheck+bitstream+buffer'
 
@@ -36,16 +36,18 @@ def open_video(
             exact, PyAV elsewhere and on machines that have no decord. ``'decord'`` takes decord
             and refuses where it is not exact.
             decord 0.6.0 conceals most damage inside a file, and is no faster
-            (benchmarks/decode_*.md).
+            (benchmarks/decode_*.md). ``'torchcodec'`` (extra, and FFmpeg's libraries) takes
+            torchcodec on the same files, refuses others, and knows every processor.
         num_threads: decoding threads of this video; loaders have processes for speed.
         backend_args: for files that are not local, as for ``mmengine.fileio.get``.
 
     Raises:
-        ImportError: for decord where it is not installed.
+        ImportError: for decord and torchcodec where they are not installed.
         ValueError: for another reader.
         VideoReadError: if it cannot be decoded.
     """
     from .decord_reader import DecordReader, not_for_decord
+    from .torchcodec_reader import TorchcodecReader
 
     check_reader(reader, 'open_video')
     source = get(path, backend_args) if backend_args else path
@@ -54,11 +56,13 @@ def open_video(
     if reader == 'pyav' or (reader == 'auto' and not has_decord()):
         return pyav
     trap = not_for_decord(pyav)
-    if reader == 'decord' and trap:
-        reason = f'decord may give other frames than asked for ({trap})'
+    if reader != 'auto' and trap:
+        reason = f'{reader} may give other frames than asked for ({trap})'
         raise VideoReadError(path, f"{reason}; set reader='pyav'")
     if trap:
         return pyav
+    if reader == 'torchcodec':
+        return TorchcodecReader(pyav, substitute=False)
     return DecordReader(pyav, substitute=reader == 'auto')
 
 
@@ -66,10 +70,17 @@ def check_reader(reader: str, who: str) -> None:
     """Raise ValueError for an unknown reader, ImportError for one that is not installed."""
     if reader not in READERS:
         raise ValueError(f'{who}: reader must be one of {READERS}, got {reader!r}.')
+    from .torchcodec_reader import why_not_torchcodec
+
     if reader == 'decord' and not has_decord():
         raise ImportError(
             f"{who}: reader='decord' needs decord, which is not installed and has wheels for "
             "x86-64 alone. Set reader='pyav', which gives the same frames."
+        )
+    if reader == 'torchcodec' and (reason := why_not_torchcodec()):
+        raise ImportError(
+            f"{who}: reader='torchcodec': {reason}. Or set reader='pyav', which gives the same "
+            'frames.'
         )
 
 
