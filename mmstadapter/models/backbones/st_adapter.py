@@ -7,6 +7,7 @@ Action Recognition", NeurIPS 2022.
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from mmaction.registry import MODELS
@@ -89,7 +90,10 @@ class STAdapter(nn.Module):
         Returns:
             (B·T, prefix+N, D).
         """
-        u = self.fc1(x)[:, prefix:]  # of all, since x[:, prefix:] would be copied, and kept
+        if torch.is_grad_enabled():  # a map of x[:, prefix:] would keep a copy of it
+            u = self.fc1(x)[:, prefix:]
+        else:
+            u = self.fc1(x[:, prefix:])
         u = rearrange(u, '(b t) (h w) d -> b d t h w', t=num_frames, h=grid[0])
         u = remakeable(_tokens, self.activation(self.conv(u)))
         return x + F.pad(self.fc2(u), (0, 0, prefix, 0))
