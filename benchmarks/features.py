@@ -23,7 +23,8 @@ from decode import write_texture
 from search_speed import Took, run, write_clip
 
 CLASSES, VIDEOS, SECONDS = 2, 5, 4
-EPOCHS = (4, 8)  # of as many epochs as clips are kept of a video, and more
+# Without features and with: of as many epochs as clips are kept of a video, and of more.
+EPOCHS = {False: (4, 8), True: (4, 40)}
 SHOWN = (25, 100)
 HEAD = (
     '| method | features | an epoch, s | once, s | '
@@ -71,9 +72,10 @@ def fit(folder: Path, method: str, features: bool, epochs: int) -> tuple[Took, f
 
 def cost(folder: Path, method: str, features: bool) -> Cost:
     """Of a method with kept features or without."""
-    (few, _), (many, kept) = (fit(folder, method, features, n) for n in EPOCHS)
-    epoch = (many.processor - few.processor) / (EPOCHS[1] - EPOCHS[0])
-    return Cost(epoch, few.processor - EPOCHS[0] * epoch, kept)
+    (few, _), (many, kept) = (fit(folder, method, features, n) for n in EPOCHS[features])
+    less, more = EPOCHS[features]
+    epoch = (many.processor - few.processor) / (more - less)
+    return Cost(epoch, few.processor - less * epoch, kept)
 
 
 def row(name: str, features: str, found: Cost) -> str:
@@ -94,8 +96,8 @@ def main() -> None:
         f'torch {torch.__version__}, {datetime.date.today()}; `python benchmarks/features.py`\n\n'
         f'`mmstadapter fit` with and without `--cache-features`, CLIP ViT-B/16, '
         f'{CLASSES * VIDEOS} videos, a fifth of them for validation. Seconds and minutes of '
-        f'processor time of whole commands; measured with {EPOCHS[0]} and {EPOCHS[1]} epochs, '
-        'from which more follow.\n'
+        f'processor time of whole commands; measured with {EPOCHS[False]} epochs without features '
+        f'and {EPOCHS[True]} with them, from which others follow.\n'
     )
     print(HEAD)
     with tempfile.TemporaryDirectory() as name:

@@ -329,9 +329,17 @@ class TestReaching:
 
     def test_a_reader_that_is_left_behind_drops_the_oldest(self, content):
         with served(content, 1) as address:
-            source = Live(source_of(address), {}, 0)
+            source, is_read = Live(source_of(address), {}, 0), Event()
+            take = source._take
+
+            def waiting_for_the_first(frame):
+                assert not source.next or is_read.wait(60)
+                take(frame)
+
+            source._take = waiting_for_the_first
             batches = source.batches({0}, 2, 4)
             first, kept = next(batches), []
+            is_read.set()
             while not (source.waiting and isinstance(source.waiting[-1], Exception)):
                 time.sleep(0.01)
             with pytest.raises(VideoReadError, match='broke|ended'):
