@@ -74,7 +74,7 @@ def cost(folder: Path, method: str, features: bool) -> Cost:
     """Of a method with kept features or without."""
     (few, _), (many, kept) = (fit(folder, method, features, n) for n in EPOCHS[features])
     less, more = EPOCHS[features]
-    epoch = (many.processor - few.processor) / (more - less)
+    epoch = max(0.0, (many.processor - few.processor) / (more - less))  # of few clips: noise
     return Cost(epoch, few.processor - less * epoch, kept)
 
 
@@ -88,7 +88,7 @@ def row(name: str, features: str, found: Cost) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--methods', nargs='+', default=['side4video', 'probe', 'linear'])
+    parser.add_argument('--methods', nargs='+', default=['linear', 'probe', 'side4video'])
     args = parser.parse_args()
     print('# Kept features of a frozen trunk\n')
     print(
