@@ -70,18 +70,19 @@ def check_reader(reader: str, who: str) -> None:
     """Raise ValueError for an unknown reader, ImportError for one that is not installed."""
     if reader not in READERS:
         raise ValueError(f'{who}: reader must be one of {READERS}, got {reader!r}.')
-    from .torchcodec_reader import why_not_torchcodec
-
     if reader == 'decord' and not has_decord():
         raise ImportError(
             f"{who}: reader='decord' needs decord, which is not installed and has wheels for "
             "x86-64 alone. Set reader='pyav', which gives the same frames."
         )
-    if reader == 'torchcodec' and (reason := why_not_torchcodec()):
-        raise ImportError(
-            f"{who}: reader='torchcodec': {reason}. Or set reader='pyav', which gives the same "
-            'frames.'
-        )
+    if reader == 'torchcodec':
+        from .torchcodec_reader import why_not_torchcodec
+
+        if reason := why_not_torchcodec():
+            raise ImportError(
+                f"{who}: reader='torchcodec': {reason}. Or set reader='pyav', which gives the "
+                'same frames.'
+            )
 
 
 def has_decord() -> bool:

@@ -17,6 +17,14 @@ from mmstadapter.models.ops.devices import forms_of
 from mmstadapter.testing import fill, tiny_retriever, tiny_trunk, toy_clips, toy_samples
 
 
+@pytest.fixture(autouse=True)
+def settings():
+    """What the runner tells the compiler ends with the test."""
+    kept = ('ban_recompute_materialized_backward', 'ban_recompute_not_in_allowlist')
+    with config.patch({name: getattr(config, name) for name in kept}):
+        yield
+
+
 def recogniser(**options):
     """ST-Adapter with a head, as a config has it."""
     backbone = dict(type='mmstadapter.STAdapterViT', trunk=tiny_trunk(), bottleneck_dims=8)
@@ -111,16 +119,8 @@ def test_the_field_compile_of_a_config_compiles_the_encoders():
         assert list(model.state_dict()) == names
 
 
-@pytest.fixture
-def settings():
-    """What the runner tells the compiler ends with the test."""
-    kept = ('ban_recompute_materialized_backward', 'ban_recompute_not_in_allowlist')
-    with config.patch({name: getattr(config, name) for name in kept}):
-        yield
-
-
 @pytest.mark.slow
-def test_a_compiled_backbone_keeps_no_more_than_its_recompute_says(settings):
+def test_a_compiled_backbone_keeps_no_more_than_its_recompute_says():
     sizes = {}
     for step in ('nothing', 'elementwise'):
         torch._dynamo.reset()
