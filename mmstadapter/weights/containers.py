@@ -175,10 +175,14 @@ def read_index(path: Path) -> dict[str, str]:
         ValueError: if the file is not an index of shards that lie beside it.
     """
     try:
-        shard_of = json.loads(path.read_text(encoding='utf-8'))['weight_map']
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError):  # neither text nor JSON that anyone writes
+        raise DamagedFile(_damaged(path, 'it is neither weights nor JSON')) from None
+    try:
+        shard_of = content['weight_map']
         if shard_of and all(Path(file).name == file for file in shard_of.values()):
             return dict(shard_of)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         pass
     raise DamagedFile(
         f'read_tensors: {path} is no index of shards. It must be JSON with a weight_map, from '

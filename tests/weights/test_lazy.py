@@ -48,12 +48,23 @@ class TestShards:
 
     @pytest.mark.parametrize(
         'content',
-        ['nothing', '[]', '{}', '{"weight_map": {}}', '{"weight_map": {"a": "../x.bin"}}'],
+        ['[]', '{}', '{"weight_map": {}}', '{"weight_map": {"a": "../x.bin"}}'],
     )
     def test_an_index_that_is_none_or_leaves_its_folder_is_refused(self, tmp_path, content):
         (tmp_path / INDEX).write_text(content)
         with pytest.raises(ValueError, match='is no index of shards'):
             read_tensors(tmp_path / INDEX)
+
+    @pytest.mark.parametrize('name', [INDEX, 'weights.pth'])
+    @pytest.mark.parametrize(
+        'content',
+        [b'nothing', b'{"weight_map": {"a"', b'{\xff\xfe\x00', b'{"a":' * 10**5],
+        ids=['a word', 'cut', 'other bytes', 'too deep'],
+    )
+    def test_what_is_no_json_is_said_to_be_damaged(self, tmp_path, name, content):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf'{name} is no file of plain tensors, or is damaged'):
+            read_tensors(tmp_path / name)
 
 
 class TestMappedTensors:
