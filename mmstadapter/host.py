@@ -142,22 +142,32 @@ def leave_out_multimodal() -> bool:
     return left_out
 
 
-def import_transformers_late() -> bool:
-    """Leave ``transformers`` alone until somebody asks for its Adafactor.
+def import_optimizers_late() -> bool:
+    """Leave ``transformers`` and ``bitsandbytes`` alone until somebody asks for their optimizers.
 
-    Without it: every command waits 6 to 14 s more beside transformers and peft, all of which
-    MMEngine 0.10.7 imports to register one optimizer. It is registered under the same name and
-    imported when built. Can go when MMEngine registers it so.
+    Without it: every command waits 6 to 14 s more beside transformers and peft, and 1.5 s beside
+    bitsandbytes, which imports PyTorch's compiler: MMEngine 0.10.7 imports all of them to
+    register optimizers. They are found under the same names and imported then. Can go when
+    MMEngine registers them so.
     """
-    if {'mmengine.optim', 'transformers'} & set(sys.modules) or not find_spec('transformers'):
+    names = {'transformers', 'bitsandbytes'} - set(sys.modules)
+    late = [name for name in names if find_spec(name)]
+    if not late or 'mmengine.optim' in sys.modules:
         return False
-    sys.modules['transformers'] = None  # type: ignore[assignment]  # an import then fails
+    sys.modules |= dict.fromkeys(late)  # type: ignore[arg-type]  # an import then fails
     try:
-        _import('mmengine.optim')
+        builder = _import('mmengine.optim.optimizer.builder')
     finally:
-        del sys.modules['transformers']
-    if 'Adafactor' not in OPTIMIZERS:
+        for name in late:
+            del sys.modules[name]
+    if 'transformers' in late and 'Adafactor' not in OPTIMIZERS:
         OPTIMIZERS.register_module('Adafactor', module=_adafactor)
+    if 'bitsandbytes' in late:
+
+        def register() -> None:
+            builder.BITSANDBYTES_OPTIMIZERS += builder.register_bitsandbytes_optimizers()
+
+        OPTIMIZERS._module_dict = LateTable(OPTIMIZERS._module_dict, {}, rest=register)
     return True
 
 
@@ -172,7 +182,7 @@ def import_zero_late() -> bool:
     if {'mmengine.optim', name} & set(sys.modules):
         return False
     with imported_late(name, ZeroRedundancyOptimizer=LateBase):
-        import_transformers_late() or _import('mmengine.optim')
+        import_optimizers_late() or _import('mmengine.optim')
     return True
 
 
@@ -499,7 +509,7 @@ MENDS: tuple[Callable[[], bool], ...] = (
     supply_drn,
     trust_training_state,
     import_zero_late,
-    import_transformers_late,
+    import_optimizers_late,
     import_fsdp_late,
     leave_out_multimodal,
     inherit_shipped_configs,

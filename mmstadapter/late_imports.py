@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -64,11 +64,17 @@ class LateTable(dict):
     Args:
         table: those that are there.
         late: the module that registers a class, by its name.
+        rest: registers classes whose names are not known, when a name is not found.
     """
 
-    def __init__(self, table: dict[str, Any], late: dict[str, str]) -> None:
+    def __init__(
+        self,
+        table: dict[str, Any],
+        late: dict[str, str],
+        rest: Callable[[], object] | None = None,
+    ) -> None:
         super().__init__(table)
-        self.late = dict(late)
+        self.late, self.rest = dict(late), rest
 
     def __contains__(self, name: object) -> bool:
         self._fill(name)
@@ -86,6 +92,9 @@ class LateTable(dict):
         module = self.late.pop(name, None)  # type: ignore[call-overload]
         if module is not None:
             real(module)
+        elif self.rest is not None and not super().__contains__(name):
+            rest, self.rest = self.rest, None
+            rest()
 
 
 def given_late(package: ModuleType, name: str, module: str) -> None:

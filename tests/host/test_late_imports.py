@@ -3,10 +3,13 @@
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 
 import pytest
 
-LATE = ('scipy.stats', 'sympy', 'torch.distributed.fsdp', 'torch.distributed.optim')
+LATE = ['bitsandbytes', 'scipy.stats', 'torch.distributed.optim', 'transformers']
+if find_spec('mmpretrain') is None:  # beside it MMAction2 imports torchvision, and that these
+    LATE += ['sympy', 'torch.distributed.fsdp']
 
 
 def run(program: str) -> str:
@@ -62,4 +65,27 @@ class TestLateImports:
         run("""
             import mmaction.datasets, mmengine.runner, mmstadapter
             from mmengine.model import MMFullyShardedDataParallel
+        """)
+
+    def test_optimizers_of_bitsandbytes_are_found_when_one_is_asked_for(self, tmp_path):
+        (tmp_path / 'bitsandbytes').mkdir()
+        (tmp_path / 'bitsandbytes' / '__init__.py').write_text('from . import optim\n')
+        (tmp_path / 'bitsandbytes' / 'optim.py').write_text(
+            'import torch\n'
+            'class AdamW(torch.optim.AdamW): pass\n'
+            'class PagedLion(torch.optim.SGD): pass\n'
+        )
+        run(f"""
+            import sys
+            sys.path.insert(0, {str(tmp_path)!r})
+            import mmstadapter, torch
+            from mmaction.registry import OPTIMIZERS
+            from mmengine.optim.optimizer.builder import BITSANDBYTES_OPTIMIZERS
+            assert OPTIMIZERS.get('AdamW') is torch.optim.AdamW
+            assert 'bitsandbytes' not in sys.modules
+            assert OPTIMIZERS.get('PagedLion').__module__ == 'bitsandbytes.optim'
+            assert OPTIMIZERS.get('bnb_AdamW').__module__ == 'bitsandbytes.optim'
+            assert OPTIMIZERS.get('AdamW') is torch.optim.AdamW
+            assert OPTIMIZERS.get('Nothing') is None
+            assert set(BITSANDBYTES_OPTIMIZERS) == {{'bnb_AdamW', 'PagedLion'}}
         """)
