@@ -162,13 +162,15 @@ class Meter(TorchDispatchMode):
                 patches.enter_context(mock.patch.object(kind, '__call__', new))
             yield
 
-    def _once(self, kind: Hashable, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """call(x), which is not run but accounted for where its like has run on such an x."""
-        key = (kind, x.shape, x.stride(), x.dtype)
+    def _once(
+        self, kind: Hashable, call: Callable[..., Tensor], x: Tensor, *rest: Hashable
+    ) -> Tensor:
+        """call(x, *rest), which is not run but accounted for where its like has run on such."""
+        key = (kind, x.shape, x.stride(), x.dtype, rest)
         if key not in self._repeats:
             before, first = self.now, len(self.operators)
             self.high = before
-            y = call(x)
+            y = call(x, *rest)
             made = (y.shape, y.stride(), y.dtype)
             self._repeats[key] = Repeat(self.high - before, self.operators[first:], made)
             return y

@@ -184,6 +184,17 @@ def test_a_gpus_forms_are_accounted_for_without_a_gpu():
     assert names[True] >= rows and not names[True] & shifted
 
 
+def test_equal_blocks_that_are_told_how_many_tokens_are_asked_for_are_run_once():
+    backbone = MODELS.build(dict(type='mmstadapter.FrameMeanViT', trunk=tiny_trunk())).eval()
+    video = toy_clips(2)
+    with torch.no_grad():
+        account = account_of(lambda: backbone(video).sum(), backbone, [video], autocast=None)
+        plain = meter.Meter()
+        with plain:
+            backbone(video)
+    assert account.operations == sum(o.operations for o in plain.operators)
+
+
 def test_a_result_written_over_an_argument_is_read_once():
     x = torch.zeros(1000)
     with meter.Meter() as counted:
