@@ -4,6 +4,7 @@ import json
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Event, Thread
 
@@ -358,6 +359,58 @@ class TestReaching:
             watch.run()
         assert (watch.read, watch.labelled, source.dropped) == (22, watch.complete, 0)
         assert watch.seconds == pytest.approx(42 / 8)
+
+
+@pytest.fixture(scope='module')
+def pictures():
+    coarse = np.random.default_rng(0).integers(0, 256, (20, 6, 8, 3), np.uint8)
+    return coarse.repeat(16, axis=1).repeat(16, axis=2)
+
+
+@pytest.fixture(scope='module')
+def rtsp():
+    """The module of the camera."""
+    spec = spec_from_file_location('rtsp_camera', Path(__file__).with_name('rtsp_camera.py'))
+    spec.loader.exec_module(module := module_from_spec(spec))
+    return module
+
+
+class TestACameraThatSpeaksRTSP:
+    def test_its_frames_come_in_order_again_when_it_was_away(self, rtsp, pictures):
+        with rtsp.Camera(pictures, plays=2) as camera:
+            source = Live(source_of(camera.address()), {}, 1)
+            assert source.fps == rtsp.FPS and not source.is_recorded
+            found = []
+            with pytest.raises(VideoReadError, match='1 tries in a row to reach it again') as told:
+                for batch in source.batches({0}, 1, 1000):
+                    found += batch
+        assert rtsp.PASSWORD not in str(told.value) and camera.place in str(told.value)
+        assert len(camera.transports) == 2 and all('TCP' in said for said in camera.transports)
+        said = [item.sentence for item in found if isinstance(item, Note)]
+        assert len(said) == 3 and 'trying again' in said[0] and said[1] == 'is back'
+        frames = [item for item in found if isinstance(item, Frame)]
+        assert [f.number for f in frames] == [*range(20), *range(22, 42)]
+        for frame, picture in zip(frames, [*pictures, *pictures], strict=True):
+            shown = frame.picture.to_ndarray(format='rgb24').astype(float)
+            assert abs(shown - picture).mean() < 12  # colours of half the size, compressed
+        assert (source.dropped, source.damaged) == (0, 0)
+
+    def test_a_wrong_password_is_said_and_not_shown(self, rtsp, pictures):
+        with rtsp.Camera(pictures, plays=1) as camera:
+            with pytest.raises(VideoReadError, match='(?i)cannot be opened: .*401') as told:
+                Live(source_of(camera.address('wrong@')), {}, 0)
+        assert 'wrong' not in str(told.value)
+
+    def test_the_command_labels_it(self, rtsp, pictures, predictor, tmp_path, capsys):
+        events = tmp_path / 'events.jsonl'
+        with rtsp.Camera(pictures, plays=1) as camera:
+            address, adapter = camera.address(), str(predictor('side4video').path)
+            options = ['--retries', '0', '--events', str(events), '--device', 'cpu']
+            options += ['--high', '0.3', '--low', '0.2']
+            with pytest.raises(SystemExit, match='ended'):
+                command.main([address, adapter, *options])
+        assert capsys.readouterr().out.split()[-1] in LABELS
+        assert camera.place in events.read_text() and rtsp.PASSWORD not in events.read_text()
 
 
 def test_frames_of_a_webcam_come_through_v4l2(monkeypatch):
