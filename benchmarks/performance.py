@@ -25,6 +25,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from performance_page import PAGE, page
 from performance_rows import ROWS, Row
+from plain_clip import attention, feed_forward
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -92,23 +93,26 @@ def figures(account: Account) -> dict[str, Any]:
     )
 
 
-class PlainQuickGELU(nn.Module):
-    """u * sigmoid(1.702 u), one operator after the other."""
+class PlainTrunk(nn.Module):
+    """A frozen CLIP trunk in the operators of both papers' released codes."""
 
-    def forward(self, u: torch.Tensor) -> torch.Tensor:
-        """(...) -> same."""
-        return u * torch.sigmoid(1.702 * u)
+    def __init__(self, arch: str) -> None:
+        super().__init__()
+        self.trunk = mmstadapter.CLIPViT(arch=arch, dtype='bfloat16')
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """(M, 3, H, W) -> (M, L, D), every token of the last layer."""
+        x = self.trunk.embed(frames)
+        for block in self.trunk.blocks:
+            x = x + attention(block, x)
+            x = x + feed_forward(block, x)
+        return x
 
 
 def trunk_forward(arch: str, clips: int) -> dict[str, Any]:
-    """The forward pass of a plain frozen trunk in bfloat16 alone, every token of every layer.
-
-    Its QuickGELU is the formula, as a plain trunk has it.
-    """
+    """The forward pass of a plain frozen trunk in bfloat16 alone, every token of every layer."""
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        trunk = mmstadapter.CLIPViT(arch=arch, dtype='bfloat16')
-        for block in trunk.blocks:
-            block.mlp.activation = PlainQuickGELU()
+        trunk = PlainTrunk(arch)
         frames = torch.empty(8 * clips, 3, 224, 224)
         account = account_of(
             lambda: trunk(frames).sum(), trunk, [frames], autocast=torch.bfloat16, bucket=False

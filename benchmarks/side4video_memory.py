@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from mmengine.registry import init_default_scope
+from plain_clip import attention, feed_forward
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -89,7 +90,8 @@ class PlainSide4Video(nn.Module):
         s = self.start(video)
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         for i, block in enumerate(self.trunk.blocks):
-            x = block(x)
+            x = x + attention(block, x)
+            x = x + feed_forward(block, x)
             if i in self.reads:
                 s = self.blocks[self.reads.index(i)](s, x, self.positions)
         return self.finish(s)

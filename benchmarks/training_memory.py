@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from mmengine.registry import init_default_scope
+from plain_clip import attention, feed_forward, norm
 from side4video_memory import account_of_step
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -72,19 +73,11 @@ class PlainViT(nn.Module):
         x = self.trunk.embed(rearrange(video, 'b c t h w -> (b t) c h w'))
         for i, block in enumerate(self.trunk.blocks):
             x = self.adapt(x, 'before_attn', i, num_frames)
-            x = x + block.attn(norm(block.ln_1, x))
+            x = x + attention(block, x)
             x = self.adapt(x, 'after_attn', i, num_frames)
-            u = F.linear(norm(block.ln_2, x), block.mlp.c_fc.weight, block.mlp.c_fc.bias)
-            u = u * torch.sigmoid(1.702 * u)
-            x = x + F.linear(u, block.mlp.c_proj.weight, block.mlp.c_proj.bias)
+            x = x + feed_forward(block, x)
         cls = rearrange(x[:, 0], '(b t) d -> b t d', t=num_frames)
         return norm(self.trunk.ln_post, cls.mean(dim=1))
-
-
-def norm(layer: nn.Module, x: Tensor) -> Tensor:
-    """Layer norm as autocast runs it: the input cast to float32 and kept so."""
-    weight, bias = layer.weight.float(), layer.bias.float()
-    return F.layer_norm(x.float(), layer.normalized_shape, weight, bias, layer.eps).to(x.dtype)
 
 
 def peak(arch: str, positions: tuple[str, ...], clips: int, form: str) -> float:
