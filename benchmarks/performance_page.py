@@ -13,6 +13,13 @@ PAGE = FOLDER.parent / 'docs' / 'performance.md'
 NONE = 'not measured: no card yet'
 CARDS = {'a100': 'A100', 'h100': 'H100', '4090': '4090'}
 GB = 1e9
+MEMORY = {  # of benchmarks/recompute_steps.py: the peak that is wanted, GB, by step
+    'ST-Adapter B/16 12x384': dict(elementwise=10.5, mlp=8.4, attention=4.9, block=3.0),
+    'Side4Video B/16 light 6x192': dict(block=1.40),
+    'Side4Video B/16 12x320': dict(block=2.64),
+    'Side4Video L/14 light 12x320': dict(block=2.63),
+    'Side4Video L/14 24x512': dict(block=5.39),
+}
 INTRODUCTION = """\
 # Performance
 
@@ -150,6 +157,7 @@ def goals(entries: dict[str, Any]) -> Iterator[str]:
             yield against_authors(row, entries, compiled)
     yield trunk_goal(entries, compiled)
     yield large_goal(entries)
+    yield from memory_goals()
     for file in processor_files():
         for name, (plain, joined) in processor_ratios(file).items():
             yield (
@@ -204,6 +212,24 @@ def large_goal(entries: dict[str, Any]) -> str:
         f"{recipe['peak'] / GB:.1f} GB as shipped (bfloat16, recompute='block'), one clip with "
         f'frames_per_pass=8 {lean["peak"] / GB:.1f} GB | | {NONE} |'
     )
+
+
+def memory_goals() -> Iterator[str]:
+    """Peaks of steps of ``recompute``, as recompute_steps.py counted them."""
+    peaks = {
+        (model, step): float(peak)
+        for model, step, peak in re.findall(
+            r'^\| ([^|]+) \| [^|]+ \| `(\w+)` \| ([\d.]+) \|',
+            latest('recompute_steps_*.md').read_text(),
+            re.M,
+        )
+    }
+    for model, wanted in MEMORY.items():
+        found = ' / '.join(f'{peaks[model, step]:.2f}' for step in wanted)
+        yield (
+            f'| {model}, on a GPU, peak with `recompute` {" / ".join(wanted)} | '
+            f'{" / ".join(map(str, wanted.values()))} GB | {found} GB | | {NONE} |'
+        )
 
 
 # --------------------------------------------------------------------- a CPU

@@ -41,6 +41,12 @@ SIZES = [
         32,
     ),
     ('Side4Video B/16 12x320', SIDE | dict(side_dims=320), 'vit-b-p16', 32),
+    (
+        'Side4Video L/14 light 12x320',
+        SIDE | dict(side_dims=320, layers='interval'),
+        'vit-l-p14',
+        16,
+    ),
     ('Side4Video L/14 24x512', SIDE | dict(side_dims=512), 'vit-l-p14', 16),
     ('AIM B/16, two', dict(type='mmstadapter.AIMViT', time_in=True), 'vit-b-p16', 32),
     ('ZeroI2V B/16', dict(type='mmstadapter.ZeroI2VViT'), 'vit-b-p16', 32),

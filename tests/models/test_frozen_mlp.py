@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mmstadapter.models.ops import linear as ops
 from mmstadapter.models.ops.frozen_mlp import frozen_mlp
 from mmstadapter.models.trunks.clip_vit import MLP
+from mmstadapter.planning.meter import Meter
 
 
 def frozen(dtype: torch.dtype = torch.float32) -> MLP:
@@ -64,6 +66,18 @@ def test_it_keeps_the_scaled_hidden_values_alone():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         mlp(x)
     assert [t.shape for t in kept if t.data_ptr() not in weights] == [(7, 64)]
+
+
+def test_a_checkpoint_around_it_makes_the_first_product_again_alone():
+    mlp, x = frozen(), torch.randn(7, 16, requires_grad=True)
+    exact = both(mlp, x)
+    y = checkpoint(mlp, x, use_reentrant=False)
+    torch.manual_seed(1)
+    with Meter() as meter:
+        (dx,) = torch.autograd.grad(y, x, torch.randn(y.shape))
+    assert torch.equal(dx, exact[1])
+    made = sum(operator.operations for operator in meter.operators)
+    assert made == 3 * 2 * 7 * 16 * 64  # it again, and two gradients
 
 
 def trained(mlp: MLP) -> None:

@@ -6,12 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mmstadapter.models.ops import recompute
 from mmstadapter.models.ops.batch_norm import BatchNorm, BatchNormsAsNow, row_statistics
 from mmstadapter.models.ops.elementwise import LayerNorm
 from mmstadapter.models.ops.linear import Linear, gelu_linear
 from mmstadapter.models.ops.recompute import recipe_of, remakeable
+from mmstadapter.planning.meter import Meter
 
 
 def norm_linear(norm, x, linear):
@@ -102,6 +104,29 @@ def test_gelu_and_linear_keep_the_argument_of_gelu_alone():
     torch.testing.assert_close(out, F.linear(F.gelu(u), linear.weight, linear.bias))
     rows = [t for t in kept if len(t) == 3]
     assert {t.data_ptr() for t in rows} == {u.data_ptr()}
+
+
+def operations(function, *given) -> int:
+    with Meter() as meter:
+        function(*given)
+    return sum(operator.operations for operator in meter.operators)
+
+
+def test_a_checkpoint_around_gelu_and_linear_makes_neither_again():
+    first, second, x = Linear(5, 6), Linear(6, 4), torch.randn(3, 5, requires_grad=True)
+
+    def mlp(x):
+        return gelu_linear(first(x), second)
+
+    plain, again = mlp(x).sum(), checkpoint(mlp, x, use_reentrant=False).sum()
+    more = operations(again.backward) - operations(plain.backward)
+    assert more == operations(first, x) == 2 * 3 * 5 * 6
+
+
+def test_what_needs_no_gradient_before_gelu_gets_none():
+    linear, u = Linear(6, 4), torch.randn(3, 6)
+    assert operations(gelu_linear(u, linear).sum().backward) == 2 * 3 * 6 * 4  # the weight's
+    assert u.grad is None
 
 
 def test_large_inputs_of_gelu_are_taken_in_pieces(monkeypatch):

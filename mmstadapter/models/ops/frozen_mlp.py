@@ -36,28 +36,50 @@ def frozen_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Ten
     Returns:
         (..., E).
     """
-    return _FrozenMLP.apply(x, w1, b1, w2, b2)
+    return _Second.apply(_First.apply(x, w1, b1), w2, b2)
 
 
-class _FrozenMLP(torch.autograd.Function):
+# Two functions, of which the first keeps t and the second takes it from there: a checkpoint ends
+# with the last tensor that is kept, and so makes t again and neither SiLU nor the second product.
+
+
+class _First(torch.autograd.Function):
+    """t = a (W_1 x + b_1)."""
+
     @staticmethod
-    def forward(ctx, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        dtype, kept = working_dtype(x), ctx.needs_input_grad[0]
+    def forward(ctx, x: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
+        dtype, ctx.w1 = working_dtype(x), w1
         with in_full(x.device):
             rows = x.to(dtype).flatten(0, -2)
             t = torch.addmm((A * b1.to(summing_dtype(b1))).to(dtype), rows, w1.to(dtype).T, alpha=A)
-            hidden = F.silu(t, inplace=not kept)
-            y = torch.addmm(b2.to(dtype), hidden, w2.to(dtype).T, alpha=1 / A)
-        if kept:
-            ctx.save_for_backward(t, w1, w2)
-        return y.view(*x.shape[:-1], y.shape[-1])
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(t)
+        return t.view(*x.shape[:-1], t.shape[-1])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        t, w1, w2 = ctx.saved_tensors
         with in_full(grad.device):
-            dt = grad.flatten(0, -2) @ w2.to(t.dtype)
+            dx = grad.flatten(0, -2) @ ctx.w1.to(grad.dtype)
+        return dx.view(*grad.shape[:-1], dx.shape[-1]), None, None
+
+
+class _Second(torch.autograd.Function):
+    """W_2 SiLU(t) / a + b_2."""
+
+    @staticmethod
+    def forward(ctx, t: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        ctx.first, ctx.w2 = t.grad_fn, w2
+        with in_full(t.device):
+            hidden = F.silu(t.flatten(0, -2), inplace=not ctx.needs_input_grad[0])
+            y = torch.addmm(b2.to(t.dtype), hidden, w2.to(t.dtype).T, alpha=1 / A)
+        return y.view(*t.shape[:-1], y.shape[-1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        (t,) = ctx.first.saved_tensors
+        with in_full(grad.device):
+            dt = grad.flatten(0, -2) @ ctx.w2.to(t.dtype)
             dt = torch.ops.aten.silu_backward.grad_input(dt, t, grad_input=dt)  # in place
-            dx = dt @ w1.to(t.dtype)
-        return dx.view(*grad.shape[:-1], dx.shape[-1]), None, None, None, None
+        return dt.view(*grad.shape[:-1], dt.shape[-1]), None, None

@@ -125,7 +125,26 @@ def _grads(edge: Any, inputs: list[Tensor], dy: Tensor | None) -> list[Tensor | 
 
 def linear_of_gelu(u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The linear map of GELU(u) that keeps u; GELU(u) exists a piece at a time."""
-    return _LinearOfGELU.apply(u, weight, bias)
+    return _LinearOfGELU.apply(_Kept.apply(u, weight, bias), weight, bias)
+
+
+class _Kept(torch.autograd.Function):
+    """Its first argument; keeps all for the function behind, which takes them from here.
+
+    A checkpoint ends with the last tensor that is kept. A function of one's own keeps what it
+    needs when it has computed its result, and with this in front of it that is not made again.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, *others: Tensor) -> Tensor:
+        ctx.save_for_backward(x, *others)
+        ctx.set_materialize_grads(False)
+        return x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor | None):
+        return (grad, *[None] * (len(ctx.needs_input_grad) - 1))
 
 
 class _LinearOfGELU(torch.autograd.Function):
@@ -133,7 +152,7 @@ class _LinearOfGELU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(u, weight, bias)
+        ctx.kept = u.grad_fn
         ctx.dtype = working_dtype(u)
         pieces = u.flatten(0, -2).chunk(1 + u.numel() // PIECE)
         with in_full(u.device):
@@ -145,7 +164,7 @@ class _LinearOfGELU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        u, weight, bias = ctx.saved_tensors
+        u, weight, bias = ctx.kept.saved_tensors
         du = dweight = dbias = None
         rows = grad.flatten(0, -2)
         with in_full(grad.device):
@@ -155,7 +174,7 @@ class _LinearOfGELU(torch.autograd.Function):
                 del y
             if ctx.needs_input_grad[2]:
                 dbias = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
-            if ctx.needs_input_grad[0]:
+            if ctx.kept.needs_input_grad[0]:
                 dy = (grad @ weight.to(grad.dtype)).to(u.dtype)
                 du = torch.ops.aten.gelu_backward.grad_input(dy, u, grad_input=dy)  # in place
         return du, dweight, dbias
