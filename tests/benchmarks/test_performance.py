@@ -50,8 +50,7 @@ def test_a_run_on_a_gpu_fills_its_columns(page, tmp_path, monkeypatch):
     ]
     text = '\n'.join(json.dumps(dict(row, section='steps')) for row in rows)
     (run / 'results.jsonl').write_text(text)
-    stored = [page.latest(p) for p in ('performance_torch*.json', 'compiled_steps_torch*.json')]
-    for file in (*stored, *page.processor_files()):
+    for file in (*FOLDER.glob('*.json'), *FOLDER.glob('*.md')):
         (tmp_path / file.name).write_text(file.read_text())
     monkeypatch.setattr(page, 'FOLDER', tmp_path)
     written = page.page()
