@@ -53,8 +53,11 @@ def found(tmp_path_factory) -> tuple[dict, dict, Path]:
 
 
 def assert_same(actual, expected, name):
-    """Equal up to 1e-5 of a tensor's largest value, the noise of sums in another order."""
-    noise = 1e-5 * expected.abs().max().item() + 1e-7
+    """Equal up to the noise of sums in another order, which is all there is of a gradient of 0.
+
+    That of a bias before a softmax is 0; with two threads rounding leaves 3e-7 of it.
+    """
+    noise = 1e-5 * expected.abs().max().item() + 1e-6
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=noise, msg=name)
 
 
