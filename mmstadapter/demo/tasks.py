@@ -77,7 +77,8 @@ TASKS = {
     ),
     'motion-16': Task(
         'Which way, learnt from 16 clips of each motion',
-        '128 clips, another draw for each seed, 18 epochs; else as with 4.',
+        f'128 clips, another draw for each seed, 18 epochs. {MOTION} It shows how fast the part '
+        'that looks at time becomes useful.',
         bound=50.0,
         options={'train_cfg.max_epochs': 18},
         clips=16,
