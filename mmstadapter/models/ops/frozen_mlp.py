@@ -41,10 +41,11 @@ def frozen_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Ten
 
 # Two functions, of which the first keeps t and the second takes it from there: a checkpoint ends
 # with the last tensor that is kept, and so makes t again and neither SiLU nor the second product.
+# Weights are frozen and not noted as kept: one that came last would have both made again.
 
 
 class _First(torch.autograd.Function):
-    """t = a (W_1 x + b_1)."""
+    """t = a (W_1 x + b_1), kept. (..., D) -> (..., H)."""
 
     @staticmethod
     def forward(ctx, x: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ class _First(torch.autograd.Function):
 
 
 class _Second(torch.autograd.Function):
-    """W_2 SiLU(t) / a + b_2."""
+    """W_2 SiLU(t) / a + b_2. (..., H) -> (..., E)."""
 
     @staticmethod
     def forward(ctx, t: Tensor, w2: Tensor, b2: Tensor) -> Tensor:

@@ -124,7 +124,10 @@ def _grads(edge: Any, inputs: list[Tensor], dy: Tensor | None) -> list[Tensor | 
 
 
 def linear_of_gelu(u: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The linear map of GELU(u) that keeps u; GELU(u) exists a piece at a time."""
+    """The linear map of GELU(u) that keeps u; GELU(u) exists a piece at a time.
+
+    (..., in) -> (..., out), in autocast's type where it is on, else in u's.
+    """
     return _LinearOfGELU.apply(_Kept.apply(u, weight, bias), weight, bias)
 
 
