@@ -47,7 +47,8 @@ trunk too, and so does the bfloat16 trunk's forward pass.
 PROCESSOR = """\
 Batch 1, forward and backward; the authors' form is their operators on the same parameters. In
 float32 nearly all of a step is matrix products, attention and convolutions, which both forms have:
-what the lean forms and the compiler save is in the rest.
+what the lean forms and the compiler save is in the rest. On AMD's CPUs these products run at less
+than half of what oneDNN does ([measured](../benchmarks/cpu_products_x86-2core_torch2.13.0.md)).
 """
 COLUMNS = """\
 *clips x frames*: of a step on one of eight cards, as the papers train.
