@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmstadapter import models
 from mmstadapter.engine.tuned_checkpoint import drop_frozen
 from mmstadapter.models import Trunk, backbones
+from mmstadapter.models.ops import products
 from mmstadapter.models.ops.clips import frames_seen
 from mmstadapter.testing import fill, toy_clips, write_clip_file
 
@@ -70,6 +71,20 @@ class EveryBackbone:
         together = model(clips)
         apart = torch.cat([model(clip[None]) for clip in clips])
         torch.testing.assert_close(together, apart)
+
+    def test_float32_products_by_onednn_give_the_same(self, case, monkeypatch):
+        if not torch.backends.mkldnn.is_available():
+            pytest.skip('this PyTorch has no oneDNN')
+        model = fill(build(case)).eval()['backbone']
+        tuned = [p for p in model.parameters() if p.requires_grad]
+        found = []
+        for outruns in (False, True):
+            monkeypatch.setattr(products, '_outruns_mkl', lambda outruns=outruns: outruns)
+            monkeypatch.setattr(products, 'LEAST', 0)
+            feature = model(clips_of(model))
+            grads = torch.autograd.grad(feature.sum(), tuned) if tuned else ()
+            found.append([feature, *grads])
+        torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3)  # both round
 
     def test_trunk_stays_in_eval_after_train_and_train_returns_self(self, case):
         model = build(case)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .devices import device_of
 from .dtypes import autocasts, in_full
+from .products import product
 from .quantized import is_quantized, quantized_linear
 from .recompute import remakeable
 
@@ -30,7 +31,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if weight.dtype != x.dtype and not autocasts(x):
         weight = weight.to(x.dtype)
         bias = None if bias is None else bias.to(x.dtype)
-    return F.linear(x, weight, bias)
+    return product(x, weight, bias)
 
 
 def check_gathered(weight: Tensor) -> None:

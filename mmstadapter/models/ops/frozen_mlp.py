@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .dtypes import in_full, summing_dtype, working_dtype
+from .products import product, scaled_product
 
 A = 1.702
 
@@ -52,7 +53,8 @@ class _First(torch.autograd.Function):
         dtype, ctx.w1 = working_dtype(x), w1
         with in_full(x.device):
             rows = x.to(dtype).flatten(0, -2)
-            t = torch.addmm((A * b1.to(summing_dtype(b1))).to(dtype), rows, w1.to(dtype).T, alpha=A)
+            bias = (A * b1.to(summing_dtype(b1))).to(dtype)
+            t = scaled_product(rows, w1.to(dtype), bias, A)
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(t)
         return t.view(*x.shape[:-1], t.shape[-1])
@@ -61,8 +63,7 @@ class _First(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         with in_full(grad.device):
-            dx = grad.flatten(0, -2) @ ctx.w1.to(grad.dtype)
-        return dx.view(*grad.shape[:-1], dx.shape[-1]), None, None
+            return product(grad, ctx.w1.to(grad.dtype).T), None, None
 
 
 class _Second(torch.autograd.Function):
@@ -73,7 +74,7 @@ class _Second(torch.autograd.Function):
         ctx.first, ctx.w2 = t.grad_fn, w2
         with in_full(t.device):
             hidden = F.silu(t.flatten(0, -2), inplace=not ctx.needs_input_grad[0])
-            y = torch.addmm(b2.to(t.dtype), hidden, w2.to(t.dtype).T, alpha=1 / A)
+            y = scaled_product(hidden, w2.to(t.dtype), b2.to(t.dtype), 1 / A)
         return y.view(*t.shape[:-1], y.shape[-1])
 
     @staticmethod
@@ -81,6 +82,6 @@ class _Second(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         (t,) = ctx.first.saved_tensors
         with in_full(grad.device):
-            dt = grad.flatten(0, -2) @ ctx.w2.to(t.dtype)
+            dt = product(grad.flatten(0, -2), ctx.w2.to(t.dtype).T)
             dt = torch.ops.aten.silu_backward.grad_input(dt, t, grad_input=dt)  # in place
         return dt.view(*grad.shape[:-1], dt.shape[-1]), None, None

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.compiler import is_compiling
 
 from .dtypes import in_full, summing_dtype, working_dtype
+from .products import product
 
 
 def norm_linear_of_frozen(
@@ -49,7 +50,7 @@ def _map_of_normalised(
     dtype = working_dtype(x)
     with in_full(x.device):
         w, b = weight * gamma, torch.addmv(bias, weight, beta)
-        y = F.linear(_normalised(x, eps, dtype), w.to(dtype), b.to(dtype))
+        y = product(_normalised(x, eps, dtype), w.to(dtype), b.to(dtype))
     return y.view(*x.shape[:-1], y.shape[-1])
 
 
@@ -71,7 +72,7 @@ class _NormLinear(torch.autograd.Function):
         x, gamma, beta, weight, bias = ctx.saved_tensors
         rows = grad.flatten(0, -2)
         with in_full(grad.device):
-            p = (rows.T @ _normalised(x, ctx.eps, ctx.dtype)).to(weight.dtype)
+            p = product(rows.T, _normalised(x, ctx.eps, ctx.dtype).T).to(weight.dtype)
             q = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
             dgamma, dbeta = (p * weight).sum(0), weight.T @ q
             dweight = torch.addr(p * gamma, q, beta)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .dtypes import in_full, working_dtype
+from .products import product
 
 KINDS = ('Int8Tensor', 'NF4Tensor', 'Float8Tensor')  # of torchao, which need not be installed
 
@@ -42,7 +43,7 @@ def quantized_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if torch.compiler.is_compiling() or type(weight).__name__ == 'Float8Tensor':
             return F.linear(x, weight, bias)
         if not recorded:
-            return F.linear(x, full_weight(weight, dtype), bias)
+            return product(x, full_weight(weight, dtype), bias)
         y = _Linear.apply(x, weight)
         return y if bias is None else y + bias
 
@@ -68,10 +69,10 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
         ctx.weight = weight
-        return F.linear(x, full_weight(weight, x.dtype))
+        return product(x, full_weight(weight, x.dtype))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
         with in_full(grad.device):
-            return grad @ full_weight(ctx.weight, grad.dtype), None
+            return product(grad, full_weight(ctx.weight, grad.dtype).T), None

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.autograd.graph import get_gradient_edge
 
 from .dtypes import as_now, in_full, summing_dtype, working_dtype
+from .products import product
 
 Make = Callable[..., Tensor]
 PIECE = 2**24  # elements of GELU(u) that exist at a time in the forward pass
@@ -92,7 +93,7 @@ class _LinearOf(torch.autograd.Function):
         ctx.save_for_backward(weight, bias, *inputs)
         with in_full(y.device):
             bias = None if bias is None else bias.to(ctx.dtype)
-            return F.linear(y.to(ctx.dtype), weight.to(ctx.dtype), bias)
+            return product(y.to(ctx.dtype), weight.to(ctx.dtype), bias)
 
     @staticmethod
     @once_differentiable
@@ -107,11 +108,12 @@ class _LinearOf(torch.autograd.Function):
         rows = grad.flatten(0, -2)
         with in_full(grad.device):
             if ctx.needs_input_grad[2]:
-                dweight = (rows.T @ y.detach().to(ctx.dtype).flatten(0, -2)).to(weight.dtype)
+                y = y.detach().to(ctx.dtype).flatten(0, -2)
+                dweight = product(rows.T, y.T).to(weight.dtype)
             del y  # before as much again is made
             if ctx.needs_input_grad[3]:
                 dbias = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
-            dy = (grad @ weight.to(grad.dtype)).to(dtype) if edge else None
+            dy = product(grad, weight.to(grad.dtype).T).to(dtype) if edge else None
             grads = _grads(edge, inputs, dy)
         return None, None, dweight, dbias, *grads
 
@@ -160,7 +162,7 @@ class _LinearOfGELU(torch.autograd.Function):
         pieces = u.flatten(0, -2).chunk(1 + u.numel() // PIECE)
         with in_full(u.device):
             weight, bias = weight.to(ctx.dtype), bias.to(ctx.dtype)
-            parts = [F.linear(F.gelu(piece).to(ctx.dtype), weight, bias) for piece in pieces]
+            parts = [product(F.gelu(piece).to(ctx.dtype), weight, bias) for piece in pieces]
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         return out.view(*u.shape[:-1], -1)
 
@@ -173,11 +175,11 @@ class _LinearOfGELU(torch.autograd.Function):
         with in_full(grad.device):
             if ctx.needs_input_grad[1]:
                 y = F.gelu(u).to(ctx.dtype).flatten(0, -2)
-                dweight = (rows.T @ y).to(weight.dtype)
+                dweight = product(rows.T, y.T).to(weight.dtype)
                 del y
             if ctx.needs_input_grad[2]:
                 dbias = rows.sum(0, dtype=summing_dtype(rows)).to(bias.dtype)
             if ctx.kept.needs_input_grad[0]:
-                dy = (grad @ weight.to(grad.dtype)).to(u.dtype)
+                dy = product(grad, weight.to(grad.dtype).T).to(u.dtype)
                 du = torch.ops.aten.gelu_backward.grad_input(dy, u, grad_input=dy)  # in place
         return du, dweight, dbias

@@ -11,6 +11,7 @@ from ...ops.depthwise import depthwise_conv, shift
 from ...ops.dtypes import working_dtype
 from ...ops.elementwise import LayerNorm
 from ...ops.linear import Linear, gelu_linear, is_plain, norm_linear
+from ...ops.products import product
 from ...ops.recompute import remakeable
 
 
@@ -60,7 +61,7 @@ class PatchConv(nn.Conv3d):
             video = F.pad(video, 2 * (self.border, -self.border))
         patches = rearrange(video, 'b c t (h p) (w q) -> b t (h w) (c p q)', p=p, q=p)
         weight = rearrange(self.weight, 'd c k p q -> (k d) (c p q)')
-        before, now, after = F.linear(patches, weight).chunk(3, dim=-1)
+        before, now, after = product(patches, weight).chunk(3, dim=-1)
         s = now + self.bias.to(now.dtype) + shift(before, -1) + shift(after, 1)
         return s.flatten(0, 1)
 
