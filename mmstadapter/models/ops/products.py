@@ -1,7 +1,8 @@
 """Matrix products in float32 on CPUs whose AVX-512 PyTorch's own leave idle.
 
 PyTorch gives float32 products to MKL, and MKL takes no AVX-512 on AMD's CPUs. oneDNN, which comes
-with PyTorch as well, does, in half the time (``benchmarks/cpu_products.py``).
+with PyTorch as well, does, in half the time (``benchmarks/cpu_products.py``). Whoever compiles,
+traces or counts sees ``F.linear``; ``torch.backends.mkldnn.flags(enabled=False)`` turns it off.
 """
 
 from functools import cache
@@ -75,7 +76,7 @@ def _by_onednn(x: Tensor, weight: Tensor) -> bool:
         return False
     if x.shape[-1] != weight.shape[-1]:  # PyTorch says by its names what does not fit
         return False
-    return torch.backends.mkldnn.enabled  # `torch.backends.mkldnn.flags(enabled=False)` has it off
+    return bool(torch.backends.mkldnn.enabled)
 
 
 def _observed() -> bool:
@@ -91,9 +92,8 @@ def _observed() -> bool:
 @cache
 def _outruns_mkl() -> bool:
     """Whether this is a CPU of AMD with AVX-512, PyTorch's products are MKL's and it has oneDNN."""
-    capabilities = getattr(torch.cpu, 'get_capabilities', dict)()
     return (
-        'AMD' in capabilities.get('cpu_name', '')
+        'AMD' in str(torch.cpu.get_capabilities().get('cpu_name'))
         and torch.backends.cpu.get_cpu_capability() == 'AVX512'
         and torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
