@@ -3,8 +3,7 @@
     python benchmarks/cpu_products.py [--out benchmarks/cpu_products_<machine>_torch<version>.md]
 
 GFLOP/s of the best of some rounds, one thread, and the largest error against float64. MKL takes no
-AVX-512 on AMD's CPUs. `torch.ops.mkldnn._linear_pointwise` is private; Inductor calls it. Nothing
-in the package does yet.
+AVX-512 on AMD's CPUs, so there `mmstadapter/models/ops/products.py` takes oneDNN's.
 """
 
 import argparse
@@ -17,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmstadapter.models.ops.products import _onednn
+
 # rows, values in and out: CLIP ViT-B/16 on 8 frames, a side network, one image, a sentence
 SIZES = [
     (1576, 768, 2304),
@@ -27,11 +28,6 @@ SIZES = [
     (77, 512, 1536),
 ]
 ROUNDS, WARM = 12, 3
-
-
-def onednn(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The same map by oneDNN, from a weight as it is stored."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, 'none', [], '')
 
 
 def measured(linear: Callable, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[float, float]:
@@ -66,7 +62,7 @@ def main() -> None:
         x, weight = torch.randn(rows, given), torch.randn(found, given) * given**-0.5
         bias = torch.randn(found)
         (plain, error), (other, its) = (
-            measured(linear, x, weight, bias) for linear in (F.linear, onednn)
+            measured(linear, x, weight, bias) for linear in (F.linear, _onednn)
         )
         lines.append(
             f'| {rows} x {given} x {found} | {plain:.0f} | {other:.0f} | {other / plain:.2f} | '

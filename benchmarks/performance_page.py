@@ -45,10 +45,11 @@ authors run CLIP's layer norm on a float32 copy and its QuickGELU as two factors
 trunk too, and so does the bfloat16 trunk's forward pass.
 """
 PROCESSOR = """\
-Batch 1, forward and backward; the authors' form is their operators on the same parameters. In
-float32 nearly all of a step is matrix products, attention and convolutions, which both forms have:
-what the lean forms and the compiler save is in the rest. On AMD's CPUs these products run at less
-than half of what oneDNN does ([measured](../benchmarks/cpu_products_x86-2core_torch2.13.0.md)).
+Batch 1, forward and backward; the authors' form is their operators on the same parameters. Nearly
+all of a float32 step is matrix products, attention and convolutions. On AMD's CPUs with AVX-512, of
+which this is one, the package has the products computed by oneDNN, at twice the rate of PyTorch's
+own ([measured](../benchmarks/cpu_products_x86-2core_torch2.13.0.md)), and a compiler does not; on
+other CPUs both forms have the same products, and what the lean forms save is in the rest.
 """
 COLUMNS = """\
 *clips x frames*: of a step on one of eight cards, as the papers train.

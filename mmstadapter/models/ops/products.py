@@ -68,7 +68,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _by_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN takes this product."""
-    if _observed() or not _outruns_mkl() or autocasts(x):
+    if torch.compiler.is_compiling() or not _outruns_mkl() or _observed() or autocasts(x):
         return False
     if any(type(t) not in (Tensor, nn.Parameter) or t.dtype != torch.float32 for t in (x, weight)):
         return False
@@ -80,10 +80,9 @@ def _by_onednn(x: Tensor, weight: Tensor) -> bool:
 
 
 def _observed() -> bool:
-    """Whether a compiler, a tracer, a counter or a transform looks on, who shall see `linear`."""
+    """Whether a tracer, a counter of operators or a transform of functions looks on."""
     return (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        torch.jit.is_tracing()
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._are_functorch_transforms_active()
     )
