@@ -51,6 +51,20 @@ def test_a_compiler_is_given_the_same_map(monkeypatch):
     torch.testing.assert_close(gradients(ours, norm, layer), gradients(plain, norm, layer), **close)
 
 
+def test_an_exported_graph_has_the_weight_as_it_is_stored():
+    class Down(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.linear = layers()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return norm_linear(x, self.norm, self.linear)
+
+    program = torch.export.export(Down(), (torch.randn(2, 5, 16),))
+    (product,) = program.graph.find_nodes(op='call_function', target=torch.ops.aten.linear.default)
+    assert product.args[1].op == 'placeholder'  # the weight itself
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_under_autocast_it_is_about_as_near_to_the_exact_as_the_two_layers(dtype):
     norm, layer = layers()

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
-from torch.compiler import is_compiling
+from torch.compiler import is_compiling, is_exporting
 from torch.nn.modules.module import _has_any_global_hook
 
 from .dtypes import autocasts
@@ -100,6 +100,8 @@ def quick_gelu_mlp(x: Tensor, first: nn.Module, activation: nn.Module, second: n
 def norm_linear(x: Tensor, norm: nn.Module, layer: nn.Module) -> Tensor:
     """layer(norm(x)); by `norm_linear_of_frozen` where both are ours and x needs no gradient.
 
+    An exported graph has the two, whose weights are stored as they are.
+
     Args:
         x: (..., D).
         norm: a layer norm of D values.
@@ -110,7 +112,7 @@ def norm_linear(x: Tensor, norm: nn.Module, layer: nn.Module) -> Tensor:
     """
     ours = is_plain(norm, LayerNorm) and is_plain(layer, Linear)
     given = [p for module in (norm, layer) for p in module.parameters()]
-    if not ours or x.requires_grad or len({p.dtype for p in given}) > 1:
+    if not ours or x.requires_grad or len({p.dtype for p in given}) > 1 or is_exporting():
         return layer(norm(x))
     return norm_linear_of_frozen(x, norm.weight, norm.bias, norm.eps, layer.weight, layer.bias)
 
