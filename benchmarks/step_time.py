@@ -12,7 +12,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from torch import nn
 from training_memory import PlainViT
 
 import mmstadapter
+from mmstadapter.models.ops import products
 from mmstadapter.models.recomputing import tell_compiler
 
 ONE, TWO = ('after_attn',), ('before_attn', 'after_attn')
@@ -76,6 +78,18 @@ COMPILED: dict[str, Callable[[dict], nn.Module]] = {
 }
 
 
+@contextmanager
+def products_of(model: nn.Module) -> Iterator[None]:
+    """The authors' form calls some layers of ours, whose products are PyTorch's there."""
+    least = products.LEAST
+    if isinstance(model, PlainViT | PlainSide4Video):
+        products.LEAST = sys.maxsize
+    try:
+        yield
+    finally:
+        products.LEAST = least
+
+
 def step(model: nn.Module, video: torch.Tensor, dtype: torch.dtype | None) -> float:
     """Seconds of a forward and, where something is trained, a backward pass."""
     synchronise = torch.cuda.synchronize if video.is_cuda else lambda: None
@@ -115,7 +129,8 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(args.rounds + 1):
         for name, model in models.items():
-            times[name].append(step(model, video, dtype))
+            with products_of(model):
+                times[name].append(step(model, video, dtype))
             model.zero_grad()
     times = {name: t[1:] for name, t in times.items()}  # the first round warms up
     base = times[PLAIN]
