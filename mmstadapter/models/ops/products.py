@@ -33,7 +33,17 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def scaled_product(x: Tensor, weight: Tensor, bias: Tensor, scale: float) -> Tensor:
-    """Linear map scale x W^T + b of a matrix x, without a graph; the rest as of `product`."""
+    """Linear map s x W^T + b without a graph.
+
+    Args:
+        x: (rows, in).
+        weight: (out, in), in x's type.
+        bias: (out,).
+        scale: s.
+
+    Returns:
+        (rows, out).
+    """
     if not _by_onednn(x, weight):
         return torch.addmm(bias, x, weight.T, alpha=scale)
     if x.shape[-1] < len(weight):  # oneDNN has no scale; of x and the result the smaller takes it
@@ -62,7 +72,7 @@ class _Product(torch.autograd.Function):
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Linear map without a graph, from a weight as it is stored."""
+    """Linear map without a graph, from a weight as it is stored. (..., in) -> (..., out)."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, 'none', [], '')
 
 
